@@ -1,0 +1,182 @@
+//! The classes of provider failures (design, section 4) with who must act, whether to retry and whether to report.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What a failed provider call is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// Throttled; waiting helps.
+    RateLimited,
+    /// Out of capacity.
+    Overloaded,
+    /// The provider's own fault.
+    Upstream5xx,
+    /// No answer in time.
+    Timeout,
+    /// No connection.
+    Network,
+    /// The stream broke after bytes flowed.
+    StreamErrorOther,
+    /// Credits, billing, plan or day's allowance used up.
+    QuotaExhausted,
+    /// Wrong, expired or missing key.
+    AuthInvalid,
+    /// The key may not.
+    PermissionDenied,
+    /// The provider refuses this client or use by policy.
+    AccessPolicyDenied,
+    /// Unknown, retired, or not for this account.
+    ModelNotFound,
+    /// Longer than the model's window.
+    ContextLengthExceeded,
+    /// An output length the model does not allow.
+    MaxTokensInvalid,
+    /// The request is wrong.
+    InvalidRequest,
+    /// The body is too large.
+    PayloadTooLarge,
+    /// Moderation.
+    ContentPolicy,
+    /// Wrong base URL or path.
+    GatewayMisconfig,
+    /// A local model is not pulled, not loaded or out of memory.
+    LocalModelUnavailable,
+    /// Nothing could be read; never silenced.
+    Unknown,
+}
+
+/// Who must act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Owner {
+    /// Who runs weir.
+    Operator,
+    /// The provider.
+    Provider,
+    /// Whose account, plan, key or content it is.
+    User,
+    /// The program that sent the request.
+    Caller,
+}
+
+/// Whether another try can help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Retry {
+    /// The same model may be tried again.
+    Same,
+    /// Never the same; another model or provider may work.
+    Failover,
+    /// Nothing else can.
+    Never,
+}
+
+impl Class {
+    /// All classes, in the order of design section 4.
+    pub const ALL: [Self; 19] = [
+        Self::RateLimited,
+        Self::Overloaded,
+        Self::Upstream5xx,
+        Self::Timeout,
+        Self::Network,
+        Self::StreamErrorOther,
+        Self::QuotaExhausted,
+        Self::AuthInvalid,
+        Self::PermissionDenied,
+        Self::AccessPolicyDenied,
+        Self::ModelNotFound,
+        Self::ContextLengthExceeded,
+        Self::MaxTokensInvalid,
+        Self::InvalidRequest,
+        Self::PayloadTooLarge,
+        Self::ContentPolicy,
+        Self::GatewayMisconfig,
+        Self::LocalModelUnavailable,
+        Self::Unknown,
+    ];
+
+    /// The word on the wire and in rules.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RateLimited => "rate_limited",
+            Self::Overloaded => "overloaded",
+            Self::Upstream5xx => "upstream_5xx",
+            Self::Timeout => "timeout",
+            Self::Network => "network",
+            Self::StreamErrorOther => "stream_error_other",
+            Self::QuotaExhausted => "quota_exhausted",
+            Self::AuthInvalid => "auth_invalid",
+            Self::PermissionDenied => "permission_denied",
+            Self::AccessPolicyDenied => "access_policy_denied",
+            Self::ModelNotFound => "model_not_found",
+            Self::ContextLengthExceeded => "context_length_exceeded",
+            Self::MaxTokensInvalid => "max_tokens_invalid",
+            Self::InvalidRequest => "invalid_request",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::ContentPolicy => "content_policy",
+            Self::GatewayMisconfig => "gateway_misconfig",
+            Self::LocalModelUnavailable => "local_model_unavailable",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Who must act, when the platform's credential was used and no rule says otherwise.
+    #[must_use]
+    pub const fn owner(self) -> Owner {
+        match self {
+            Self::RateLimited
+            | Self::Overloaded
+            | Self::Upstream5xx
+            | Self::Timeout
+            | Self::Network
+            | Self::StreamErrorOther => Owner::Provider,
+            Self::QuotaExhausted
+            | Self::AuthInvalid
+            | Self::PermissionDenied
+            | Self::ModelNotFound
+            | Self::GatewayMisconfig
+            | Self::LocalModelUnavailable
+            | Self::Unknown => Owner::Operator,
+            Self::AccessPolicyDenied | Self::ContentPolicy => Owner::User,
+            Self::ContextLengthExceeded
+            | Self::MaxTokensInvalid
+            | Self::InvalidRequest
+            | Self::PayloadTooLarge => Owner::Caller,
+        }
+    }
+
+    /// Whether another try can help, when no rule says otherwise.
+    #[must_use]
+    pub const fn retry(self) -> Retry {
+        match self {
+            Self::RateLimited
+            | Self::Overloaded
+            | Self::Upstream5xx
+            | Self::Timeout
+            | Self::Network
+            | Self::StreamErrorOther
+            | Self::Unknown => Retry::Same,
+            Self::QuotaExhausted
+            | Self::AuthInvalid
+            | Self::PermissionDenied
+            | Self::AccessPolicyDenied
+            | Self::ModelNotFound
+            | Self::ContextLengthExceeded
+            | Self::GatewayMisconfig
+            | Self::LocalModelUnavailable => Retry::Failover,
+            Self::MaxTokensInvalid | Self::InvalidRequest | Self::PayloadTooLarge | Self::ContentPolicy => {
+                Retry::Never
+            }
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,84 @@
+//! Ids of decisions: `dec_` and a UUID of version 7, so that they sort by time.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The id of one decision, carried by every answer in `x-weir-decision`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DecisionId(Uuid);
+
+const PREFIX: &str = "dec_";
+
+impl DecisionId {
+    /// The id made at `at` with 74 of the bits of `random` (the caller's: this crate has no randomness).
+    #[must_use]
+    pub fn new(at: Timestamp, random: [u8; 10]) -> Self {
+        let millis = u64::try_from(at.as_millisecond()).unwrap_or(0);
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+    }
+
+    /// The time that the id carries, to the millisecond.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        let millis = self.0.as_u128() >> 80;
+        i64::try_from(millis).ok().and_then(|m| Timestamp::from_millisecond(m).ok()).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for DecisionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{PREFIX}{}", self.0.as_hyphenated())
+    }
+}
+
+/// The text is no id of a decision.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no decision id: expected `dec_` and a UUID")]
+pub struct InvalidDecisionId(pub String);
+
+impl FromStr for DecisionId {
+    type Err = InvalidDecisionId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidDecisionId> {
+        text.strip_prefix(PREFIX)
+            .and_then(|rest| Uuid::try_parse(rest).ok())
+            .map(Self)
+            .ok_or_else(|| InvalidDecisionId(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for DecisionId {
+    type Error = InvalidDecisionId;
+
+    fn try_from(text: String) -> Result<Self, InvalidDecisionId> {
+        text.parse()
+    }
+}
+
+impl From<DecisionId> for String {
+    fn from(id: DecisionId) -> Self {
+        id.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_carry_their_time_and_sort_by_it() {
+        let early: Timestamp = "2026-11-20T10:00:00Z".parse().unwrap();
+        let late: Timestamp = "2026-11-20T10:00:01Z".parse().unwrap();
+        let a = DecisionId::new(early, [255; 10]);
+        let b = DecisionId::new(late, [0; 10]);
+        assert!(a < b && a.to_string() < b.to_string());
+        assert_eq!(a.at(), early);
+        assert_eq!(a.to_string().parse(), Ok(a));
+        assert!("dec_nothing".parse::<DecisionId>().is_err());
+    }
+}

@@ -1,0 +1,23 @@
+//! The nouns of weir: identity, action, decision, classification, permission level, ids.
+//!
+//! Everything here is a value. This crate knows no HTTP, no SQL, no async runtime, no clock and no
+//! randomness: what it needs of them it takes as a parameter. All other crates speak its words.
+
+pub mod action;
+pub mod address;
+pub mod api;
+pub mod clock;
+pub mod decision;
+pub mod failure;
+pub mod identity;
+pub mod ids;
+pub mod record;
+pub mod secret;
+pub mod tool;
+
+pub use action::Action;
+pub use api::ApiKind;
+pub use decision::{Boundary, Decision, Errored, Limit, Matched, Mode, Obligation, Outcome, Source};
+pub use identity::{IdentityKey, IdentityKind};
+pub use ids::DecisionId;
+pub use jiff::Timestamp;

@@ -1,0 +1,189 @@
+//! What is kept of a request: its decision, what came of it, and the facts it was decided on.
+//!
+//! A record has named members only. There is no member for a prompt, a completion, a header map, an argument or a
+//! key, so none can be recorded by accident (design, section 2).
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::decision::Decision;
+use crate::ids::DecisionId;
+
+/// The record of one request that reached an endpoint. Exactly one is made, also when the client goes away.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The decision.
+    #[serde(flatten)]
+    pub decision: Decision,
+    /// What came of it.
+    pub result: RequestResult,
+    /// The facts it was decided on, so that it can be replayed.
+    pub facts: RecordedFacts,
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RequestResult {
+    /// `x-request-id`, taken over or made.
+    pub request_id: String,
+    /// The HTTP status that the client was given; 0 when it left before one was.
+    pub status: u16,
+    /// The `error_type` of a refusal or a failure.
+    pub error_type: Option<String>,
+    /// The stage at which the request ended before its upstream call, in the words of ARCHITECTURE.md.
+    pub ended_at: Option<String>,
+    /// `abuse`, `free-model`, `address` or `rule:<id>` when a limit ended it.
+    pub limit: Option<String>,
+    /// Whether the client went away before the answer was complete.
+    pub client_gone: bool,
+    /// The artificial delay that was applied, in milliseconds.
+    pub abuse_delay: Option<u64>,
+    /// The model that was asked for when another was sent.
+    pub abuse_downgraded_from: Option<String>,
+    /// The class of a failed provider call.
+    pub failure_class: Option<String>,
+    /// How long each part took.
+    pub timings: Timings,
+    /// Tokens and cost; present when a provider answered.
+    pub usage: Option<Usage>,
+}
+
+/// How long the parts of a request took, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Timings {
+    /// From the head of the request to the end of the answer.
+    pub total_ms: f64,
+    /// weir's own share up to the answer's head, without artificial delay and the upstream's time.
+    pub overhead_ms: f64,
+    /// From the upstream call to the head of its answer.
+    pub upstream_head_ms: f64,
+    /// Spent in the decision itself, in microseconds.
+    pub decide_us: f64,
+}
+
+/// Tokens and cost of one answer, from the provider's own usage member.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    /// Tokens read, those from a cache included.
+    pub input_tokens: u64,
+    /// Tokens written.
+    pub output_tokens: u64,
+    /// Of the tokens read, those that came from the provider's cache.
+    pub cache_read_tokens: u64,
+    /// Tokens written to the provider's cache.
+    pub cache_write_tokens: u64,
+    /// Cost by the model's price, in millionths of a US dollar; 0 with the caller's own key.
+    pub cost_microusd: u64,
+}
+
+/// The facts of design section 3 that may be recorded.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RecordedFacts {
+    /// `request.*` but for headers and prompts.
+    pub request: RequestFacts,
+    /// `identity.*`.
+    pub identity: IdentityFacts,
+    /// `stats.*` as they were at the decision.
+    pub stats: Stats,
+}
+
+/// The recordable facts of a request (design, section 3).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the names are those of the facts in the rule reference")]
+pub struct RequestFacts {
+    pub api: String,
+    pub path: String,
+    pub model: String,
+    pub provider: String,
+    pub free: bool,
+    pub stream: bool,
+    pub max_tokens: i64,
+    pub has_tools: bool,
+    pub byok: bool,
+    pub feature: String,
+    pub editor: String,
+    pub user_agent: String,
+    pub ip: String,
+    pub ja4: String,
+    pub country: String,
+    pub city: String,
+    pub body_bytes: i64,
+}
+
+/// The facts of an identity (design, section 3).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the names are those of the facts in the rule reference")]
+pub struct IdentityFacts {
+    pub key: String,
+    pub kind: String,
+    pub user_id: String,
+    pub org_id: String,
+    pub project_id: String,
+    pub plan: String,
+    pub verified: bool,
+    pub blocked: bool,
+    pub age_days: i64,
+    pub tags: Vec<String>,
+}
+
+/// Counters over an identity's earlier requests (design, section 3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the names are those of the facts in the rule reference")]
+pub struct Stats {
+    pub requests_per_second: f64,
+    pub requests_1h: i64,
+    pub tokens_1h: i64,
+    pub spend_1h_usd: f64,
+    pub denied_1h: i64,
+    pub ips_1h: i64,
+    pub first_seen_s: i64,
+}
+
+/// One row of usage: who used which model, how much of it, and at what cost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UsageRecord {
+    /// The decision it belongs to.
+    pub decision: DecisionId,
+    /// When the request came.
+    pub at: Timestamp,
+    /// The identity's key.
+    pub subject: String,
+    /// The user, `anon:` and the address for anonymous callers.
+    pub user_id: String,
+    /// The key's organisation.
+    pub org_id: String,
+    /// The key's project.
+    pub project_id: String,
+    /// The id of the API key.
+    pub key_id: Option<String>,
+    /// The operation.
+    pub api: String,
+    /// The effective model, which is the free one after a downgrade.
+    pub requested_model: String,
+    /// The name that the provider was sent.
+    pub upstream_model: String,
+    /// The provider.
+    pub provider: String,
+    /// Whether the caller's own key was used.
+    pub user_byok: bool,
+    /// Whether the answer was streamed.
+    pub stream: bool,
+    /// The HTTP status that the client was given.
+    pub status: u16,
+    /// The id of the provider's answer, for the cost call-back.
+    pub message_id: Option<String>,
+    /// The artificial delay in milliseconds, null when there was none.
+    pub abuse_delay: Option<u64>,
+    /// The model that was asked for when another was sent.
+    pub abuse_downgraded_from: Option<String>,
+    /// Tokens and cost.
+    #[serde(flatten)]
+    pub usage: Usage,
+}

@@ -1,0 +1,1 @@
+//! Enforcement on LLM traffic: identify, decide, enforce, send, classify, record.
