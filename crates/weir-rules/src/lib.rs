@@ -1,1 +1,25 @@
 //! The rule language: facts and their types, CEL lowered to a bounded form, index, combining, examples. Pure.
+//!
+//! [`load`] turns rule files into a [`RuleSet`] or into [`Diagnostic`]s, all at once. A [`RuleSet`] decides on
+//! [`Facts`]: [`RuleSet::decide_request`] for what comes in; [`RuleSet::evaluate`] says for any boundary which rules
+//! match, and is what every decision, example and test goes through. [`LiveRules`] holds the set in force.
+//!
+//! Deciding does no I/O, reads no clock, logs nothing and does not panic. Its cost is bounded when the rules are
+//! loaded: what cannot be lowered to weir's own typed form is refused with a reason.
+
+pub mod diagnostic;
+mod diff;
+pub mod facts;
+mod live;
+mod load;
+pub mod rule;
+mod set;
+mod suggest;
+
+pub use diagnostic::{Diagnostic, Severity};
+pub use diff::{Change, ChangeKind, diff};
+pub use facts::{Fact, FactError, FactType, Facts, OwnedFacts, StringMap, prompt_window};
+pub use live::{ActiveRules, LiveRules};
+pub use load::{LoadFailure, LoadOptions, Loaded, SourceFile, load};
+pub use rule::{LevelThen, LimitThen, Report, Rule, Then, ToolThen};
+pub use set::{DecideContext, EvaluateContext, Evaluation, EvaluationError, RuleSet};

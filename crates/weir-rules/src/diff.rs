@@ -1,0 +1,105 @@
+//! What changed between two rule sets, rule by rule.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use crate::rule::Rule;
+use crate::set::RuleSet;
+
+/// How a rule differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// It is new.
+    Added,
+    /// It is gone.
+    Removed,
+    /// Some of its keys have other values.
+    Changed,
+    /// It is as it was, but stands elsewhere among those that were there before.
+    Reordered,
+}
+
+/// One rule that differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// The rule's id.
+    pub rule: String,
+    /// How it differs.
+    pub kind: ChangeKind,
+    /// The keys that differ, for a changed rule.
+    pub fields: Vec<String>,
+}
+
+/// What changed from `old` to `new`: the removed rules in their old order, then the others in their new one.
+#[must_use]
+pub fn diff(old: &RuleSet, new: &RuleSet) -> Vec<Change> {
+    let change = |rule: &Rule, kind, fields| Change { rule: rule.id.to_string(), kind, fields };
+    let removed = old.rules().iter().filter(|r| new.get(&r.id).is_none());
+    let mut changes: Vec<Change> = removed.map(|r| change(r, ChangeKind::Removed, Vec::new())).collect();
+    let moved = moved_rules(old, new);
+    for rule in new.rules() {
+        match old.get(&rule.id) {
+            None => changes.push(change(rule, ChangeKind::Added, Vec::new())),
+            Some(before) if before.version != rule.version => {
+                changes.push(change(rule, ChangeKind::Changed, changed_fields(before, rule)));
+            }
+            Some(_) if moved.contains(&&*rule.id) => {
+                changes.push(change(rule, ChangeKind::Reordered, Vec::new()));
+            }
+            Some(_) => {}
+        }
+    }
+    changes
+}
+
+/// The keys whose values differ, in the order of the alphabet.
+fn changed_fields(old: &Rule, new: &Rule) -> Vec<String> {
+    let members = |rule: &Rule| match rule.to_json() {
+        Ok(Json::Object(members)) => members,
+        _ => serde_json::Map::new(),
+    };
+    let (old, new) = (members(old), members(new));
+    let mut keys: Vec<String> =
+        old.keys().chain(new.keys()).filter(|key| old.get(*key) != new.get(*key)).cloned().collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+/// The fewest rules of both sets that must have moved: those outside a longest run that kept its order.
+fn moved_rules<'n>(old: &RuleSet, new: &'n RuleSet) -> Vec<&'n str> {
+    let place: HashMap<&str, usize> = old.rules().iter().enumerate().map(|(at, r)| (&*r.id, at)).collect();
+    let kept: Vec<(&str, usize)> =
+        new.rules().iter().filter_map(|r| Some((&*r.id, *place.get(&*r.id)?))).collect();
+    let in_order = longest_increasing(&kept.iter().map(|(_, at)| *at).collect::<Vec<_>>());
+    kept.iter()
+        .enumerate()
+        .filter(|(at, _)| in_order.binary_search(at).is_err())
+        .map(|(_, (id, _))| *id)
+        .collect()
+}
+
+/// The positions of a longest increasing subsequence, in order (patience sorting).
+fn longest_increasing(values: &[usize]) -> Vec<usize> {
+    let mut tails: Vec<(usize, usize)> = Vec::new();
+    let mut previous: Vec<Option<usize>> = Vec::with_capacity(values.len());
+    for (at, value) in values.iter().enumerate() {
+        let pile = tails.partition_point(|(_, tail)| tail < value);
+        previous.push(pile.checked_sub(1).and_then(|p| tails.get(p)).map(|(at, _)| *at));
+        match tails.get_mut(pile) {
+            Some(tail) => *tail = (at, *value),
+            None => tails.push((at, *value)),
+        }
+    }
+    let mut run = Vec::with_capacity(tails.len());
+    let mut next = tails.last().map(|(at, _)| *at);
+    while let Some(at) = next {
+        run.push(at);
+        next = previous.get(at).copied().flatten();
+    }
+    run.reverse();
+    run
+}
