@@ -1,1 +1,8 @@
-//! The admin API and the abuse service.
+//! The admin plane: rules, keys, decisions, identities, and the abuse service.
+
+pub mod auth;
+mod extract;
+pub mod problem;
+mod serve;
+
+pub use serve::serve;
