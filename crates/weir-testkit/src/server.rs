@@ -1,0 +1,124 @@
+//! What the scripted servers share: accepting, counting connections, closing when dropped.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
+
+/// The body of a scripted answer; an error in it cuts the connection.
+pub(crate) type Body = UnsyncBoxBody<Bytes, Cut>;
+
+/// The scripted server cuts the connection here.
+#[derive(Debug)]
+pub struct Cut;
+
+impl std::fmt::Display for Cut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("cut by the script")
+    }
+}
+
+impl std::error::Error for Cut {}
+
+/// A server on a free port of the loopback that answers with `service` until it is dropped.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    open: Arc<AtomicUsize>,
+    _accepting: AbortOnDropHandle<()>,
+}
+
+impl Server {
+    pub(crate) async fn start<S, F>(changed: Arc<Notify>, service: S) -> Self
+    where
+        S: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+        F: Future<Output = Result<Response<Body>, Cut>> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let open = Arc::new(AtomicUsize::new(0));
+        let accepting = accept(listener, Arc::clone(&open), changed, service);
+        Self { address, open, _accepting: AbortOnDropHandle::new(tokio::spawn(accepting)) }
+    }
+
+    pub(crate) fn open_connections(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
+    }
+}
+
+async fn accept<S, F>(listener: TcpListener, open: Arc<AtomicUsize>, changed: Arc<Notify>, service: S)
+where
+    S: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<Response<Body>, Cut>> + Send + 'static,
+{
+    // Dropped with this task, which closes every connection.
+    let mut connections = JoinSet::new();
+    while let Ok((tcp, _)) = listener.accept().await {
+        while connections.try_join_next().is_some() {}
+        let counted = Counted::new(Arc::clone(&open), Arc::clone(&changed));
+        let service = service.clone();
+        connections.spawn(async move {
+            let _counted = counted;
+            serve(tcp, service).await;
+        });
+    }
+}
+
+async fn serve<S, F>(tcp: TcpStream, service: S)
+where
+    S: Fn(Request<Incoming>) -> F,
+    F: Future<Output = Result<Response<Body>, Cut>>,
+{
+    let _ = tcp.set_nodelay(true);
+    // An error here is a cut or a client that went away: the tests see it from the other side.
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(tcp), service_fn(service))
+        .await;
+}
+
+/// Counts an open connection while it lives, and tells when it ends.
+struct Counted(Arc<AtomicUsize>, Arc<Notify>);
+
+impl Counted {
+    fn new(open: Arc<AtomicUsize>, changed: Arc<Notify>) -> Self {
+        open.fetch_add(1, Ordering::SeqCst);
+        changed.notify_waiters();
+        Self(open, changed)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+        self.1.notify_waiters();
+    }
+}
+
+/// A body that is there at once.
+pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed_unsync()
+}
+
+/// The URL of a port of the loopback on which nothing listens: connections to it are refused.
+#[must_use]
+pub fn refused_url() -> String {
+    format!("http://127.0.0.1:{}", free_port())
+}
+
+/// A port of the loopback that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a bound socket has an address").port()
+}
