@@ -307,9 +307,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let binary = stand_in(
             folder.path(),
-            "mkdir -p weir-data rules; echo secret > weir-data/admin-token; cat weir.yaml rules/a.yaml >&2\n\
+            "trap 'echo bye >&2; exit 7' TERM; mkdir -p weir-data rules; echo secret > weir-data/admin-token; cat weir.yaml rules/a.yaml >&2\n\
              echo weir ready data=http://127.0.0.1:1 admin=http://127.0.0.1:2\n\
-             trap 'echo bye >&2; exit 7' TERM; while :; do sleep 0.01; done",
+             while :; do sleep 0.01; done",
         );
         let command =
             WeirCommand::new(&binary, "data_dir: ./weir-data\n").file("rules/a.yaml", "rules: []\n");

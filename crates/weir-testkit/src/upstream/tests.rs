@@ -21,11 +21,11 @@ async fn every_operation_has_an_answer_that_names_the_model() {
         ("/embeddings", "/data/0/embedding/0", json!(0.25)),
         ("/messages/count_tokens", "/input_tokens", json!(INPUT_TOKENS)),
     ];
-    for (path, pointer, expected) in table {
+    for (path, pointer, expected) in &table {
         let url = format!("{}{path}", upstream.base_url());
         let answer = post_json(&url, &[], &json!({"model": "m-1"})).await;
-        assert_eq!((answer.status, answer.json().pointer(pointer)), (200, Some(&expected)), "{path}");
-        if path != "/messages/count_tokens" {
+        assert_eq!((answer.status, answer.json().pointer(pointer)), (200, Some(expected)), "{path}");
+        if *path != "/messages/count_tokens" {
             assert_eq!(answer.json()["model"], "m-1", "{path}");
         }
         assert_eq!((upstream.last().path, upstream.last().model), (format!("/v1{path}"), "m-1".to_owned()));
