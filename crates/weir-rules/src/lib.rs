@@ -9,12 +9,14 @@
 
 pub mod diagnostic;
 mod diff;
+pub mod enforce;
 pub mod facts;
 mod live;
 mod load;
 pub mod rule;
 mod set;
 mod suggest;
+mod yaml;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use diff::{Change, ChangeKind, diff};
