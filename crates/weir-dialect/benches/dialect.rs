@@ -1,0 +1,5 @@
+//! Cost of reading requests and streams, beside the plain way with `serde_json::Value`.
+
+fn main() {
+    divan::main();
+}

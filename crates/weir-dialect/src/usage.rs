@@ -1,0 +1,207 @@
+//! Tokens, id and end of a provider's answer, read on the way.
+//!
+//! The answer is forwarded by somebody else. Of a stream only the few events that can hold what is sought are parsed;
+//! of a JSON answer only the members sought are kept, so that neither needs memory for its length.
+
+mod body;
+mod stream;
+
+use weir_core::ApiKind;
+use weir_core::record::Usage;
+
+use crate::json;
+use crate::sse::Event;
+use body::BodyReader;
+use stream::EventReader;
+
+/// Events with longer lines are not read. The terminal event of responses repeats the whole answer.
+pub const EVENT_BYTES_MAX: usize = 4 << 20;
+
+/// What was read of an answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observed {
+    /// Tokens; the cost is not known here and is zero.
+    pub usage: Option<Usage>,
+    /// The provider's id of the answer.
+    pub message_id: Option<String>,
+    /// The model as the provider names it.
+    pub model: Option<String>,
+    /// Whether the answer is complete: the protocol's terminal event, or the end of the JSON object.
+    pub finished: bool,
+    /// An error inside a stream that began well, or the error of a JSON answer.
+    pub error: Option<ProviderError>,
+    /// How many events were read.
+    pub events: u64,
+    /// Whether the last event has not ended yet.
+    pub mid_event: bool,
+}
+
+/// A provider's error, as far as it could be read. The message may repeat the caller's text: it is for classifying,
+/// and not for logs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProviderError {
+    /// Its code; a number as text.
+    pub code: Option<String>,
+    /// Its type.
+    pub kind: Option<String>,
+    /// Its message.
+    pub message: Option<String>,
+}
+
+/// Reads one answer.
+pub struct UsageReader(Mode);
+
+enum Mode {
+    Stream(EventReader),
+    Body(BodyReader),
+}
+
+impl UsageReader {
+    /// A reader of an answer of this API; `stream` says whether the answer *is* a stream of events, whatever was
+    /// asked for.
+    #[must_use]
+    pub fn new(kind: ApiKind, stream: bool) -> Self {
+        Self(if stream { Mode::Stream(EventReader::new(kind)) } else { Mode::Body(BodyReader::new(kind)) })
+    }
+
+    /// Reads the next chunk of the answer.
+    pub fn push(&mut self, chunk: &[u8]) {
+        match &mut self.0 {
+            Mode::Stream(reader) => reader.push(chunk),
+            Mode::Body(reader) => reader.push(chunk),
+        }
+    }
+
+    /// Reads an event that another scanner found. Of no use for a JSON answer.
+    pub fn push_event(&mut self, event: Event<'_>) {
+        if let Mode::Stream(reader) = &mut self.0 {
+            reader.event(event);
+        }
+    }
+
+    /// Reads a whole JSON answer.
+    #[must_use]
+    pub fn read_body(kind: ApiKind, body: &[u8]) -> Observed {
+        let mut reader = BodyReader::new(kind);
+        reader.push(body);
+        reader.observed()
+    }
+
+    /// What was read so far.
+    #[must_use]
+    pub fn observed(&self) -> Observed {
+        match &self.0 {
+            Mode::Stream(reader) => reader.observed(),
+            Mode::Body(reader) => reader.observed(),
+        }
+    }
+
+    /// What was read, once the answer has ended: an event whose blank line never came counts too.
+    #[must_use]
+    pub fn finish(mut self) -> Observed {
+        if let Mode::Stream(reader) = &mut self.0 {
+            reader.end();
+        }
+        self.observed()
+    }
+}
+
+/// The counts of a usage member as far as they were sent. Those of Anthropic's come in two events, of which the later
+/// one wins.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    input: Option<u64>,
+    output: Option<u64>,
+    cache_read: Option<u64>,
+    cache_write: Option<u64>,
+}
+
+impl Counts {
+    /// Reads a usage member; `None` if it is no object.
+    fn read(kind: ApiKind, raw: &str) -> Option<Self> {
+        if !raw.starts_with('{') {
+            return None;
+        }
+        let read = match kind {
+            ApiKind::ChatCompletions | ApiKind::Embeddings => {
+                Self::openai(raw, ["prompt_tokens", "completion_tokens", "prompt_tokens_details"])
+            }
+            ApiKind::Responses => {
+                Self::openai(raw, ["input_tokens", "output_tokens", "input_tokens_details"])
+            }
+            ApiKind::Messages | ApiKind::CountTokens => Self::anthropic(raw),
+        };
+        Some(read)
+    }
+
+    fn openai(raw: &str, names: [&str; 3]) -> Self {
+        let [input, output, details] = json::pick(raw, names);
+        let [cached, written] =
+            details.map_or([None; 2], |details| json::pick(details, ["cached_tokens", "cache_write_tokens"]));
+        Self {
+            input: input.and_then(json::count),
+            output: output.and_then(json::count),
+            cache_read: cached.and_then(json::count),
+            cache_write: written.and_then(json::count),
+        }
+    }
+
+    fn anthropic(raw: &str) -> Self {
+        let [input, output, read, written] = json::pick(
+            raw,
+            ["input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"],
+        );
+        Self {
+            input: input.and_then(json::count),
+            output: output.and_then(json::count),
+            cache_read: read.and_then(json::count),
+            cache_write: written.and_then(json::count),
+        }
+    }
+
+    fn updated_by(self, later: Self) -> Self {
+        Self {
+            input: later.input.or(self.input),
+            output: later.output.or(self.output),
+            cache_read: later.cache_read.or(self.cache_read),
+            cache_write: later.cache_write.or(self.cache_write),
+        }
+    }
+
+    /// As it is recorded: tokens read include those from a cache, which Anthropic counts apart.
+    fn usage(self, kind: ApiKind) -> Usage {
+        let [input, cache_read_tokens, cache_write_tokens] =
+            [self.input, self.cache_read, self.cache_write].map(Option::unwrap_or_default);
+        let input_tokens = match kind {
+            ApiKind::Messages | ApiKind::CountTokens => {
+                input.saturating_add(cache_read_tokens).saturating_add(cache_write_tokens)
+            }
+            ApiKind::ChatCompletions | ApiKind::Responses | ApiKind::Embeddings => input,
+        };
+        let output_tokens = self.output.unwrap_or_default();
+        Usage { input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_microusd: 0 }
+    }
+}
+
+impl ProviderError {
+    /// Reads an `error` member: an object, or a text.
+    fn read(raw: &str) -> Option<Self> {
+        if let Some(message) = json::string(raw) {
+            return Some(Self { message: Some(message.into_owned()), ..Self::default() });
+        }
+        if !raw.starts_with('{') {
+            return None;
+        }
+        let text = |raw: &str| {
+            json::string(raw)
+                .map(std::borrow::Cow::into_owned)
+                .or_else(|| json::count(raw).map(|n| n.to_string()))
+        };
+        let [code, kind, message] =
+            json::pick(raw, ["code", "type", "message"]).map(|raw| raw.and_then(text));
+        Some(Self { code, kind, message })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+//! A JSON answer, chunk by chunk.
+
+use weir_core::ApiKind;
+
+use super::{Counts, Observed, ProviderError};
+use crate::json;
+use crate::walk::{Path, Step, Walker};
+
+/// A member that is longer is not kept.
+const MEMBER_BYTES_MAX: usize = 64 << 10;
+
+const NAMES: &[&str] = &["usage", "id", "model", "error"];
+const USAGE: usize = 0;
+const ID: usize = 1;
+const MODEL: usize = 2;
+const ERROR: usize = 3;
+
+pub(super) struct BodyReader {
+    kind: ApiKind,
+    walker: Walker,
+    /// The member being read.
+    open: Option<Vec<u8>>,
+    kept: Kept,
+}
+
+#[derive(Default)]
+struct Kept {
+    counts: Option<Counts>,
+    id: Option<String>,
+    model: Option<String>,
+    error: Option<ProviderError>,
+}
+
+impl BodyReader {
+    pub(super) fn new(kind: ApiKind) -> Self {
+        Self { kind, walker: Walker::new(NAMES), open: None, kept: Kept::default() }
+    }
+
+    pub(super) fn push(&mut self, chunk: &[u8]) {
+        let (open, kept, kind) = (&mut self.open, &mut self.kept, self.kind);
+        let mut from = 0;
+        self.walker.feed(chunk, &mut |path: Path, step| {
+            if path.inner.is_some() {
+                return;
+            }
+            match step {
+                Step::Start { at, .. } => {
+                    *open = Some(Vec::new());
+                    from = at;
+                }
+                Step::End { at } => {
+                    if let Some(mut value) = open.take() {
+                        keep(&mut value, chunk.get(from..at).unwrap_or_default());
+                        kept.take(kind, path.outer, &value);
+                    }
+                }
+            }
+        });
+        if let Some(value) = open {
+            keep(value, chunk.get(from..).unwrap_or_default());
+        }
+    }
+
+    pub(super) fn observed(&self) -> Observed {
+        Observed {
+            usage: self.kept.counts.map(|counts| counts.usage(self.kind)),
+            message_id: self.kept.id.clone(),
+            model: self.kept.model.clone(),
+            finished: self.walker.is_done(),
+            error: self.kept.error.clone(),
+            events: 0,
+            mid_event: false,
+        }
+    }
+}
+
+/// Appends within the limit. What is over it is cut off, and then is no JSON, so nothing wrong is read of it.
+fn keep(value: &mut Vec<u8>, part: &[u8]) {
+    let room = MEMBER_BYTES_MAX.saturating_sub(value.len());
+    value.extend_from_slice(part.get(..room.min(part.len())).unwrap_or_default());
+}
+
+impl Kept {
+    fn take(&mut self, kind: ApiKind, member: usize, value: &[u8]) {
+        let Ok(raw) = std::str::from_utf8(value) else { return };
+        let text = || json::string(raw).map(std::borrow::Cow::into_owned);
+        match member {
+            USAGE => self.counts = Counts::read(kind, raw),
+            ID => self.id = text(),
+            MODEL => self.model = text(),
+            ERROR => self.error = ProviderError::read(raw),
+            _ => {}
+        }
+    }
+}
