@@ -22,7 +22,7 @@ pub struct Case {
 /// The repository's folder of test data.
 #[must_use]
 pub fn folder() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data"))
+    crate::repository::root().join("tests/data")
 }
 
 /// All cases of one area, in the file's order.

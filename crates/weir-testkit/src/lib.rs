@@ -22,6 +22,7 @@ pub mod logs;
 pub mod postgres;
 mod program;
 pub mod redis;
+pub mod repository;
 mod server;
 pub mod upstream;
 pub mod weir;

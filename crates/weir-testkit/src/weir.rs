@@ -295,10 +295,14 @@ mod tests {
 
     /// A stand-in that follows the same protocol: the binary itself is not built for this crate's tests.
     fn stand_in(folder: &Path, script: &str) -> PathBuf {
-        use std::os::unix::fs::PermissionsExt;
         let file = folder.join("weir");
-        write(&file, &format!("#!/bin/sh\n{script}\n"));
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+        // Written by another process: as long as this one has a script open for writing, any child that another
+        // test forks at that moment has it open too, and nobody can run it.
+        let status = std::process::Command::new("sh")
+            .args(["-c", "printf '#!/bin/sh\n%s\n' \"$1\" > \"$2\" && chmod 755 \"$2\"", "sh", script])
+            .arg(&file)
+            .status();
+        assert!(status.unwrap().success());
         file
     }
 

@@ -1,0 +1,103 @@
+//! docs/features.md: every feature has an id of its own and names tests, good and bad, that exist.
+#![allow(clippy::panic, clippy::indexing_slicing, reason = "a test that fails should panic")]
+
+use std::collections::BTreeSet;
+
+use weir_testkit::repository;
+
+const TABLE: &str = "docs/features.md";
+
+struct Feature {
+    line: usize,
+    id: String,
+    good: Vec<String>,
+    bad: Vec<String>,
+}
+
+#[test]
+fn every_feature_names_tests_that_exist() {
+    let mut wrong = Vec::new();
+    for feature in features() {
+        for (kind, tests) in [("good", &feature.good), ("bad", &feature.bad)] {
+            if tests.is_empty() {
+                wrong.push(format!("{TABLE}:{}: {} names no {kind} case", feature.line, feature.id));
+            }
+            for test in tests {
+                if let Err(why) = find(test) {
+                    wrong.push(format!("{TABLE}:{}: {}: {why}", feature.line, feature.id));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_feature_has_an_id_of_its_own() {
+    let features = features();
+    assert!(features.len() >= 40, "only {} features were found", features.len());
+    let mut ids = BTreeSet::new();
+    for feature in &features {
+        let (letters, number) = feature.id.split_once('-').unwrap_or_default();
+        let shape = !letters.is_empty()
+            && letters.chars().all(|c| c.is_ascii_uppercase())
+            && number.len() == 2
+            && number.chars().all(|c| c.is_ascii_digit());
+        assert!(shape, "{TABLE}:{}: `{}` is no id", feature.line, feature.id);
+        assert!(ids.insert(&feature.id), "{TABLE}:{}: `{}` is there twice", feature.line, feature.id);
+    }
+}
+
+#[test]
+fn a_test_that_is_not_there_is_noticed() {
+    let here = "crates/weir-testkit/tests/features.rs";
+    assert_eq!(find(&format!("{here}::every_feature_has_an_id_of_its_own")), Ok(()));
+    assert!(find(&format!("{here}::no_such_test")).is_err());
+    assert!(find("crates/weir-testkit/tests/lost.rs::a_test").is_err());
+    assert!(find("a word").is_err());
+}
+
+/// Rows of four cells: the id, what it is, the good cases, the bad cases.
+fn features() -> Vec<Feature> {
+    let text = repository::read(TABLE);
+    let rows =
+        text.lines().enumerate().filter(|(_, line)| line.starts_with("| ") && !line.starts_with("| id |"));
+    rows.map(|(index, line)| {
+        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+        assert_eq!(cells.len(), 4, "{TABLE}:{}: a row has four cells", index + 1);
+        Feature {
+            line: index + 1,
+            id: cells[0].to_owned(),
+            good: references(cells[2]),
+            bad: references(cells[3]),
+        }
+    })
+    .collect()
+}
+
+/// What stands between back-quotes. A name that begins with `::` lies in the file of the one before it.
+fn references(cell: &str) -> Vec<String> {
+    let mut file = "";
+    let quoted = cell.split('`').skip(1).step_by(2);
+    quoted
+        .map(|reference| match reference.strip_prefix("::") {
+            Some(name) => format!("{file}::{name}"),
+            None => {
+                file = reference.split("::").next().unwrap_or_default();
+                reference.to_owned()
+            }
+        })
+        .collect()
+}
+
+/// `crates/x/tests/y.rs::name`: the file is there, and a test of this name in it. Python's and JavaScript's tests
+/// are named as their files write them.
+fn find(reference: &str) -> Result<(), String> {
+    let (file, name) = reference.split_once("::").ok_or(format!("`{reference}` is not `file::test`"))?;
+    let text = std::fs::read_to_string(repository::root().join(file)).map_err(|e| format!("{file}: {e}"))?;
+    let forms = [format!("fn {name}("), format!("def {name}("), format!("test(\"{name}\"")];
+    match forms.iter().any(|form| text.contains(form)) {
+        true => Ok(()),
+        false => Err(format!("no test `{name}` in {file}")),
+    }
+}
