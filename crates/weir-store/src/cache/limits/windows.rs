@@ -1,0 +1,159 @@
+//! The windows of limits in process.
+//!
+//! A sharded map from the hash of a key to its window. It is bounded: expired windows are swept while new ones come
+//! in, and at the cap those that end soonest leave.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use weir_core::clock::SharedClock;
+
+use super::{LimitCharge, LimitOutcome};
+use crate::clock::to_ms;
+
+/// Windows that are kept at most, about 64 bytes each. Beyond, the ones that end soonest are forgotten, which can
+/// admit an identity early but never refuses one wrongly.
+pub const LIMIT_WINDOWS_MAX: usize = 1 << 20;
+
+const SHARDS: usize = 64;
+const SHARD_MAX: usize = LIMIT_WINDOWS_MAX / SHARDS;
+
+/// Windows in a shard before sweeping is worth its while.
+const SWEEP_FROM: usize = 256;
+
+/// 128 bits of two keyed hashes: a caller who picks his own identity can neither collide with another's nor pile up
+/// keys in one shard.
+type Hashed = u128;
+
+#[derive(Clone, Copy)]
+struct Window {
+    /// Requests counted by this node alone.
+    counted: u64,
+    /// How many of them this node may let pass; the limit itself, or this node's share of it.
+    allowed: u64,
+    ends_ms: i64,
+}
+
+#[derive(Default)]
+struct Shard {
+    windows: HashMap<Hashed, Window, foldhash::fast::RandomState>,
+    sweep_at: usize,
+}
+
+/// Counts limits in this process, by the clock it is given.
+pub(in crate::cache) struct LocalLimits {
+    shards: Vec<Mutex<Shard>>,
+    hashers: (RandomState, RandomState),
+    clock: SharedClock,
+}
+
+impl LocalLimits {
+    pub(in crate::cache) fn new(clock: SharedClock) -> Self {
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Self { shards, hashers: (RandomState::new(), RandomState::new()), clock }
+    }
+
+    /// Counts a request against limits that only this node keeps.
+    pub(in crate::cache) fn consume(&self, charges: &[LimitCharge]) -> LimitOutcome {
+        self.consume_share(charges, 1)
+    }
+
+    /// Counts a request against this node's share of limits that `nodes` nodes keep while they cannot speak.
+    pub(in crate::cache) fn consume_share(&self, charges: &[LimitCharge], nodes: u64) -> LimitOutcome {
+        let now = to_ms(self.clock.now());
+        let mut outcome = LimitOutcome::default();
+        for (index, charge) in charges.iter().enumerate() {
+            outcome.add(index, self.count(charge, share(charge.requests, nodes), now));
+        }
+        outcome
+    }
+
+    /// Remembers what Redis said of a limit, so that the share of a later outage is one of what is left.
+    pub(in crate::cache) fn mirror(&self, charge: &LimitCharge, counted: u64, left: Duration, nodes: u64) {
+        let now = to_ms(self.clock.now());
+        let rest = charge.requests.saturating_sub(counted);
+        let allowed = if rest == 0 { 0 } else { share(rest, nodes) };
+        let left = i64::try_from(left.as_millis()).unwrap_or(i64::MAX);
+        let window = Window { counted: 0, allowed, ends_ms: now.saturating_add(left) };
+        let hashed = self.hashed(charge);
+        let mut shard = self.shard(hashed);
+        shard.make_room(hashed, now);
+        shard.windows.insert(hashed, window);
+    }
+
+    /// Counts one charge; when it is exceeded, what is left of the window.
+    fn count(&self, charge: &LimitCharge, allowed: u64, now: i64) -> Option<Duration> {
+        let hashed = self.hashed(charge);
+        let mut shard = self.shard(hashed);
+        let alive = shard.windows.get_mut(&hashed).filter(|window| window.ends_ms > now);
+        let window = match alive {
+            Some(window) => {
+                window.counted = window.counted.saturating_add(1);
+                *window
+            }
+            None => {
+                let window = Window { counted: 1, allowed, ends_ms: now.saturating_add(charge.per_ms()) };
+                shard.make_room(hashed, now);
+                shard.windows.insert(hashed, window);
+                window
+            }
+        };
+        drop(shard);
+        let left = u64::try_from(window.ends_ms.saturating_sub(now)).unwrap_or(0);
+        (window.counted > window.allowed).then(|| Duration::from_millis(left))
+    }
+
+    /// The length belongs to the key: a rule whose `per` was changed begins anew.
+    fn hashed(&self, charge: &LimitCharge) -> Hashed {
+        let key = (charge.key.as_str(), charge.per_ms());
+        (u128::from(self.hashers.0.hash_one(key)) << 64) | u128::from(self.hashers.1.hash_one(key))
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "the index is below the number of shards")]
+    fn shard(&self, hashed: Hashed) -> MutexGuard<'_, Shard> {
+        let index = (hashed % SHARDS as u128) as usize;
+        self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.shards.iter().map(|s| s.lock().unwrap().windows.len()).sum()
+    }
+}
+
+/// This node's share of a limit: never nothing, so that a node that cannot speak still serves.
+pub(in crate::cache) fn share(requests: u64, nodes: u64) -> u64 {
+    if nodes <= 1 { requests } else { (requests / nodes).max(1) }
+}
+
+impl Shard {
+    /// Sweeps when the shard has doubled since it last was, so that each insertion pays a constant share.
+    fn make_room(&mut self, incoming: Hashed, now: i64) {
+        if self.windows.len() < self.sweep_at.clamp(SWEEP_FROM, SHARD_MAX)
+            || self.windows.contains_key(&incoming)
+        {
+            return;
+        }
+        self.windows.retain(|_, window| window.ends_ms > now);
+        if self.windows.len() >= SHARD_MAX {
+            self.evict();
+        }
+        self.sweep_at = self.windows.len().saturating_mul(2);
+    }
+
+    /// Forgets the eighth that ends soonest.
+    fn evict(&mut self) {
+        let mut ends: Vec<i64> = self.windows.values().map(|window| window.ends_ms).collect();
+        let eighth = ends.len() / 8;
+        let (_, last, _) = ends.select_nth_unstable(eighth);
+        let (last, mut left) = (*last, eighth.saturating_add(1));
+        self.windows.retain(|_, window| {
+            let leaves = window.ends_ms <= last && left > 0;
+            left -= usize::from(leaves);
+            !leaves
+        });
+        metrics::counter!("weir_limit_windows_evicted_total").increment(eighth as u64);
+    }
+}

@@ -1,0 +1,248 @@
+//! Opening a database: connections, migrations under a lock, secrets that nodes share, the prober.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::Rng as _;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{PgPool, SqlitePool};
+use tokio_util::task::AbortOnDropHandle;
+use weir_core::secret::{Secret, expose};
+
+use super::{Database, DatabaseLocation, DatabaseOptions, Inner, Pools, ping};
+use crate::breaker::Breaker;
+use crate::error::{ErrorKind, Result, StoreError};
+use crate::keys::{KeyHasher, Sealer, hex, unhex};
+
+/// How long opening may take as a whole: another node may be migrating.
+const OPEN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How often a database that is down is asked for a sign of life.
+const PROBE_EVERY: Duration = Duration::from_millis(500);
+
+/// How long a writer waits for another process to let go of an SQLite file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Readers of an SQLite file.
+const SQLITE_READERS: u32 = 4;
+
+/// Connections to PostgreSQL.
+const POSTGRES_CONNECTIONS: u32 = 10;
+
+/// Bytes of a secret that nodes share.
+const SECRET_BYTES: usize = 32;
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
+
+impl Database {
+    /// Opens a database, makes it if it is an SQLite file that is not there, and brings its tables up to date. Any
+    /// number of nodes may do so at once.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout` if it cannot be reached, `Refused` if it may not be used or was made by a newer weir.
+    pub async fn open(options: DatabaseOptions) -> Result<Self> {
+        tokio::time::timeout(OPEN_DEADLINE, open(options)).await.unwrap_or_else(|_| {
+            Err(StoreError::new(ErrorKind::Timeout, "the database could not be opened in time"))
+        })
+    }
+}
+
+async fn open(options: DatabaseOptions) -> Result<Database> {
+    let (pools, sealing_file) = match &options.url {
+        DatabaseLocation::Sqlite(path) => {
+            (open_file(path, options.deadline).await?, Some(beside(path, "secret")))
+        }
+        DatabaseLocation::SqliteMemory => (open_memory(options.deadline).await?, None),
+        DatabaseLocation::Postgres(url) => (open_postgres(url, options.deadline).await?, None),
+    };
+    let pepper = shared_secret(&pools, "pepper").await?;
+    let sealing = match sealing_file {
+        Some(path) => secret_file(&path).map_err(|e| file_error("the sealing secret", &path, &e))?,
+        None => shared_secret(&pools, "sealing").await?,
+    };
+    let breaker = Arc::new(Breaker::new("store"));
+    let prober = tokio::spawn(probe(pools.clone(), Arc::clone(&breaker), options.deadline));
+    let inner = Inner {
+        pools,
+        deadline: options.deadline,
+        breaker,
+        hasher: KeyHasher::new(&pepper),
+        sealer: Sealer::new(&sealing)?,
+        _prober: AbortOnDropHandle::new(prober),
+    };
+    Ok(Database { inner: Arc::new(inner) })
+}
+
+/// `weir.db` -> `weir.db.secret`, in the same folder.
+fn beside(path: &Path, extension: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(extension);
+    name.into()
+}
+
+fn file_error(what: &str, path: &Path, error: &std::io::Error) -> StoreError {
+    StoreError::new(ErrorKind::Unavailable, format!("{what} `{}`: {error}", path.display()))
+}
+
+async fn open_file(path: &Path, deadline: Duration) -> Result<Pools> {
+    prepare_file(path).map_err(|e| file_error("the database file", path, &e))?;
+    let connect = SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        // A commit is on the disk before it is acknowledged, also if the machine loses its power.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT);
+    let lock = migration_lock(&beside(path, "lock")).await?;
+    let writer = sqlite_pool(1, deadline).connect_with(connect.clone()).await?;
+    migrate_sqlite(&writer).await?;
+    drop(lock);
+    let reader = sqlite_pool(SQLITE_READERS, deadline).connect_with(connect.read_only(true)).await?;
+    Ok(Pools::Sqlite { writer, reader })
+}
+
+/// Makes the folder and the file before SQLite does, so that nobody else may ever read them; SQLite gives its
+/// `-wal` and `-shm` files the same mode.
+fn prepare_file(path: &Path) -> std::io::Result<()> {
+    if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)?;
+    }
+    private(path, true).map(drop)
+}
+
+/// Opens for writing a file that only its owner may read; makes it if it is not there.
+fn private(path: &Path, or_open: bool) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(or_open).create_new(!or_open).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// sqlx locks PostgreSQL while it migrates, but not SQLite. The lock ends with the process.
+async fn migration_lock(path: &Path) -> Result<File> {
+    let file = private(path, true).map_err(|e| file_error("the lock file", path, &e))?;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(10)).await,
+            Err(TryLockError::Error(e)) => return Err(file_error("the lock file", path, &e)),
+        }
+    }
+}
+
+async fn open_memory(deadline: Duration) -> Result<Pools> {
+    let connect = SqliteConnectOptions::from_str("sqlite::memory:")?;
+    // Each connection has a database of its own, so there is one, and it never ends.
+    let pool = sqlite_pool(1, deadline).connect_with(connect).await?;
+    migrate_sqlite(&pool).await?;
+    Ok(Pools::Sqlite { writer: pool.clone(), reader: pool })
+}
+
+fn sqlite_pool(connections: u32, deadline: Duration) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(deadline)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+}
+
+async fn migrate_sqlite(pool: &SqlitePool) -> Result<()> {
+    MIGRATIONS.run(pool).await.map_err(migration_error)
+}
+
+async fn open_postgres(url: &Secret, deadline: Duration) -> Result<Pools> {
+    let timeout = deadline.as_millis().to_string();
+    // The server gives up as well, so that a call that nobody waits for holds no lock.
+    let connect = PgConnectOptions::from_str(expose(url))?
+        .application_name("weir")
+        .options([("statement_timeout", timeout.as_str()), ("lock_timeout", timeout.as_str())]);
+    let pool = postgres_pool(deadline).connect_with(connect).await?;
+    migrate_postgres(&pool).await?;
+    Ok(Pools::Postgres(pool))
+}
+
+fn postgres_pool(deadline: Duration) -> PgPoolOptions {
+    PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).acquire_timeout(deadline)
+}
+
+/// Another node's migration may take longer than a statement usually may.
+async fn migrate_postgres(pool: &PgPool) -> Result<()> {
+    let mut connection = pool.acquire().await?.detach();
+    sqlx::raw_sql("SET statement_timeout = 0; SET lock_timeout = 0").execute(&mut connection).await?;
+    MIGRATIONS.run(&mut connection).await.map_err(migration_error)
+}
+
+fn migration_error(error: sqlx::migrate::MigrateError) -> StoreError {
+    match error {
+        sqlx::migrate::MigrateError::Execute(cause) => cause.into(),
+        other => {
+            StoreError::new(ErrorKind::Refused, format!("the tables cannot be brought up to date: {other}"))
+        }
+    }
+}
+
+/// Reads a secret from `meta`; the first node makes it.
+async fn shared_secret(pools: &Pools, name: &str) -> Result<Vec<u8>> {
+    const MAKE: &str = "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+    const READ: &str = "SELECT value FROM meta WHERE name = $1";
+    let fresh = hex(&random_secret());
+    let (value,): (String,) = match pools {
+        Pools::Sqlite { writer, .. } => {
+            sqlx::query(MAKE).bind(name).bind(fresh).execute(writer).await?;
+            sqlx::query_as(READ).bind(name).fetch_one(writer).await?
+        }
+        Pools::Postgres(pool) => {
+            sqlx::query(MAKE).bind(name).bind(fresh).execute(pool).await?;
+            sqlx::query_as(READ).bind(name).fetch_one(pool).await?
+        }
+    };
+    unhex(&value).ok_or_else(|| StoreError::corrupt("a secret in `meta`", "not hexadecimal"))
+}
+
+/// Reads a secret from a file; the first process makes it. The link gives it its name only when it is whole.
+fn secret_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    if !path.exists() {
+        let draft = beside(path, &hex(&random_secret()[..8]));
+        let mut file = private(&draft, false)?;
+        file.write_all(hex(&random_secret()).as_bytes())?;
+        file.sync_all()?;
+        let linked = std::fs::hard_link(&draft, path);
+        std::fs::remove_file(&draft)?;
+        match linked {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    let mut text = String::new();
+    File::open(path)?.read_to_string(&mut text)?;
+    unhex(text.trim())
+        .filter(|s| s.len() == SECRET_BYTES)
+        .ok_or_else(|| std::io::ErrorKind::InvalidData.into())
+}
+
+fn random_secret() -> [u8; SECRET_BYTES] {
+    let mut bytes = [0; SECRET_BYTES];
+    rand::rng().fill_bytes(&mut bytes);
+    bytes
+}
+
+/// Closes the breaker again. While the database is well this task sleeps.
+async fn probe(pools: Pools, breaker: Arc<Breaker>, deadline: Duration) {
+    loop {
+        if !breaker.is_open() {
+            breaker.trouble.notified().await;
+            continue;
+        }
+        match breaker.within(deadline, ping(&pools)).await {
+            Ok(()) => breaker.close(),
+            Err(_) => tokio::time::sleep(PROBE_EVERY).await,
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! The background log: decision and usage records on their way to the database.
+//!
+//! Filing never waits and never does I/O: it moves a record into a bounded queue. A task of its own serialises and
+//! writes in batches. When the queue is full, decisions of `nothing` are dropped first; an enforced one waits for room
+//! in a second, equally bounded queue, at most the store's deadline. Whatever is dropped is counted in
+//! `weir_records_dropped_total`.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+use weir_core::Action;
+use weir_core::clock::SharedClock;
+use weir_core::record::{Record, UsageRecord};
+
+use crate::database::{Database, Retention};
+use crate::error::{ErrorKind, Result, StoreError};
+
+/// How the background log works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecorderOptions {
+    /// Records that may wait for being written; enforced ones that wait for room come on top, as many again.
+    pub queue_max: usize,
+    /// How long a record waits for company.
+    pub flush_every: Duration,
+    /// Records of one transaction.
+    pub batch_max: usize,
+    /// How long an enforced decision waits for room.
+    pub deadline: Duration,
+    /// How long [`Recorder::flush`] waits for the database.
+    pub flush_deadline: Duration,
+    /// How long records are kept.
+    pub retention: Retention,
+    /// How often the pruning runs.
+    pub prune_every: Duration,
+}
+
+impl Default for RecorderOptions {
+    /// 20,000 records (about 40 MB), written every 100 ms by up to 1,000, pruned every ten minutes.
+    fn default() -> Self {
+        Self {
+            queue_max: 20_000,
+            flush_every: Duration::from_millis(100),
+            batch_max: 1_000,
+            deadline: Duration::from_secs(2),
+            flush_deadline: Duration::from_secs(5),
+            retention: Retention::default(),
+            prune_every: Duration::from_secs(600),
+        }
+    }
+}
+
+/// Files records in the background. Cheap to clone; the task ends, having written what it can, with the last clone.
+#[derive(Clone)]
+pub struct Recorder {
+    handle: Arc<Handle>,
+}
+
+/// Tells the task when nobody can file any more.
+struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.queue().closed = true;
+        self.shared.wake.notify_one();
+    }
+}
+
+struct Shared {
+    options: RecorderOptions,
+    queue: Mutex<Queue>,
+    wake: Notify,
+}
+
+struct Entry {
+    record: Record,
+    usage: Option<UsageRecord>,
+}
+
+impl Entry {
+    /// Whether this decision did something to somebody, or tried to.
+    fn is_enforced(&self) -> bool {
+        ![Action::Nothing.as_str(), Action::Log.as_str(), "allow"]
+            .contains(&self.record.decision.outcome.as_str())
+    }
+}
+
+#[derive(Default)]
+struct Queue {
+    enforced: VecDeque<Entry>,
+    routine: VecDeque<Entry>,
+    /// Enforced ones that wait for room, with the time at which they have waited long enough.
+    waiting: VecDeque<(Instant, Entry)>,
+    /// Taken by the task and not yet written.
+    writing: usize,
+    flushers: Vec<oneshot::Sender<()>>,
+    closed: bool,
+}
+
+impl Queue {
+    fn len(&self) -> usize {
+        self.enforced.len() + self.routine.len() + self.writing
+    }
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Recorder {
+    /// Starts the background task on the current runtime. `clock` is the time by which records grow old.
+    #[must_use]
+    pub fn start(database: Database, options: RecorderOptions, clock: SharedClock) -> Self {
+        let shared = Arc::new(Shared { options, queue: Mutex::default(), wake: Notify::new() });
+        tokio::spawn(Writer { database: database.clone(), shared: Arc::clone(&shared), warned: false }.run());
+        tokio::spawn(prune(database, Arc::clone(&shared), clock));
+        Self { handle: Arc::new(Handle { shared }) }
+    }
+
+    /// Files a record, and the usage record of the same request if there is one. Never blocks and never fails: what
+    /// cannot be kept is counted.
+    pub fn file(&self, record: Record, usage: Option<UsageRecord>) {
+        let shared = &self.handle.shared;
+        let wake = {
+            let mut queue = shared.queue();
+            shared.admit(&mut queue, Entry { record, usage });
+            queue.enforced.len() + queue.routine.len() >= shared.options.batch_max
+        };
+        if wake {
+            shared.wake.notify_one();
+        }
+    }
+
+    /// Records that are not yet written.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        let queue = self.handle.shared.queue();
+        queue.len() + queue.waiting.len()
+    }
+
+    /// Waits until everything that was filed before is written.
+    ///
+    /// # Errors
+    /// `Timeout` when the database does not take it within the flush deadline.
+    pub async fn flush(&self) -> Result<()> {
+        let (done, written) = oneshot::channel();
+        self.handle.shared.queue().flushers.push(done);
+        self.handle.shared.wake.notify_one();
+        match tokio::time::timeout(self.handle.shared.options.flush_deadline, written).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => {
+                let message = format!("{} records could not be written in time", self.pending());
+                Err(StoreError::new(ErrorKind::Timeout, message))
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Finds room for an entry, if need be that of a `nothing`; drops and counts what finds none.
+    fn admit(&self, queue: &mut Queue, entry: Entry) {
+        let full = queue.len() >= self.options.queue_max;
+        match (full, entry.is_enforced()) {
+            (false, true) => queue.enforced.push_back(entry),
+            (false, false) => queue.routine.push_back(entry),
+            (true, false) => dropped("routine", 1),
+            (true, true) if queue.routine.pop_front().is_some() => {
+                dropped("routine", 1);
+                queue.enforced.push_back(entry);
+            }
+            (true, true) if queue.waiting.len() < self.options.queue_max => {
+                queue.waiting.push_back((Instant::now() + self.options.deadline, entry));
+            }
+            (true, true) => dropped("enforced", 1),
+        }
+    }
+
+    /// Moves those that wait into the room that there is, and lets go of those that have waited long enough.
+    fn settle(&self, queue: &mut Queue) {
+        while queue.len() < self.options.queue_max {
+            let Some((_, entry)) = queue.waiting.pop_front() else { break };
+            queue.enforced.push_back(entry);
+        }
+        let now = Instant::now();
+        while queue.waiting.front().is_some_and(|(until, _)| *until <= now) {
+            queue.waiting.pop_front();
+            dropped("enforced", 1);
+        }
+    }
+}
+
+fn dropped(kind: &'static str, count: u64) {
+    metrics::counter!("weir_records_dropped_total", "kind" => kind).increment(count);
+}
+
+/// How long the writer waits before it tries a batch again, at first and at most.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(2);
+
+struct Writer {
+    database: Database,
+    shared: Arc<Shared>,
+    warned: bool,
+}
+
+impl Writer {
+    async fn run(mut self) {
+        loop {
+            let every = self.shared.options.flush_every;
+            // Either is a reason to look.
+            let _ = tokio::time::timeout(every, self.shared.wake.notified()).await;
+            let flushers = std::mem::take(&mut self.shared.queue().flushers);
+            let written = self.write_all(!flushers.is_empty()).await;
+            for flusher in flushers {
+                // Whoever asked may have stopped waiting.
+                let _ = flusher.send(());
+            }
+            let queue = self.shared.queue();
+            if queue.closed && (!written || queue.len() == 0) {
+                return;
+            }
+        }
+    }
+
+    /// Writes what is queued now, batch by batch; when it is for a flush, until nothing is left.
+    async fn write_all(&mut self, flush: bool) -> bool {
+        loop {
+            let batch = self.take();
+            let full = batch.len() >= self.shared.options.batch_max;
+            if batch.is_empty() {
+                return true;
+            }
+            let count = batch.len();
+            let written = self.write(batch).await;
+            self.shared.queue().writing -= count;
+            if !written || !(flush || full) {
+                return written;
+            }
+        }
+    }
+
+    fn take(&self) -> Vec<Entry> {
+        let mut queue = self.shared.queue();
+        self.shared.settle(&mut queue);
+        let mut batch = Vec::new();
+        while batch.len() < self.shared.options.batch_max {
+            let Some(entry) = queue.enforced.pop_front().or_else(|| queue.routine.pop_front()) else { break };
+            batch.push(entry);
+        }
+        queue.writing = batch.len();
+        metrics::gauge!("weir_records_queued").set(queue.len() as f64);
+        batch
+    }
+
+    /// Writes a batch however long the database is away; gives up on one that it refuses.
+    async fn write(&mut self, batch: Vec<Entry>) -> bool {
+        let (records, usage) = split(batch);
+        let mut pause = RETRY_FIRST;
+        loop {
+            match self.database.write_records(&records, &usage).await {
+                Ok(()) => {
+                    self.recovered();
+                    metrics::counter!("weir_records_written_total").increment(records.len() as u64);
+                    return true;
+                }
+                Err(error) if error.kind().is_outage() => self.warn(&error),
+                Err(error) => {
+                    tracing::error!(error = %error, records = records.len(), "records were refused and are lost");
+                    dropped("refused", records.len() as u64);
+                    return true;
+                }
+            }
+            {
+                let mut queue = self.shared.queue();
+                self.shared.settle(&mut queue);
+                if queue.closed {
+                    dropped("unwritten", (queue.len() + queue.waiting.len()) as u64);
+                    return false;
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RETRY_MAX);
+        }
+    }
+
+    fn warn(&mut self, error: &StoreError) {
+        if !self.warned {
+            tracing::warn!(error = %error, "records cannot be written: they wait in memory");
+            self.warned = true;
+        }
+    }
+
+    fn recovered(&mut self) {
+        if self.warned {
+            tracing::info!("records are written again");
+            self.warned = false;
+        }
+    }
+}
+
+fn split(batch: Vec<Entry>) -> (Vec<Record>, Vec<UsageRecord>) {
+    let mut usage = Vec::with_capacity(batch.len());
+    let mut records = Vec::with_capacity(batch.len());
+    for entry in batch {
+        records.push(entry.record);
+        usage.extend(entry.usage);
+    }
+    (records, usage)
+}
+
+/// Prunes now and then until nobody can file any more.
+async fn prune(database: Database, shared: Arc<Shared>, clock: SharedClock) {
+    loop {
+        tokio::time::sleep(shared.options.prune_every).await;
+        if shared.queue().closed {
+            return;
+        }
+        match database.prune(&shared.options.retention, clock.now()).await {
+            Ok(pruned) => tracing::debug!(?pruned, "old records were deleted"),
+            Err(error) => tracing::warn!(error = %error, "old records could not be deleted"),
+        }
+    }
+}
