@@ -15,7 +15,7 @@ use weir_core::ApiKind;
 use crate::Refusal;
 use crate::json;
 pub use prompts::Prompts;
-pub(crate) use prompts::all_texts;
+pub(crate) use prompts::{all_texts, text_of};
 use upstream::Cuts;
 
 /// More output tokens than this are refused before any rule is asked (spec A3, step 16).
