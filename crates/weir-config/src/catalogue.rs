@@ -3,7 +3,8 @@
 //! An exact id wins, then what a simulated provider serves by itself, then the longest prefix with a `*`. Names
 //! match without regard to ASCII case; what the star stood for keeps the case in which it came.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::sync::Arc;
 
 use weir_core::ApiKind;
@@ -74,13 +75,21 @@ pub struct Resolved {
 pub const SIMULATED: [&str; 7] = ["echo", "free", "slow", "cut", "garbage", "hang", "tool"];
 
 /// All models of a configuration.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct ModelCatalogue {
     exact: HashMap<String, Arc<Model>>,
     /// By the length of the prefix, the longest first.
     wildcards: Vec<(usize, HashMap<String, Arc<Model>>)>,
     listed: Vec<String>,
     free: HashMap<ApiKind, Vec<String>>,
+}
+
+impl fmt::Debug for ModelCatalogue {
+    /// In the order of the names, so that equal catalogues look equal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let wildcards = self.wildcards.iter().flat_map(|(_, models)| models);
+        f.debug_map().entries(self.exact.iter().chain(wildcards).collect::<BTreeMap<_, _>>()).finish()
+    }
 }
 
 impl ModelCatalogue {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use url::Url;
@@ -466,77 +466,5 @@ impl Config {
     #[must_use]
     pub fn provider(&self, name: &str) -> Option<&Provider> {
         self.providers.iter().find(|provider| provider.name == name)
-    }
-
-    pub(crate) fn simulated(base: &Path) -> Self {
-        let data_dir = base.join("weir-data");
-        let sim = Provider {
-            name: "sim".to_owned(),
-            base_url: None,
-            simulated: true,
-            apis: vec![ApiKind::ChatCompletions, ApiKind::Responses, ApiKind::Messages, ApiKind::Embeddings],
-            auth: Auth::None,
-            api_keys: Vec::new(),
-            house: false,
-        };
-        let s = Duration::from_secs;
-        Self {
-            store: DatabaseUrl::Sqlite(data_dir.join("weir.db")),
-            data_dir,
-            listen: Listen {
-                data: SocketAddr::from(([127, 0, 0, 1], 8080)),
-                admin: SocketAddr::from(([127, 0, 0, 1], 8081)),
-            },
-            admin: Admin::default(),
-            cache: CacheUrl::Memory,
-            trusted_proxies: TrustedProxies::default(),
-            fingerprint_header: "x-vercel-ja4-digest".to_owned(),
-            limits: Limits {
-                body_bytes_max: 33_554_432,
-                connections_max: 18_000,
-                drain: s(30),
-                unauthenticated: Rate { requests: 600, per: s(60) },
-                upstream: UpstreamTimeouts { connect: s(5), first_byte: s(120), idle: s(120) },
-            },
-            models: ModelCatalogue::new(Vec::new(), std::slice::from_ref(&sim)),
-            providers: vec![sim],
-            free_models: Rate { requests: 200, per: s(3600) },
-            keys: Vec::new(),
-            abuse: Abuse {
-                mode: AbuseMode::Inline,
-                service_url: None,
-                service_headers: Vec::new(),
-                classify_timeout: s(2),
-                disclose: false,
-                quarantine: Quarantine {
-                    delays: QuarantineDelays::default(),
-                    held_max: 10_000,
-                    held_per_identity_max: 20,
-                },
-            },
-            stop_loss: None,
-            failures: Failures {
-                retries: Retries {
-                    attempts: 2,
-                    base: Duration::from_millis(50),
-                    max: s(10),
-                    retry_after_max: s(30),
-                },
-                sentry_dsn: None,
-                log_level: LogLevel::Info,
-                report_window: s(60),
-            },
-            tools: Tools {
-                channel_permissions: BTreeMap::new(),
-                levels: BTreeMap::new(),
-                allowed_roots: Vec::new(),
-                timeout: s(60),
-                loop_guard: LoopGuard { identical: 3, failures: 6 },
-                approvals: Approvals { ttl: s(600), approver: Approver::Other, webhook: None },
-                mcp_servers: Vec::new(),
-            },
-            rules: None,
-            telemetry: Telemetry { log: "info".to_owned(), log_format: LogFormat::Auto, otlp_endpoint: None },
-        }
     }
 }

@@ -6,10 +6,20 @@
 //! files come through [`Sources`].
 
 pub mod catalogue;
+mod check;
 pub mod config;
 pub mod diagnostic;
+mod document;
+mod mask;
+mod path;
+mod raw;
+mod report;
+mod shape;
+mod substitute;
 
 use std::path::Path;
+
+use report::Report;
 
 pub use catalogue::{Model, ModelCatalogue, Price, Resolved, UpstreamModel};
 pub use config::Config;
@@ -55,6 +65,42 @@ pub fn load(
     base: &Path,
     sources: &dyn Sources,
 ) -> Result<Loaded, Vec<Diagnostic>> {
-    let _ = (file, sources);
-    Ok(Loaded { config: Config::simulated(base), warnings: Vec::new() })
+    let (name, text) = file.map_or(("", ""), |file| (&file.name, &file.text));
+    let mut report = Report::new(name, text);
+    let config = read(text, base, sources, &mut report);
+    let failed = report.has_errors();
+    match (config, report.into_diagnostics()) {
+        (Some(config), warnings) if !failed => Ok(Loaded { config, warnings }),
+        (_, diagnostics) => Err(diagnostics),
+    }
+}
+
+/// The configuration, as far as it can be read; what is wrong goes into the report.
+fn read(text: &str, base: &Path, sources: &dyn Sources, report: &mut Report<'_>) -> Option<Config> {
+    let root = path::Path::root();
+    let mut document = match document::parse(text) {
+        Ok(document) => document,
+        Err(error) => {
+            report.cover_by_words();
+            report.error(error.place, &root, error.message);
+            return None;
+        }
+    };
+    substitute::substitute(&mut document, sources, report);
+    let shaped = shape::shaped(&document, &schema(), report);
+    report.shape_is_known();
+    match serde_json::from_value::<raw::RawConfig>(shaped) {
+        Ok(raw) => Some(check::checked(&raw, &document, base, sources, report)),
+        // The shape was held against the schema of these very types.
+        Err(error) => {
+            report.error(document.place, &root, format!("the configuration cannot be read: {error}"));
+            None
+        }
+    }
+}
+
+/// The JSON Schema (draft 2020-12) of the configuration as it is written.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(raw::RawConfig).to_value()
 }

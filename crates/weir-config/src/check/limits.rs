@@ -1,0 +1,67 @@
+//! Limits and telemetry.
+
+use std::time::Duration;
+
+use super::Check;
+use crate::config::{Limits, LogFormat, Rate, Telemetry, UpstreamTimeouts};
+use crate::path::Path;
+use crate::raw::{RawFreeModels, RawLimits, RawLogFormat, RawTelemetry, RawUnauthenticated, RawUpstream};
+
+impl Check<'_, '_> {
+    pub(super) fn limits(&mut self, raw: Option<&RawLimits>, path: &Path) -> Limits {
+        let none = RawLimits::default();
+        let raw = raw.unwrap_or(&none);
+        Limits {
+            body_bytes_max: size(raw.body_bytes_max, 33_554_432),
+            connections_max: size(raw.connections_max, 18_000),
+            drain: self.duration(raw.drain.as_ref(), &path.key("drain"), Duration::from_secs(30)),
+            unauthenticated: self.unauthenticated(raw.unauthenticated.as_ref(), &path.key("unauthenticated")),
+            upstream: self.upstream(raw.upstream.as_ref(), &path.key("upstream")),
+        }
+    }
+
+    fn unauthenticated(&mut self, raw: Option<&RawUnauthenticated>, path: &Path) -> Rate {
+        let per = raw.and_then(|raw| raw.per.as_ref());
+        Rate {
+            requests: raw.and_then(|raw| raw.requests).unwrap_or(600),
+            per: self.positive(per, &path.key("per"), Duration::from_secs(60)),
+        }
+    }
+
+    pub(super) fn free_models(&mut self, raw: Option<&RawFreeModels>, path: &Path) -> Rate {
+        let per = raw.and_then(|raw| raw.per.as_ref());
+        Rate {
+            requests: raw.and_then(|raw| raw.requests).unwrap_or(200),
+            per: self.positive(per, &path.key("per"), Duration::from_secs(3600)),
+        }
+    }
+
+    fn upstream(&mut self, raw: Option<&RawUpstream>, path: &Path) -> UpstreamTimeouts {
+        let none = RawUpstream::default();
+        let raw = raw.unwrap_or(&none);
+        let wait = Duration::from_secs(120);
+        UpstreamTimeouts {
+            connect: self.positive(raw.connect.as_ref(), &path.key("connect"), Duration::from_secs(5)),
+            first_byte: self.positive(raw.first_byte.as_ref(), &path.key("first_byte"), wait),
+            idle: self.positive(raw.idle.as_ref(), &path.key("idle"), wait),
+        }
+    }
+
+    pub(super) fn telemetry(&mut self, raw: Option<&RawTelemetry>, path: &Path) -> Telemetry {
+        let endpoint = raw.and_then(|raw| raw.otlp_endpoint.as_ref());
+        Telemetry {
+            log: raw.and_then(|raw| raw.log.clone()).unwrap_or_else(|| "info".to_owned()),
+            log_format: match raw.and_then(|raw| raw.log_format) {
+                None | Some(RawLogFormat::Auto) => LogFormat::Auto,
+                Some(RawLogFormat::Json) => LogFormat::Json,
+                Some(RawLogFormat::Pretty) => LogFormat::Pretty,
+            },
+            otlp_endpoint: self.optional_url(endpoint, &path.key("otlp_endpoint")),
+        }
+    }
+}
+
+/// A size; one that this machine could not count is as good as the largest it can.
+pub(super) fn size(raw: Option<u64>, default: usize) -> usize {
+    raw.map_or(default, |raw| usize::try_from(raw).unwrap_or(usize::MAX))
+}
