@@ -1,12 +1,17 @@
 //! The shared short memory: action cache, limits, stats. In process, or on Redis for any number of nodes.
 
+mod actions;
 mod limits;
+mod names;
+mod redis;
 mod stats;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use quick_cache::sync::Cache as BoundedMap;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 use weir_core::IdentityKey;
 use weir_core::clock::SharedClock;
 use weir_core::record::Stats;
@@ -15,8 +20,9 @@ use weir_core::secret::Secret;
 pub use self::limits::{Exceeded, LIMIT_WINDOWS_MAX, LimitCharge, LimitOutcome};
 pub use self::stats::{STATS_IDENTITIES_MAX, STATS_IPS_MAX, StatsEvent};
 
-use self::limits::LocalLimits;
-use self::stats::LocalStats;
+use self::limits::{LocalLimits, OveradmissionBound};
+use self::redis::Redis;
+use self::stats::{LocalStats, StatsQueue};
 use crate::breaker::Breaker;
 use crate::error::Result;
 use crate::state::Dependency;
@@ -34,12 +40,24 @@ pub enum CacheLocation {
     /// A Redis cluster, by some of its nodes, each as a URL.
     RedisCluster(Vec<Secret>),
     /// A Redis behind sentinels.
-    RedisSentinel {
-        /// The sentinels, each as a URL.
-        sentinels: Vec<Secret>,
-        /// The name of the master.
-        master: String,
-    },
+    RedisSentinel(SentinelLocation),
+}
+
+/// A Redis that is found by asking its sentinels.
+#[derive(Clone, Debug)]
+pub struct SentinelLocation {
+    /// The URLs of the sentinels.
+    pub sentinels: Vec<Secret>,
+    /// The name of the service they watch.
+    pub service: String,
+    /// The number of the database.
+    pub database: i64,
+    /// Whether the service itself speaks TLS.
+    pub tls: bool,
+    /// The user name at the service.
+    pub username: Option<String>,
+    /// The password at the service.
+    pub password: Option<Secret>,
 }
 
 /// How to use a cache.
@@ -71,21 +89,36 @@ pub struct Cache {
 }
 
 struct Inner {
-    actions: BoundedMap<IdentityKey, Box<str>>,
+    /// What this process counts and keeps: everything without Redis, and what it falls back to with it.
     limits: LocalLimits,
     stats: LocalStats,
-    breaker: Arc<Breaker>,
+    store: Store,
+}
+
+/// Where the state is that nodes share.
+enum Store {
+    Memory { actions: BoundedMap<IdentityKey, Box<str>>, breaker: Breaker },
+    Redis(Shared),
+}
+
+struct Shared {
+    redis: Arc<Redis>,
+    stats: Arc<StatsQueue>,
+    bound: OveradmissionBound,
+    _tasks: [AbortOnDropHandle<()>; 2],
 }
 
 impl Cache {
-    /// Opens a cache. A Redis that is absent is no failure: the cache starts degraded and keeps connecting.
-    pub async fn open(_options: CacheOptions, clock: SharedClock) -> Self {
-        let inner = Inner {
-            actions: BoundedMap::new(ACTIONS_MAX),
-            limits: LocalLimits::new(clock.clone()),
-            stats: LocalStats::new(clock),
-            breaker: Arc::new(Breaker::new("cache")),
+    /// Opens a cache. A Redis that is absent is no failure: the cache starts without it and keeps connecting. This
+    /// waits for the first attempt, so that a Redis that is there is used from the first request on.
+    pub async fn open(options: CacheOptions, clock: SharedClock) -> Self {
+        let store = match options.location {
+            CacheLocation::Memory => {
+                Store::Memory { actions: BoundedMap::new(ACTIONS_MAX), breaker: Breaker::new("cache") }
+            }
+            _ => Store::Redis(Shared::start(&options).await),
         };
+        let inner = Inner { limits: LocalLimits::new(clock.clone()), stats: LocalStats::new(clock), store };
         Self { inner: Arc::new(inner) }
     }
 
@@ -95,7 +128,10 @@ impl Cache {
     /// # Errors
     /// See [`crate::ErrorKind`]; callers warn and take it for a miss.
     pub async fn action_get(&self, identity: &IdentityKey) -> Result<Option<String>> {
-        Ok(self.inner.actions.get(identity).map(String::from))
+        match &self.inner.store {
+            Store::Memory { actions, .. } => Ok(actions.get(identity).map(String::from)),
+            Store::Redis(shared) => shared.redis.call(::redis::cmd("GET").arg(names::action(identity))).await,
+        }
     }
 
     /// Caches an action in the words of [`weir_core::action::cached_value`]; it never expires.
@@ -103,54 +139,90 @@ impl Cache {
     /// # Errors
     /// See [`crate::ErrorKind`]; callers warn and go on.
     pub async fn action_set(&self, identity: &IdentityKey, value: &str) -> Result<()> {
-        self.inner.actions.insert(identity.clone(), value.into());
-        Ok(())
+        match &self.inner.store {
+            Store::Memory { actions, .. } => {
+                actions.insert(identity.clone(), value.into());
+                Ok(())
+            }
+            Store::Redis(shared) => {
+                shared.redis.call(::redis::cmd("SET").arg(names::action(identity)).arg(value)).await
+            }
+        }
     }
 
-    /// Forgets the cached action of an identity.
+    /// Forgets the cached action of an identity; says whether there was one.
     ///
     /// # Errors
     /// See [`crate::ErrorKind`].
     pub async fn action_delete(&self, identity: &IdentityKey) -> Result<bool> {
-        Ok(self.inner.actions.remove(identity).is_some())
+        match &self.inner.store {
+            Store::Memory { actions, .. } => Ok(actions.remove(identity).is_some()),
+            Store::Redis(shared) => shared.redis.call(::redis::cmd("DEL").arg(names::action(identity))).await,
+        }
     }
 
-    /// Forgets all cached actions and says how many there were.
+    /// Forgets all cached actions and says how many there were. On Redis it walks the keys in small steps, each
+    /// within the deadline.
     ///
     /// # Errors
     /// See [`crate::ErrorKind`]; some may be forgotten already.
     pub async fn actions_clear(&self) -> Result<u64> {
-        let count = self.inner.actions.len() as u64;
-        self.inner.actions.clear();
-        Ok(count)
+        match &self.inner.store {
+            Store::Memory { actions, .. } => {
+                let count = actions.len() as u64;
+                actions.clear();
+                Ok(count)
+            }
+            Store::Redis(shared) => shared.redis.clear_actions().await,
+        }
     }
 
     /// Counts a request against limits and says whether one is exceeded. It never fails: while Redis does not answer,
     /// this node admits its share.
+    ///
+    /// All charges are counted, also when one is exceeded. Those of one subject are counted in one step.
     pub async fn consume(&self, charges: &[LimitCharge]) -> LimitOutcome {
-        self.inner.limits.consume(charges)
+        match &self.inner.store {
+            Store::Memory { .. } => self.inner.limits.consume(charges),
+            Store::Redis(shared) => shared.consume(charges, &self.inner.limits).await,
+        }
     }
 
-    /// The stats of an identity's earlier requests. It never fails: while Redis does not answer, this node's own.
+    /// The stats of an identity's earlier requests. It never fails: while Redis does not answer, they are those of the
+    /// requests that this node has seen.
     pub async fn stats_read(&self, identity: &IdentityKey) -> Stats {
+        if let Store::Redis(shared) = &self.inner.store
+            && let Ok(totals) = shared.redis.stats(identity).await
+        {
+            return totals.into_stats();
+        }
         self.inner.stats.read(identity)
     }
 
-    /// Adds to the stats of an identity, in the background.
+    /// Adds to the stats of an identity; on Redis in the background, where they are seen within a second.
     pub fn stats_add(&self, identity: &IdentityKey, event: StatsEvent) {
         self.inner.stats.add(identity, &event);
+        if let Store::Redis(shared) = &self.inner.store {
+            shared.stats.add(identity, event);
+        }
     }
 
     /// Nodes that share this cache, this one included, as last known.
     #[must_use]
     pub fn nodes_known(&self) -> u64 {
-        1
+        match &self.inner.store {
+            Store::Memory { .. } => 1,
+            Store::Redis(shared) => shared.redis.nodes(),
+        }
     }
 
     /// How the cache is doing, for `/readyz`.
     #[must_use]
     pub fn state(&self) -> Dependency {
-        self.inner.breaker.dependency()
+        match &self.inner.store {
+            Store::Memory { breaker, .. } => breaker.dependency(),
+            Store::Redis(shared) => shared.redis.breaker.dependency(),
+        }
     }
 
     /// Asks for a sign of life.
@@ -158,14 +230,76 @@ impl Cache {
     /// # Errors
     /// `Unavailable` or `Timeout` when there is none.
     pub async fn ping(&self) -> Result<()> {
-        Ok(())
+        match &self.inner.store {
+            Store::Memory { .. } => Ok(()),
+            Store::Redis(shared) => shared.redis.call(&::redis::cmd("PING")).await,
+        }
     }
 
-    /// Waits until the stats that were added before are where other nodes see them, and leaves the list of nodes.
+    /// Sends the stats that were added before on their way, and leaves the list of nodes. For the end of a process.
     ///
     /// # Errors
     /// See [`crate::ErrorKind`].
     pub async fn close(&self) -> Result<()> {
-        Ok(())
+        match &self.inner.store {
+            Store::Memory { .. } => Ok(()),
+            Store::Redis(shared) => {
+                shared.stats.send(&shared.redis).await;
+                shared.redis.leave().await
+            }
+        }
     }
+}
+
+impl Shared {
+    async fn start(options: &CacheOptions) -> Self {
+        let redis = Arc::new(Redis::new(options, Arc::new(Breaker::new("cache"))));
+        let stats = Arc::new(StatsQueue::default());
+        let (tried, mut first) = watch::channel(false);
+        let tasks = [
+            AbortOnDropHandle::new(tokio::spawn(Arc::clone(&redis).keep(tried))),
+            AbortOnDropHandle::new(tokio::spawn(Arc::clone(&stats).keep_sending(Arc::clone(&redis)))),
+        ];
+        // Only the end of the task would be an error, and it does not end.
+        let _ = first.wait_for(|tried| *tried).await;
+        Self { redis, stats, bound: OveradmissionBound::default(), _tasks: tasks }
+    }
+
+    async fn consume(&self, charges: &[LimitCharge], local: &LocalLimits) -> LimitOutcome {
+        let nodes = self.redis.nodes();
+        let mut outcome = LimitOutcome::default();
+        for group in by_slot(charges) {
+            match self.redis.consume(&group).await {
+                Ok(windows) => {
+                    self.bound.answered();
+                    for ((index, charge), (counted, left)) in group.into_iter().zip(windows) {
+                        local.mirror(charge, counted, left, nodes);
+                        outcome.add(index, (counted > charge.requests).then_some(left));
+                    }
+                }
+                Err(_) => {
+                    for (index, charge) in group {
+                        self.bound.shared(charge.requests, nodes);
+                        outcome.add(index, local.consume_share(charge, nodes));
+                    }
+                }
+            }
+        }
+        outcome
+    }
+}
+
+/// Charges of one subject are on one node of a cluster; usually all are.
+fn by_slot(charges: &[LimitCharge]) -> Vec<Vec<(usize, &LimitCharge)>> {
+    let mut groups: Vec<Vec<(usize, &LimitCharge)>> = Vec::with_capacity(1);
+    for (index, charge) in charges.iter().enumerate() {
+        let same = |g: &&mut Vec<(usize, &LimitCharge)>| {
+            g.first().is_some_and(|(_, c)| c.slot_tag() == charge.slot_tag())
+        };
+        match groups.iter_mut().find(same) {
+            Some(group) => group.push((index, charge)),
+            None => groups.push(vec![(index, charge)]),
+        }
+    }
+    groups
 }

@@ -115,13 +115,15 @@ fn database_kind(error: &dyn sqlx::error::DatabaseError) -> ErrorKind {
 
 impl From<redis::RedisError> for StoreError {
     fn from(error: redis::RedisError) -> Self {
-        let kind = if error.is_timeout() {
-            ErrorKind::Timeout
-        } else if error.code() == Some("WRONGTYPE") {
-            ErrorKind::Corrupt
-        } else {
-            // A server that is loading, read-only or out of memory does not do the work either.
-            ErrorKind::Unavailable
+        let kind = match error.code() {
+            Some("WRONGTYPE") => ErrorKind::Corrupt,
+            // The server does its work, but not this: a missing right, a command it does not have.
+            Some("NOPERM" | "ERR" | "NOSCRIPT" | "CROSSSLOT") => ErrorKind::Refused,
+            // Loading, a replica, out of memory: it does not do its work.
+            Some(_) => ErrorKind::Unavailable,
+            None if error.is_timeout() => ErrorKind::Timeout,
+            None if error.kind() == redis::ErrorKind::UnexpectedReturnType => ErrorKind::Corrupt,
+            None => ErrorKind::Unavailable,
         };
         Self::new(kind, error.to_string())
     }

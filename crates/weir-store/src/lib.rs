@@ -9,6 +9,7 @@ mod breaker;
 pub mod cache;
 pub mod clock;
 pub mod database;
+pub mod directory;
 mod error;
 pub mod keys;
 pub mod log;
@@ -16,6 +17,7 @@ mod state;
 
 pub use cache::{Cache, CacheLocation, CacheOptions, Exceeded, LimitCharge, LimitOutcome, StatsEvent};
 pub use database::{Database, DatabaseLocation, DatabaseOptions};
+pub use directory::{ApiKey, ConfiguredKey, Directory, DirectoryOptions};
 pub use error::{ErrorKind, Result, StoreError};
 pub use log::{Recorder, RecorderOptions};
 pub use state::{Dependency, DependencyState};

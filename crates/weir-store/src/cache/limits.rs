@@ -1,10 +1,12 @@
 //! Limits: windows that begin with the first counted request. This file counts in process; `redis` counts for all
 //! nodes together and falls back to this one.
 
+mod shared;
 mod windows;
 
 use std::time::Duration;
 
+pub(super) use self::shared::OveradmissionBound;
 pub use self::windows::LIMIT_WINDOWS_MAX;
 pub(super) use self::windows::LocalLimits;
 
@@ -25,8 +27,7 @@ impl LimitCharge {
     /// subject is put in braces, Redis' way to keep all its limits on one node of a cluster.
     #[must_use]
     pub fn new(subject: &str, name: &str, requests: u64, per: Duration) -> Self {
-        let subject = subject.replace('%', "%25").replace('{', "%7B").replace('}', "%7D");
-        Self { key: format!("{{{subject}}}:{name}"), requests, per }
+        Self { key: format!("{}:{name}", braced(subject)), requests, per }
     }
 
     /// What of the key decides on which node of a cluster it is.
@@ -38,6 +39,12 @@ impl LimitCharge {
     pub(super) fn per_ms(&self) -> i64 {
         i64::try_from(self.per.as_millis()).unwrap_or(i64::MAX).max(1)
     }
+}
+
+/// A subject in braces, those of its own escaped: the part of a key that decides on its node.
+pub(super) fn braced(subject: &str) -> String {
+    let subject = subject.replace('%', "%25").replace('{', "%7B").replace('}', "%7D");
+    format!("{{{subject}}}")
 }
 
 /// What counting a request against its limits gave.

@@ -4,6 +4,8 @@
 //! costs a few hundred bytes. A minute's bucket leaves when the minute began an hour ago, so that the hour is one
 //! between 59 and 60 minutes long.
 
+mod shared;
+
 use std::collections::HashMap;
 use std::hash::BuildHasher as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,6 +14,7 @@ use weir_core::IdentityKey;
 use weir_core::clock::SharedClock;
 use weir_core::record::Stats;
 
+pub(super) use self::shared::StatsQueue;
 use crate::clock::to_ms;
 
 /// Identities whose stats are kept in process; beyond, those that were silent longest leave first.

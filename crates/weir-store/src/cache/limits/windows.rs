@@ -57,17 +57,17 @@ impl LocalLimits {
 
     /// Counts a request against limits that only this node keeps.
     pub(in crate::cache) fn consume(&self, charges: &[LimitCharge]) -> LimitOutcome {
-        self.consume_share(charges, 1)
-    }
-
-    /// Counts a request against this node's share of limits that `nodes` nodes keep while they cannot speak.
-    pub(in crate::cache) fn consume_share(&self, charges: &[LimitCharge], nodes: u64) -> LimitOutcome {
-        let now = to_ms(self.clock.now());
         let mut outcome = LimitOutcome::default();
         for (index, charge) in charges.iter().enumerate() {
-            outcome.add(index, self.count(charge, share(charge.requests, nodes), now));
+            outcome.add(index, self.consume_share(charge, 1));
         }
         outcome
+    }
+
+    /// Counts a request against this node's share of a limit that `nodes` nodes keep while they cannot speak; when it
+    /// is exceeded, what is left of its window.
+    pub(in crate::cache) fn consume_share(&self, charge: &LimitCharge, nodes: u64) -> Option<Duration> {
+        self.count(charge, share(charge.requests, nodes), to_ms(self.clock.now()))
     }
 
     /// Remembers what Redis said of a limit, so that the share of a later outage is one of what is left.
