@@ -48,7 +48,7 @@ pub(crate) fn pick<'a, const N: usize>(text: &'a str, names: [&str; N]) -> [Opti
     if read.is_ok() { found } else { [None; N] }
 }
 
-/// The text of a JSON string, or `None` for any other value. A lone surrogate becomes U+FFFD: text that a provider
+/// The text of a JSON string, or `None` for any other value. Lone surrogates become U+FFFD: text that a provider
 /// may accept must not vanish from the sight of rules.
 pub(crate) fn string(raw: &str) -> Option<Cow<'_, str>> {
     if !raw.starts_with('"') {

@@ -26,7 +26,8 @@ pub struct Observed {
     pub message_id: Option<String>,
     /// The model as the provider names it.
     pub model: Option<String>,
-    /// Whether the answer is complete: the protocol's terminal event, or the end of the JSON object.
+    /// Whether the answer is complete: the protocol's terminal event, or the end of the JSON object. An event that is
+    /// an error ends a stream too; it is in `error`.
     pub finished: bool,
     /// An error inside a stream that began well, or the error of a JSON answer.
     pub error: Option<ProviderError>,

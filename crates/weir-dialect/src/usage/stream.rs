@@ -1,11 +1,26 @@
 //! A stream of events.
 
-use memchr::memmem;
+use std::borrow::Cow;
+
+use memchr::memmem::Finder;
 use weir_core::ApiKind;
 
 use super::{Counts, EVENT_BYTES_MAX, Observed, ProviderError};
 use crate::json;
 use crate::sse::{Event, Scanner};
+
+/// A chat's chunks are looked at for its id and model no longer than this.
+const NAMING_EVENTS_MAX: u64 = 4;
+
+/// The events of responses that are parsed.
+const RESPONSE_EVENTS: [&str; 6] = [
+    "response.created",
+    "response.in_progress",
+    "response.completed",
+    "response.failed",
+    "response.incomplete",
+    "error",
+];
 
 pub(super) struct EventReader {
     scanner: Scanner,
@@ -14,13 +29,23 @@ pub(super) struct EventReader {
 
 struct State {
     kind: ApiKind,
+    usage: Finder<'static>,
+    error: Finder<'static>,
+    response: Finder<'static>,
     counts: Option<Counts>,
     seen: Observed,
 }
 
 impl EventReader {
     pub(super) fn new(kind: ApiKind) -> Self {
-        let state = State { kind, counts: None, seen: Observed::default() };
+        let state = State {
+            kind,
+            usage: Finder::new(b"\"usage\""),
+            error: Finder::new(b"\"error\""),
+            response: Finder::new(b"\"response\""),
+            counts: None,
+            seen: Observed::default(),
+        };
         Self { scanner: Scanner::new(EVENT_BYTES_MAX), state }
     }
 
@@ -62,45 +87,40 @@ impl State {
             return;
         }
         let nameless = self.seen.message_id.is_none() || self.seen.model.is_none();
-        if !(nameless || holds(data, b"\"usage\"") || holds(data, b"\"error\"")) {
+        let names = nameless && self.seen.events <= NAMING_EVENTS_MAX;
+        if !(names || holds(data, &self.usage) || holds(data, &self.error)) {
             return;
         }
         let Ok(text) = std::str::from_utf8(data) else { return };
         let [id, model, usage, error] = json::pick(text, ["id", "model", "usage", "error"]);
         self.name(id, model);
         self.usage(usage);
-        self.error(error);
+        self.failed(error);
     }
 
-    /// Every event has a name, also as its `type`. Only the first and the terminal ones hold a response.
+    /// Events are named, by most senders twice. Only the first ones and the terminal ones hold a response.
     fn responses(&mut self, event: Event<'_>) {
-        let terminal = match event.name {
-            "response.completed" | "response.failed" | "response.incomplete" => true,
-            "response.created" | "response.in_progress" | "error" => false,
-            "" => memmem::find(event.data, b"\"response\"").is_some() || holds(event.data, b"\"type\""),
-            _ => return,
+        let sought = match event.name {
+            "" => holds(event.data, &self.response) || self.error.find(event.data).is_some(),
+            name => RESPONSE_EVENTS.contains(&name),
         };
         let Ok(text) = std::str::from_utf8(event.data) else { return };
-        let [kind, response] = json::pick(text, ["type", "response"]);
-        let kind = kind.and_then(json::string).unwrap_or_default();
+        if !sought {
+            return;
+        }
+        let [kind, response, error] = json::pick(text, ["type", "response", "error"]);
+        let kind = kind.and_then(json::string).unwrap_or(Cow::Borrowed(event.name));
         match &*kind {
             "response.completed" | "response.failed" | "response.incomplete" => self.seen.finished = true,
-            "response.created" | "response.in_progress" => {}
             // This event is itself the error, or holds it.
-            "error" => {
-                let [error] = json::pick(text, ["error"]);
-                self.error(error.filter(|raw| raw.starts_with('{')).or(Some(text)));
-                self.seen.finished = true;
-                return;
-            }
-            _ if terminal && !event.name.is_empty() => self.seen.finished = true,
-            _ => return,
+            "error" => return self.failed(error.filter(|raw| raw.starts_with('{')).or(Some(text))),
+            _ => {}
         }
         let [id, model, usage, error] =
             response.map_or([None; 4], |response| json::pick(response, ["id", "model", "usage", "error"]));
         self.name(id, model);
         self.usage(usage);
-        self.error(error);
+        self.failed(error);
     }
 
     /// The start tells id, model and tokens read, a delta the tokens written.
@@ -125,7 +145,7 @@ impl State {
             }
             "message_delta" => self.usage(usage),
             "message_stop" => self.seen.finished = true,
-            "error" => self.error(error),
+            "error" => self.failed(error),
             _ => {}
         }
     }
@@ -146,7 +166,7 @@ impl State {
         }
     }
 
-    fn error(&mut self, raw: Option<&str>) {
+    fn failed(&mut self, raw: Option<&str>) {
         if let Some(error) = raw.and_then(ProviderError::read) {
             self.seen.error = Some(error);
         }
@@ -155,9 +175,9 @@ impl State {
 
 /// Whether `data` has the quoted `name` as a member whose value may be an object or a text. Within a string its quotes
 /// would be escaped.
-fn holds(data: &[u8], name: &[u8]) -> bool {
-    memmem::find_iter(data, name).any(|at| {
-        let after = data.get(at.saturating_add(name.len())..).unwrap_or_default().trim_ascii_start();
+fn holds(data: &[u8], name: &Finder<'_>) -> bool {
+    name.find_iter(data).any(|at| {
+        let after = data.get(at.saturating_add(name.needle().len())..).unwrap_or_default().trim_ascii_start();
         let value = after.strip_prefix(b":").unwrap_or_default().trim_ascii_start();
         matches!(value.first(), Some(b'{' | b'"'))
     })
