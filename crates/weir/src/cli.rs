@@ -1,0 +1,213 @@
+//! The command line as written: what clap reads, nothing decided. A command appears here when it is built.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// weir decides, enforces, explains and records: an LLM gateway with one rule language.
+#[derive(Parser, Debug)]
+#[command(
+    name = "weir",
+    version,
+    about = "An LLM gateway that decides, enforces, explains and records, by rules you write",
+    after_help = "Without --config: ./weir.yaml if it is there, else the defaults.\n\
+                  Exit codes: 0 good, 1 the answer is no, 2 usage or unreadable input, 3 a dependency failed.",
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// What to do; without one the help is printed.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What weir can do.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Run the gateway and the admin API in one process
+    Serve(ServeArgs),
+    /// Check the configuration and its rules, or single rule files
+    Check(CheckArgs),
+    /// Decide facts from stdin, a JSON object a line, without a server or a store
+    Decide(DecideArgs),
+    /// Explain one recorded decision
+    Explain(ExplainArgs),
+    /// Read and change the stored rules
+    Rules(RulesArgs),
+    /// Make, list and revoke API keys
+    Keys(KeysArgs),
+}
+
+/// Where the configuration lies.
+#[derive(Args, Debug, Clone, Default)]
+pub struct ConfigArg {
+    /// Configuration file [default: ./weir.yaml if it is there]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+}
+
+/// Whether a program reads the output.
+#[derive(Args, Debug, Clone, Copy, Default)]
+pub struct JsonArg {
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// Arguments of `weir serve`.
+#[derive(Args, Debug)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "documented at its type")]
+    pub config: ConfigArg,
+}
+
+/// Arguments of `weir check`.
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "documented at its type")]
+    pub config: ConfigArg,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "documented at its type")]
+    pub json: JsonArg,
+    /// Print the JSON Schema of the configuration
+    #[arg(long, conflicts_with_all = ["files", "config"])]
+    pub schema: bool,
+    /// Rule files and folders; without any: what `weir serve` would load
+    #[arg(value_name = "FILES", conflicts_with = "config")]
+    pub files: Vec<PathBuf>,
+}
+
+/// The boundary whose facts are decided.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum On {
+    /// Requests of callers.
+    Request,
+}
+
+/// Arguments of `weir decide`.
+#[derive(Args, Debug)]
+pub struct DecideArgs {
+    /// Boundary whose facts the lines hold
+    #[arg(long, value_enum)]
+    pub on: On,
+    /// Rule file or folder, more than once if need be [default: the configuration's]
+    #[arg(long, value_name = "FILE")]
+    pub rules: Vec<PathBuf>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "documented at its type")]
+    pub config: ConfigArg,
+}
+
+/// Arguments of `weir explain`.
+#[derive(Args, Debug)]
+pub struct ExplainArgs {
+    /// Id of the decision (`x-weir-decision` of the answer), with or without `dec_`
+    pub id: String,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "documented at its type")]
+    pub config: ConfigArg,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "documented at its type")]
+    pub json: JsonArg,
+}
+
+/// Arguments of `weir rules`.
+#[derive(Args, Debug)]
+#[command(disable_help_subcommand = true)]
+pub struct RulesArgs {
+    /// What to do with the rules.
+    #[command(subcommand)]
+    pub command: RulesCommand,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "documented at its type")]
+    pub config: ConfigArg,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "documented at its type")]
+    pub json: JsonArg,
+}
+
+/// What can be done with the stored rules.
+#[derive(Subcommand, Debug)]
+pub enum RulesCommand {
+    /// Replace the stored rules with those of the files
+    Apply {
+        /// Rule files and folders
+        #[arg(required = true, value_name = "FILES")]
+        files: Vec<PathBuf>,
+        /// Refuse unless this is the current epoch
+        #[arg(long, value_name = "EPOCH")]
+        expect_epoch: Option<u64>,
+    },
+    /// Show what apply would change; exit 1 when it would change something
+    Diff {
+        /// Rule files and folders
+        #[arg(required = true, value_name = "FILES")]
+        files: Vec<PathBuf>,
+    },
+    /// Print the rules in force as YAML
+    Export,
+    /// List the versions of the rules, the newest first
+    History,
+    /// Put the rules of an earlier epoch in force again, as a new epoch
+    Rollback {
+        /// Epoch to go back to
+        epoch: u64,
+    },
+}
+
+/// Arguments of `weir keys`.
+#[derive(Args, Debug)]
+#[command(disable_help_subcommand = true)]
+pub struct KeysArgs {
+    /// What to do with the keys.
+    #[command(subcommand)]
+    pub command: KeysCommand,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "documented at its type")]
+    pub config: ConfigArg,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "documented at its type")]
+    pub json: JsonArg,
+}
+
+/// What can be done with API keys.
+#[derive(Subcommand, Debug)]
+pub enum KeysCommand {
+    /// Make a key and print it; it is stored as a hash and cannot be shown again
+    Create(KeyOwnerArgs),
+    /// List the keys, never their text
+    List,
+    /// Revoke a key; running nodes refuse it within a second
+    Revoke {
+        /// Id of the key, as `weir keys list` shows it
+        id: String,
+    },
+}
+
+/// Whose key it is.
+#[derive(Args, Debug, Clone)]
+pub struct KeyOwnerArgs {
+    /// User the key belongs to
+    #[arg(long)]
+    pub user: String,
+    /// Organisation
+    #[arg(long)]
+    pub org: Option<String>,
+    /// Project
+    #[arg(long)]
+    pub project: Option<String>,
+    /// Plan, for rules to read
+    #[arg(long)]
+    pub plan: Option<String>,
+    /// Tag, for rules to read; more than once if need be
+    #[arg(long = "tag", value_name = "TAG")]
+    pub tags: Vec<String>,
+    /// What the key may spend, in US dollars [default: no limit]
+    #[arg(long, value_name = "USD")]
+    pub budget_usd: Option<f64>,
+    /// Channel of the key's tool calls
+    #[arg(long)]
+    pub channel: Option<String>,
+}

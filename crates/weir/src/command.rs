@@ -1,0 +1,44 @@
+//! The commands. Each turns what was written on the command line into a verdict, a failure or a running server.
+
+mod check;
+mod decide;
+mod explain;
+mod keys;
+pub mod rules;
+
+use std::path::Path;
+
+use crate::cli::Command;
+use crate::diagnostics::{self, Problem, count, counted};
+use crate::exit::{Failure, Verdict};
+//use crate::serve;
+use crate::settings::{self, Settings, Unloaded};
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// It could not do what it was asked.
+pub fn run(command: Command) -> Result<Verdict, Failure> {
+    match command {
+        Command::Check(args) => check::run(&args),
+        Command::Decide(args) => decide::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Keys(args) => keys::run(&args),
+        Command::Rules(args) => rules::run(&args),
+        Command::Serve(_) => Ok(Verdict::No),
+    }
+}
+
+/// Loads the configuration for a command that needs it. Warnings are for `weir check` and `weir serve` to tell.
+pub fn load_settings(named: Option<&Path>) -> Result<Settings, Failure> {
+    settings::load(settings::chosen(named).as_deref()).map_err(|unloaded| match unloaded {
+        Unloaded::Unreadable(said) => Failure::Input(said),
+        Unloaded::Wrong(found) => refuse(&found.into_iter().map(Problem::from).collect::<Vec<_>>()),
+    })
+}
+
+/// Prints what is wrong and says how much it was.
+pub fn refuse(problems: &[Problem]) -> Failure {
+    diagnostics::print(problems);
+    Failure::No(format!("{} found", counted(count(problems).0, "error")))
+}

@@ -1,0 +1,209 @@
+//! `weir decide`: the decision point alone. Facts come in a line at a time, decisions go out in the same order.
+//!
+//! It opens no store and writes nothing. Like every other way to a decision it goes through
+//! [`RuleSet::decide_request`].
+
+use std::io::{self, BufRead, Write};
+
+use serde::Serialize;
+use serde_json::{Map, Value as Json};
+use weir_core::action::QuarantineDelays;
+use weir_core::clock::Clock;
+use weir_core::{Boundary, Decision, DecisionId, Timestamp};
+use weir_rules::{DecideContext, Fact, OwnedFacts, RuleSet};
+use weir_store::clock::SystemClock;
+
+use crate::cli::{DecideArgs, On};
+use crate::diagnostics::{self, Problem};
+use crate::exit::{Failure, Verdict, say};
+use crate::rule_files;
+
+use super::{load_settings, refuse};
+
+mod lines;
+
+use lines::{Line, Lines};
+
+/// Runs the command over stdin and stdout.
+///
+/// # Errors
+/// Rules with errors, unreadable input.
+pub fn run(args: &DecideArgs) -> Result<Verdict, Failure> {
+    let On::Request = args.on;
+    let settings = load_settings(args.config.config.as_deref())?;
+    let point = DecisionPoint {
+        rules: load_rules(args, settings.config.rules.as_deref())?,
+        delays: settings.config.abuse.quarantine.delays,
+    };
+    point.answer(io::stdin().lock(), io::stdout().lock(), &SystemClock)
+}
+
+/// The rules of `--rules`, else the configuration's.
+fn load_rules(args: &DecideArgs, configured: Option<&[std::path::PathBuf]>) -> Result<RuleSet, Failure> {
+    let mut problems = Vec::new();
+    let files = if args.rules.is_empty() {
+        if configured.is_none() {
+            say("warning: no --rules, and the configuration lists no rule files: no rule is asked");
+        }
+        let texts = rule_files::of_config(configured.unwrap_or_default()).map_err(|found| refuse(&found))?;
+        problems.extend(texts.warnings);
+        texts.files
+    } else {
+        rule_files::of_command_line(&args.rules)?
+    };
+    let rules = rule_files::compile(&files, SystemClock.now(), &mut problems);
+    rules.inspect(|_| diagnostics::print(&problems)).ok_or_else(|| refuse(&problems))
+}
+
+/// Everything that a decision depends on besides the facts and the time.
+struct DecisionPoint {
+    rules: RuleSet,
+    delays: QuarantineDelays,
+}
+
+/// The number of a rule set that no store has counted.
+const EPOCH: u64 = 0;
+
+/// A decision as a line. The id is the line's, and there is no time: the same facts give the same line.
+#[derive(Serialize)]
+struct Decided<'d> {
+    id: Json,
+    boundary: Boundary,
+    subject: &'d str,
+    outcome: &'d weir_core::Outcome,
+    rule: Option<&'d str>,
+    because: Option<&'d str>,
+    instead: Option<&'d str>,
+    sus_score: i64,
+    matched: &'d [weir_core::Matched],
+    errored: &'d [weir_core::Errored],
+    obligations: &'d [weir_core::Obligation],
+    source: weir_core::Source,
+    epoch: u64,
+}
+
+/// A line that could not be decided.
+#[derive(Serialize)]
+struct Refused {
+    id: Json,
+    error: LineError,
+}
+
+/// What is wrong with a line, and at which fact.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct LineError {
+    message: String,
+    path: String,
+}
+
+impl LineError {
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), path: String::new() }
+    }
+}
+
+impl DecisionPoint {
+    /// Answers each line with one line, flushed, so that a program may hold a conversation.
+    fn answer(
+        &self,
+        input: impl BufRead,
+        mut output: impl Write,
+        clock: &dyn Clock,
+    ) -> Result<Verdict, Failure> {
+        let mut verdict = Verdict::Good;
+        let mut lines = Lines::new(input);
+        let mut number = 0_u64;
+        while let Some(line) = lines.next().map_err(|e| Failure::Input(format!("stdin: {e}")))? {
+            number += 1;
+            let by_number = Json::String(number.to_string());
+            match read(&line) {
+                Ok((id, facts)) => self.decide(&mut output, id.unwrap_or(by_number), &facts, clock.now())?,
+                Err((id, error)) => {
+                    verdict = Verdict::BadInput;
+                    write_line(&mut output, &Refused { id: id.unwrap_or(by_number), error })?;
+                }
+            }
+        }
+        Ok(verdict)
+    }
+
+    fn decide(&self, output: &mut impl Write, id: Json, facts: &OwnedFacts, now: Timestamp) -> io::Result<()> {
+        let facts = facts.as_facts();
+        let at = facts.now().unwrap_or(now);
+        let context = DecideContext {
+            id: DecisionId::new(at, [0; 10]),
+            subject: facts.str(Fact::IdentityKey),
+            epoch: EPOCH,
+            at,
+            delays: self.delays,
+        };
+        let decision = self.rules.decide_request(&facts, &context);
+        write_line(output, &Decided::new(id, &decision))
+    }
+}
+
+impl<'d> Decided<'d> {
+    fn new(id: Json, decision: &'d Decision) -> Self {
+        Self {
+            id,
+            boundary: decision.boundary,
+            subject: &decision.subject,
+            outcome: &decision.outcome,
+            rule: decision.rule.as_deref(),
+            because: decision.because.as_deref(),
+            instead: decision.instead.as_deref(),
+            sus_score: decision.sus_score,
+            matched: &decision.matched,
+            errored: &decision.errored,
+            obligations: &decision.obligations,
+            source: decision.source,
+            epoch: decision.epoch,
+        }
+    }
+}
+
+fn write_line(output: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    output.write_all(&line)?;
+    output.flush()
+}
+
+/// A line's own id, if it could be read, and its facts or what is wrong with them.
+type Read = Result<(Option<Json>, OwnedFacts), (Option<Json>, LineError)>;
+
+fn read(line: &Line) -> Read {
+    let mut members = parse(line).map_err(|error| (None, error))?;
+    let id = take_id(&mut members).map_err(|error| (None, error))?;
+    match OwnedFacts::from_json(Boundary::Request, &Json::Object(members)) {
+        Ok(facts) => Ok((id, facts)),
+        Err(error) => Err((id, LineError { message: error.message, path: error.path })),
+    }
+}
+
+fn parse(line: &Line) -> Result<Map<String, Json>, LineError> {
+    let bytes = match line {
+        Line::Whole(bytes) => bytes,
+        Line::TooLong => {
+            return Err(LineError::new(format!("the line is longer than {} bytes", lines::LINE_BYTES_MAX)));
+        }
+    };
+    let text = std::str::from_utf8(bytes)
+        .map_err(|e| LineError::new(format!("the line is not UTF-8 at byte {}", e.valid_up_to())))?;
+    match serde_json::from_str(text) {
+        Ok(Json::Object(members)) => Ok(members),
+        Ok(_) => Err(LineError::new("the line is no JSON object")),
+        Err(error) => Err(LineError::new(format!("the line is no JSON object: {error}"))),
+    }
+}
+
+fn take_id(members: &mut Map<String, Json>) -> Result<Option<Json>, LineError> {
+    match members.remove("id") {
+        None | Some(Json::Null) => Ok(None),
+        Some(id @ (Json::String(_) | Json::Number(_))) => Ok(Some(id)),
+        Some(_) => Err(LineError { message: "`id` must be a string or a number".into(), path: "id".into() }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

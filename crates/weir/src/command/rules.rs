@@ -1,0 +1,179 @@
+//! `weir rules`: the rule store. It goes through the same book as the admin API; running nodes follow within a second.
+
+use serde::Serialize;
+use weir_config::Config;
+use weir_console::rulebook::{Applied, ApplyError, Master, Rulebook};
+use weir_rules::{Change, ChangeKind, SourceFile};
+use weir_store::clock::SystemClock;
+use weir_store::database::RulesVersion;
+
+use super::{load_settings, refuse};
+use crate::cli::{RulesArgs, RulesCommand};
+use crate::diagnostics::{self, Problem, counted};
+use crate::exit::{Failure, Verdict, say};
+use crate::{output, rule_files, store};
+
+/// How many versions `weir rules history` lists.
+const HISTORY_MAX: u32 = 500;
+
+/// Runs the command.
+///
+/// # Errors
+/// The rules are wrong or written in files, the epoch is another one, the store fails.
+pub fn run(args: &RulesArgs) -> Result<Verdict, Failure> {
+    let files = match &args.command {
+        RulesCommand::Apply { files, .. } | RulesCommand::Diff { files } => rule_files::of_command_line(files)?,
+        RulesCommand::Export | RulesCommand::History | RulesCommand::Rollback { .. } => Vec::new(),
+    };
+    let settings = load_settings(args.config.config.as_deref())?;
+    store::run(async {
+        let book = open(&settings.config).await?;
+        let json = args.json.json;
+        match &args.command {
+            RulesCommand::Apply { expect_epoch, .. } => apply(&book, &files, *expect_epoch, json).await,
+            RulesCommand::Diff { .. } => diff(&book, &files, json).await,
+            RulesCommand::Export => export(&book, json).await,
+            RulesCommand::History => history(&book, json).await,
+            RulesCommand::Rollback { epoch } => rollback(&book, *epoch, json).await,
+        }
+    })
+}
+
+async fn open(config: &Config) -> Result<Rulebook, Failure> {
+    let database = store::database(config).await?;
+    Ok(Rulebook::new(database, None, master(config), SystemClock::shared()))
+}
+
+/// Where a configuration keeps its rules.
+pub fn master(config: &Config) -> Master {
+    config.rules.clone().map_or(Master::Store, Master::Files)
+}
+
+/// Who writes, for the history: the account at this machine, which is a claim and no proof.
+fn author() -> String {
+    let account = std::env::var_os("USER").or_else(|| std::env::var_os("LOGNAME"));
+    let account = account.and_then(|name| name.into_string().ok()).filter(|name| !name.is_empty());
+    account.map_or_else(|| "cli".to_owned(), |name| format!("cli:{name}"))
+}
+
+fn failed(error: ApplyError) -> Failure {
+    match error {
+        ApplyError::Diagnostics(found) => refuse(&found.into_iter().map(Problem::from).collect::<Vec<_>>()),
+        ApplyError::Store(error) => Failure::dependency("the store", error),
+        ApplyError::FilesAreMaster(_)
+        | ApplyError::Conflict { .. }
+        | ApplyError::UnknownRule(_)
+        | ApplyError::RuleExists(_)
+        | ApplyError::UnknownEpoch(_) => Failure::No(error.to_string()),
+    }
+}
+
+async fn apply(
+    book: &Rulebook,
+    files: &[SourceFile],
+    expected: Option<u64>,
+    json: bool,
+) -> Result<Verdict, Failure> {
+    told(&book.apply(files, &author(), expected).await.map_err(failed)?, json)
+}
+
+async fn rollback(book: &Rulebook, epoch: u64, json: bool) -> Result<Verdict, Failure> {
+    told(&book.rollback(epoch, &author(), None).await.map_err(failed)?, json)
+}
+
+fn told(applied: &Applied, json: bool) -> Result<Verdict, Failure> {
+    if json {
+        output::json(applied)?;
+    } else {
+        diagnostics::print(&applied.warnings.iter().cloned().map(Problem::from).collect::<Vec<_>>());
+        let mut text = lines(&applied.changes);
+        text.push_str(&format!("{}; the rules are at epoch {}\n", summary(&applied.changes), applied.epoch));
+        output::text(&text)?;
+    }
+    Ok(Verdict::Good)
+}
+
+/// What `diff` answers to programs.
+#[derive(Serialize)]
+struct Difference<'c> {
+    changes: &'c [Change],
+}
+
+async fn diff(book: &Rulebook, files: &[SourceFile], json: bool) -> Result<Verdict, Failure> {
+    let changes = book.compare(files).await.map_err(failed)?;
+    if json {
+        output::json(&Difference { changes: &changes })?;
+    } else {
+        output::text(&format!("{}{}\n", lines(&changes), summary(&changes)))?;
+    }
+    Ok(if changes.is_empty() { Verdict::Good } else { Verdict::No })
+}
+
+/// A line for each rule that differs: `+` new, `-` gone, `~` other keys, `^` another place.
+fn lines(changes: &[Change]) -> String {
+    let line = |change: &Change| {
+        let fields = change.fields.join(", ");
+        match change.kind {
+            ChangeKind::Added => format!("+ {}\n", change.rule),
+            ChangeKind::Removed => format!("- {}\n", change.rule),
+            ChangeKind::Changed => format!("~ {} ({fields})\n", change.rule),
+            ChangeKind::Reordered => format!("^ {}\n", change.rule),
+        }
+    };
+    changes.iter().map(line).collect()
+}
+
+fn summary(changes: &[Change]) -> String {
+    if changes.is_empty() {
+        return "no rule differs".to_owned();
+    }
+    let of = |kind| changes.iter().filter(|change| change.kind == kind).count();
+    let kinds = [
+        (of(ChangeKind::Added), "added"),
+        (of(ChangeKind::Removed), "removed"),
+        (of(ChangeKind::Changed), "changed"),
+        (of(ChangeKind::Reordered), "moved"),
+    ];
+    let said: Vec<String> =
+        kinds.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    format!("{}: {}", counted(changes.len(), "rule"), said.join(", "))
+}
+
+/// What `export` answers to programs.
+#[derive(Serialize)]
+struct Exported {
+    epoch: u64,
+    text: String,
+}
+
+async fn export(book: &Rulebook, json: bool) -> Result<Verdict, Failure> {
+    let (epoch, text) = book.export().await.map_err(failed)?;
+    if json {
+        output::json(&Exported { epoch, text })?;
+    } else {
+        output::text(&text)?;
+    }
+    Ok(Verdict::Good)
+}
+
+async fn history(book: &Rulebook, json: bool) -> Result<Verdict, Failure> {
+    let versions = book.history(HISTORY_MAX).await.map_err(failed)?;
+    if json {
+        output::json(&versions)?;
+    } else if versions.is_empty() {
+        say("no rules have been stored yet");
+    } else {
+        let rows: Vec<_> = versions.iter().map(row).collect();
+        output::text(&output::table(["EPOCH", "AT (UTC)", "BY", "WHAT"], &rows))?;
+    }
+    Ok(Verdict::Good)
+}
+
+fn row(version: &RulesVersion) -> [String; 4] {
+    [
+        version.epoch.to_string(),
+        version.at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        version.author.clone(),
+        version.summary.clone(),
+    ]
+}

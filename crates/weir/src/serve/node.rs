@@ -1,0 +1,245 @@
+//! One running weir: its parts, how they are wired, and what moves them until the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch::Receiver;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use weir_config::Config;
+use weir_console::rulebook::{ApplyError, Rulebook};
+use weir_core::clock::SharedClock;
+use weir_gateway::Gateway;
+use weir_rules::{LiveRules, RuleSet};
+use weir_store::clock::SystemClock;
+use weir_store::directory::{Directory, DirectoryOptions};
+use weir_store::{Cache, Database, Recorder, RecorderOptions, StoreError};
+
+use super::admin_token::{self, AdminToken};
+use super::greeting::Greeting;
+use super::logging::Log;
+use super::reload::Reloader;
+use super::{Start, listen, metrics};
+use crate::command::rules::master;
+use crate::command::refuse;
+use crate::diagnostics::Problem;
+use crate::exit::Failure;
+use crate::rule_files::Texts;
+use crate::store;
+
+/// How often files are looked at for changes.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+
+/// Who stored a rule set that was written in files, for the history.
+pub const FILES_AUTHOR: &str = "files";
+
+/// A weir that listens.
+pub struct Node {
+    reloader: Reloader,
+    rules_changed: Receiver<u64>,
+    signals: Signals,
+    planes: [JoinHandle<()>; 2],
+    stop: CancellationToken,
+    recorder: Recorder,
+    directory: Directory,
+}
+
+/// The signals that mean something.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        let of = |kind| signal(kind).map_err(|e| Failure::dependency("listening for signals", e));
+        Ok(Self {
+            terminate: of(SignalKind::terminate())?,
+            interrupt: of(SignalKind::interrupt())?,
+            hang_up: of(SignalKind::hangup())?,
+        })
+    }
+
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// What the two planes stand on.
+struct Base {
+    clock: SharedClock,
+    database: Database,
+    cache: Cache,
+    directory: Directory,
+    recorder: Recorder,
+    rules: Arc<LiveRules>,
+    rulebook: Rulebook,
+}
+
+impl Base {
+    /// Opens the stores and puts the rules in force. Redis may be gone; the database must answer.
+    async fn open(config: &Config, texts: Option<&Texts>) -> Result<Self, Failure> {
+        let clock = SystemClock::shared();
+        let database = store::database(config).await?;
+        let cache = Cache::open(store::cache_options(config), clock.clone()).await;
+        let options = DirectoryOptions { configured: store::configured_keys(config) };
+        let directory =
+            Directory::start(database.clone(), options, clock.clone()).await.map_err(of_store)?;
+        let recorder = Recorder::start(database.clone(), RecorderOptions::default(), clock.clone());
+        let rules = Arc::new(LiveRules::new(RuleSet::default(), 0));
+        let rulebook = Rulebook::new(database.clone(), Some(rules.clone()), master(config), clock.clone());
+        match texts {
+            Some(texts) => rulebook.install_from_files(&texts.files, FILES_AUTHOR).await.map(drop),
+            None => rulebook.reload_from_store().await.map(drop),
+        }
+        .map_err(of_rules)?;
+        Ok(Self { clock, database, cache, directory, recorder, rules, rulebook })
+    }
+}
+
+fn of_store(error: StoreError) -> Failure {
+    Failure::dependency("the store", error)
+}
+
+fn of_rules(error: ApplyError) -> Failure {
+    match error {
+        ApplyError::Diagnostics(found) => refuse(&found.into_iter().map(Problem::from).collect::<Vec<_>>()),
+        other => Failure::dependency("the stored rules", other),
+    }
+}
+
+impl Node {
+    /// Listens, opens, wires and says that it is ready.
+    ///
+    /// # Errors
+    /// A port is taken, the database cannot be opened, the stored rules cannot be loaded.
+    pub async fn start(start: Start, log: Log) -> Result<Self, Failure> {
+        let metrics = metrics::start().map_err(|e| Failure::dependency("collecting metrics", e))?;
+        let signals = Signals::listen()?;
+        let config = Arc::new(start.settings.config);
+        let data = listen::at("data", config.listen.data)?;
+        let admin = listen::at("admin", config.listen.admin)?;
+        std::fs::create_dir_all(&config.data_dir)
+            .map_err(|e| Failure::dependency(format_args!("data_dir `{}`", config.data_dir.display()), e))?;
+        let token = admin_token::obtain(config.admin.token.as_ref(), &config.data_dir)
+            .map_err(|e| Failure::dependency("the admin token", e))?;
+        let base = Base::open(&config, start.texts.as_ref()).await?;
+        // Subscribed before the rules of the store could change once more.
+        let rules_changed = base.directory.rules_changed();
+        let gateway = gateway(&base, config.clone())?;
+        let console = console(&base, config.clone(), &token, metrics, &gateway);
+
+        let in_force = base.rules.load();
+        let greeting = Greeting {
+            data: listen::address(&data)?,
+            admin: listen::address(&admin)?,
+            token: &token,
+            rules: in_force.rules.rules().len(),
+            epoch: in_force.epoch,
+        };
+        let stop = CancellationToken::new();
+        let planes = [
+            tokio::spawn(serve_data(gateway.clone(), data, stop.clone())),
+            tokio::spawn(weir_console::serve(console, admin, stop.clone())),
+        ];
+        greeting.say(&config.telemetry);
+
+        let (directory, recorder) = (base.directory, base.recorder);
+        let reloader = Reloader {
+            named: start.named,
+            watch: start.watch,
+            running: config,
+            gateway,
+            rulebook: base.rulebook,
+            directory: directory.clone(),
+            clock: base.clock,
+            log,
+        };
+        Ok(Self { reloader, rules_changed, signals, planes, stop, recorder, directory })
+    }
+
+    /// Runs until SIGTERM or SIGINT, then ends in order: no new connections, open requests for a while, what is
+    /// still to be written.
+    ///
+    /// # Errors
+    /// Never yet: what fails on the way out is logged.
+    pub async fn run(mut self) -> Result<(), Failure> {
+        let mut look = tokio::time::interval(WATCH_EVERY);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.signals.end() => break,
+                _ = self.signals.hang_up.recv() => self.reloader.reload("SIGHUP").await,
+                _ = look.tick() => self.reloader.look().await,
+                Ok(()) = self.rules_changed.changed() => self.reloader.follow_store().await,
+            }
+        }
+        self.end().await;
+        Ok(())
+    }
+
+    async fn end(mut self) {
+        tracing::info!("ending: no new connections are taken");
+        self.stop.cancel();
+        let [data, admin] = self.planes;
+        let drained = async {
+            for plane in [data, admin] {
+                if let Err(error) = plane.await {
+                    tracing::error!(%error, "a plane ended badly");
+                }
+            }
+        };
+        tokio::select! {
+            () = drained => {}
+            () = self.signals.end() => tracing::warn!("a second signal: open requests are not waited for"),
+        }
+        if let Err(error) = self.recorder.flush().await {
+            tracing::error!(%error, "the last records could not be written");
+        }
+        self.directory.shutdown().await;
+        tracing::info!("ended");
+    }
+}
+
+async fn serve_data(gateway: Gateway, listener: TcpListener, stop: CancellationToken) {
+    gateway.serve(listener, stop).await;
+}
+
+fn gateway(base: &Base, config: Arc<Config>) -> Result<Gateway, Failure> {
+    let parts = weir_gateway::Parts {
+        config,
+        rules: base.rules.clone(),
+        cache: base.cache.clone(),
+        directory: base.directory.clone(),
+        recorder: base.recorder.clone(),
+        clock: base.clock.clone(),
+    };
+    Gateway::new(parts).map_err(|e| Failure::No(e.to_string()))
+}
+
+fn console(
+    base: &Base,
+    config: Arc<Config>,
+    token: &AdminToken,
+    metrics: metrics::Render,
+    _gateway: &Gateway,
+) -> axum::Router {
+    weir_console::router(weir_console::Parts {
+        config,
+        rules: base.rules.clone(),
+        rulebook: base.rulebook.clone(),
+        database: base.database.clone(),
+        cache: base.cache.clone(),
+        directory: base.directory.clone(),
+        recorder: base.recorder.clone(),
+        clock: base.clock.clone(),
+        metrics,
+        admin_token: token.token.clone(),
+    })
+}
