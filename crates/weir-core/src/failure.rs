@@ -124,6 +124,26 @@ impl Class {
         }
     }
 
+    /// What a provider's status alone says, where nothing else could be read. 0 stands for "no answer".
+    #[must_use]
+    pub const fn of_status(status: u16) -> Self {
+        match status {
+            0 => Self::Network,
+            400 | 422 => Self::InvalidRequest,
+            401 => Self::AuthInvalid,
+            402 => Self::QuotaExhausted,
+            403 => Self::PermissionDenied,
+            404 => Self::ModelNotFound,
+            405 => Self::GatewayMisconfig,
+            408 | 504 => Self::Timeout,
+            413 => Self::PayloadTooLarge,
+            429 => Self::RateLimited,
+            503 | 529 => Self::Overloaded,
+            500..=599 => Self::Upstream5xx,
+            _ => Self::Unknown,
+        }
+    }
+
     /// Who must act, when the platform's credential was used and no rule says otherwise.
     #[must_use]
     pub const fn owner(self) -> Owner {

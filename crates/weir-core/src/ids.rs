@@ -22,6 +22,12 @@ impl DecisionId {
         Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
     }
 
+    /// The id as a number, for what needs something unique and has no randomness of its own.
+    #[must_use]
+    pub const fn as_u128(&self) -> u128 {
+        self.0.as_u128()
+    }
+
     /// The time that the id carries, to the millisecond.
     #[must_use]
     pub fn at(&self) -> Timestamp {

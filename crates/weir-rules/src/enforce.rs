@@ -118,6 +118,20 @@ pub fn decide_cached(
     }
 }
 
+/// The decision about an identity that an operator has exempted: what the rules said stays listed, nothing of it is
+/// enforced.
+#[must_use]
+pub fn exempted(decision: Decision) -> Decision {
+    Decision {
+        outcome: Action::Nothing.into(),
+        rule: None,
+        because: Some("an operator has exempted this identity".to_owned()),
+        instead: None,
+        obligations: Vec::new(),
+        ..decision
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,87 @@
+//! Who presents what: keys from headers, and the caller they belong to.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use weir_core::secret::Secret;
+use weir_store::directory::{ApiKey, Directory};
+
+/// The word that says "I have no key" where a client library insists on one (design, section 6).
+const ANONYMOUS_WORD: &str = "anonymous";
+
+/// The header that brings the caller's own key for the resolved model's provider.
+pub(crate) const BYOK_HEADER: &str = "x-weir-byok";
+
+/// Who a request comes from.
+#[derive(Clone)]
+pub(crate) enum Caller {
+    /// A valid key, with the caller's own provider key if one was brought along.
+    Keyed(Arc<ApiKey>, Option<Secret>),
+    /// No key, or the word `anonymous`.
+    Anonymous,
+    /// A key that is not valid now. Never served as anonymous: a blocked user would escape that way.
+    Invalid,
+}
+
+impl Caller {
+    /// Reads the key headers; both given and one wrong, or of different keys, is invalid.
+    pub(crate) fn read(headers: &HeaderMap, directory: &Directory) -> Self {
+        let mut found: Option<Arc<ApiKey>> = None;
+        for presented in [bearer(headers), plain(headers, "x-api-key")] {
+            match presented {
+                Presented::Nothing => {}
+                Presented::Unreadable => return Self::Invalid,
+                Presented::Key(text) => match directory.find_key(text) {
+                    Some(key) if found.as_ref().is_none_or(|other| other.id == key.id) => found = Some(key),
+                    _ => return Self::Invalid,
+                },
+            }
+        }
+        match found {
+            None => Self::Anonymous,
+            Some(key) => match plain(headers, BYOK_HEADER) {
+                Presented::Key(own) => Self::Keyed(key, Some(Secret::from(own))),
+                Presented::Nothing | Presented::Unreadable => Self::Keyed(key, None),
+            },
+        }
+    }
+
+    /// The key, when there is a valid one.
+    pub(crate) fn key(&self) -> Option<&Arc<ApiKey>> {
+        match self {
+            Self::Keyed(key, _) => Some(key),
+            Self::Anonymous | Self::Invalid => None,
+        }
+    }
+}
+
+enum Presented<'a> {
+    Nothing,
+    Unreadable,
+    Key(&'a str),
+}
+
+fn plain<'a>(headers: &'a HeaderMap, name: &str) -> Presented<'a> {
+    match headers.get(name) {
+        None => Presented::Nothing,
+        Some(value) => match std::str::from_utf8(value.as_bytes()).map(str::trim) {
+            Err(_) => Presented::Unreadable,
+            Ok("" | ANONYMOUS_WORD) => Presented::Nothing,
+            Ok(text) => Presented::Key(text),
+        },
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Presented<'_> {
+    let Presented::Key(text) = plain(headers, http::header::AUTHORIZATION.as_str()) else {
+        return plain(headers, http::header::AUTHORIZATION.as_str());
+    };
+    let (scheme, rest) = text.split_once(' ').unwrap_or((text, ""));
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Presented::Unreadable;
+    }
+    match rest.trim() {
+        "" | ANONYMOUS_WORD => Presented::Nothing,
+        key => Presented::Key(key),
+    }
+}

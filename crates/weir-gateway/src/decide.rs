@@ -1,0 +1,388 @@
+//! Stage *decide*: asks the rules, or the action cache and the classifier, for one decision.
+//!
+//! This module gathers facts and waits; what follows from them is said by `weir-rules` alone.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::HeaderMap;
+use tokio::sync::{oneshot, watch};
+use weir_config::config::AbuseMode;
+use weir_core::action::{cached_value, parse_cached};
+use weir_core::record::RecordedFacts;
+use weir_core::{Action, Boundary, Decision, IdentityKey};
+use weir_dialect::{Prompts, RequestBody};
+use weir_rules::enforce::{Classification, decide_cached};
+use weir_rules::{ActiveRules, DecideContext, Fact, Facts, StringMap};
+
+use crate::classifier::{
+    Classified, Classifiers, ClassifyRequest, CostIdentity, CostReport, UnderWay, Verdict,
+};
+use crate::exchange::Exchange;
+use crate::gateway::Inner;
+use crate::identify::Origin;
+
+/// What a decision is made on.
+pub(crate) struct Asked<'a> {
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) body: &'a RequestBody,
+    /// The action that the cache holds, read before in `cached` mode.
+    pub(crate) started: Started,
+}
+
+/// What was begun before the checks that precede enforcement (spec A3 steps 14 and 15).
+pub(crate) struct Started {
+    pub(crate) cached: Option<Action>,
+    under_way: Option<UnderWay>,
+    remote: bool,
+}
+
+impl Started {
+    const NOTHING: Self = Self { cached: None, under_way: None, remote: false };
+}
+
+/// Starts the classification, without waiting for it, and reads the action cache.
+pub(crate) async fn start(
+    exchange: &mut Exchange,
+    headers: &HeaderMap,
+    body: &RequestBody,
+    origin: &Origin,
+) -> Started {
+    if exchange.settings.mode != AbuseMode::Cached {
+        return Started::NOTHING;
+    }
+    let remote = exchange.settings.service.is_some();
+    // The cache is read before it can learn from this very request: the first request of a new abuser always passes.
+    let (read_done, cache_read) = oneshot::channel();
+    let mut under_way = remote.then(|| start_remote(exchange, body, origin, cache_read));
+    let cached = read_cache(&exchange.inner, &exchange.draft.identity).await;
+    // The receiver is gone when the classifier failed already.
+    let _ = read_done.send(());
+    if !remote {
+        under_way = start_local(exchange, headers, body);
+    }
+    Started { cached, under_way, remote }
+}
+
+async fn read_cache(inner: &Inner, identity: &IdentityKey) -> Option<Action> {
+    match inner.cache.action_get(identity).await {
+        Ok(None) => None,
+        Ok(Some(value)) => match parse_cached(&value) {
+            Ok(action) => Some(action),
+            Err(error) => {
+                tracing::warn!(%error, "the action cache holds a value that is no action; treated as a miss");
+                None
+            }
+        },
+        Err(error) => {
+            tracing::warn!(identity_key = %identity, %error, "the action cache could not be read; treated as a miss");
+            None
+        }
+    }
+}
+
+/// The local rules answer at once, but the answer is the cache's to enforce, one request late, as the seed's was.
+fn start_local(exchange: &mut Exchange, headers: &HeaderMap, body: &RequestBody) -> Option<UnderWay> {
+    let active = exchange.inner.rules.load();
+    if !active.rules.has_enabled(Boundary::Request) {
+        return None;
+    }
+    let decision = ask_rules(exchange, &active, headers, body);
+    let action = Some(decision.action());
+    let verdict = Verdict { action, cacheable: true, decision };
+    let classified = Arc::new(Classified { request_id: 0, verdict: Some(verdict) });
+    let (_, under_way) = watch::channel(Some(Arc::clone(&classified)));
+    let (inner, identity) = (Arc::clone(&exchange.inner), exchange.draft.identity.clone());
+    exchange.inner.spawn(async move { learn(&inner, &identity, &classified).await });
+    Some(under_way)
+}
+
+fn start_remote(
+    exchange: &mut Exchange,
+    body: &RequestBody,
+    origin: &Origin,
+    cache_read: oneshot::Receiver<()>,
+) -> UnderWay {
+    let request = classify_request(exchange, body, origin);
+    let identity = exchange.draft.identity.clone();
+    let (inner, settings) = (Arc::clone(&exchange.inner), Arc::clone(&exchange.settings));
+    let unasked = unasked(exchange, inner.rules.load().epoch);
+    let (sender, under_way) = watch::channel(None);
+    exchange.draft.cost_report = Some(CostReport {
+        under_way: under_way.clone(),
+        settings: Arc::clone(&settings),
+        request: CostIdentity {
+            kilo_user_id: request.kilo_user_id.clone(),
+            organization_id: request.organization_id.clone(),
+            project_id: request.project_id.clone(),
+            ip_address: request.ip_address.clone(),
+            ja4_digest: request.ja4_digest.clone(),
+            user_agent: request.user_agent.clone(),
+        },
+    });
+    let facts = LogFacts::of(exchange);
+    // Detached from the request: whatever becomes of it, the answer is cached and logged (spec A3, steps that skip
+    // learning).
+    exchange.inner.spawn(async move {
+        let Some(service) = &settings.service else { return };
+        let answer = Classifiers::classify(&inner, service, &request, &unasked, settings.delays).await;
+        drop(request);
+        if let Some(classified) = answer.map(Arc::new) {
+            // An error only says that the request went away before the cache was read.
+            let _ = cache_read.await;
+            learn(&inner, &identity, &classified).await;
+            if sender.send(Some(Arc::clone(&classified))).is_err() {
+                facts.log(&classified, true);
+            }
+        }
+    });
+    under_way
+}
+
+/// Writes the action cache, always under the local key; an answer without a verdict teaches nothing.
+async fn learn(inner: &Inner, identity: &IdentityKey, classified: &Classified) {
+    let Some(verdict) = classified.verdict.as_ref().filter(|verdict| verdict.cacheable) else { return };
+    if let Err(error) = inner.cache.action_set(identity, cached_value(verdict.action)).await {
+        tracing::warn!(identity_key = %identity, %error, "the action cache could not be written");
+    }
+}
+
+/// Makes the decision. In `cached` mode this may wait, within `abuse.classify_timeout`, if the cached action enforces.
+pub(crate) async fn decide(exchange: &mut Exchange, asked: Asked<'_>) -> Decision {
+    match exchange.settings.mode {
+        AbuseMode::Off => unasked(exchange, exchange.inner.rules.load().epoch),
+        AbuseMode::Inline => {
+            let active = exchange.inner.rules.load();
+            ask_rules(exchange, &active, asked.headers, asked.body)
+        }
+        AbuseMode::Cached => decide_with_cache(exchange, asked.started).await,
+    }
+}
+
+async fn decide_with_cache(exchange: &mut Exchange, started: Started) -> Decision {
+    let must_wait = started.cached.is_some_and(Action::enforces);
+    let classified = match started.under_way {
+        None => None,
+        // The local rules have answered already; waiting costs nothing.
+        Some(under_way) if !started.remote => under_way.borrow().clone(),
+        Some(under_way) if must_wait => wait(exchange, under_way).await,
+        Some(_) => None,
+    };
+    if let Some(classified) = &classified {
+        LogFacts::of(exchange).log(classified, false);
+    }
+    let request_id = classified.as_ref().map(|c| c.request_id).filter(|id| *id != 0);
+    exchange.abuse_request_id = request_id;
+    let classification = match classified.and_then(|c| c.verdict.as_ref().map(|v| v.decision.clone())) {
+        Some(decision) => Classification::Given(decision),
+        None if must_wait => Classification::Missing,
+        None => Classification::NotAwaited,
+    };
+    let unasked = unasked(exchange, exchange.inner.rules.load().epoch);
+    decide_cached(unasked, started.cached, classification, exchange.settings.delays)
+}
+
+async fn wait(exchange: &mut Exchange, mut under_way: UnderWay) -> Option<Arc<Classified>> {
+    let since = Instant::now();
+    let bound = exchange.inner.clock.sleep(exchange.settings.classify_timeout);
+    let classified = tokio::select! {
+        biased;
+        answered = under_way.wait_for(Option::is_some) => answered.ok().and_then(|seen| seen.clone()),
+        () = bound => None,
+    };
+    exchange.exclude(since);
+    classified
+}
+
+fn unasked(exchange: &Exchange, epoch: u64) -> Decision {
+    Decision::unasked(exchange.id, exchange.draft.identity.as_str().to_owned(), epoch, exchange.at)
+}
+
+fn ask_rules(
+    exchange: &mut Exchange,
+    active: &ActiveRules,
+    headers: &HeaderMap,
+    body: &RequestBody,
+) -> Decision {
+    let since = Instant::now();
+    let headers = VisibleHeaders(headers);
+    let prompts = prompts(active, body);
+    let user = prompts.user.as_ref().map_or("", |p| p.expose());
+    let system = prompts.system.as_ref().map_or("", |p| p.expose());
+    let mut facts = facts(&exchange.draft.facts);
+    facts.set_map(Fact::RequestHeaders, &headers);
+    facts.set_str(Fact::RequestUserPrompt, user);
+    facts.set_str(Fact::RequestSystemPrompt, system);
+    let context = DecideContext {
+        id: exchange.id,
+        subject: exchange.draft.identity.as_str(),
+        epoch: active.epoch,
+        at: exchange.at,
+        delays: exchange.settings.delays,
+    };
+    let decision = active.rules.decide_request(&facts, &context);
+    exchange.draft.result.timings.decide_us = since.elapsed().as_secs_f64() * 1e6;
+    decision
+}
+
+/// Prompts are only looked for when a rule reads them.
+fn prompts(active: &ActiveRules, body: &RequestBody) -> Prompts {
+    if active.rules.reads(Fact::RequestUserPrompt) || active.rules.reads(Fact::RequestSystemPrompt) {
+        body.prompts()
+    } else {
+        Prompts::default()
+    }
+}
+
+/// The recorded facts as the rules read them.
+pub(crate) fn facts(recorded: &RecordedFacts) -> Facts<'_> {
+    let mut facts = Facts::new(Boundary::Request);
+    let request = &recorded.request;
+    facts.set_str(Fact::RequestApi, &request.api);
+    facts.set_str(Fact::RequestPath, &request.path);
+    facts.set_str(Fact::RequestModel, &request.model);
+    facts.set_str(Fact::RequestProvider, &request.provider);
+    facts.set_bool(Fact::RequestFree, request.free);
+    facts.set_bool(Fact::RequestStream, request.stream);
+    facts.set_int(Fact::RequestMaxTokens, request.max_tokens);
+    facts.set_bool(Fact::RequestHasTools, request.has_tools);
+    facts.set_bool(Fact::RequestByok, request.byok);
+    facts.set_str(Fact::RequestFeature, &request.feature);
+    facts.set_str(Fact::RequestEditor, &request.editor);
+    facts.set_str(Fact::RequestUserAgent, &request.user_agent);
+    facts.set_str(Fact::RequestIp, &request.ip);
+    facts.set_str(Fact::RequestJa4, &request.ja4);
+    facts.set_str(Fact::RequestCountry, &request.country);
+    facts.set_str(Fact::RequestCity, &request.city);
+    facts.set_int(Fact::RequestBodyBytes, request.body_bytes);
+    let identity = &recorded.identity;
+    facts.set_str(Fact::IdentityKey, &identity.key);
+    facts.set_str(Fact::IdentityKind, &identity.kind);
+    facts.set_str(Fact::IdentityUserId, &identity.user_id);
+    facts.set_str(Fact::IdentityOrgId, &identity.org_id);
+    facts.set_str(Fact::IdentityProjectId, &identity.project_id);
+    facts.set_str(Fact::IdentityPlan, &identity.plan);
+    facts.set_bool(Fact::IdentityVerified, identity.verified);
+    facts.set_bool(Fact::IdentityBlocked, identity.blocked);
+    facts.set_int(Fact::IdentityAgeDays, identity.age_days);
+    facts.set_list(Fact::IdentityTags, &identity.tags);
+    let stats = &recorded.stats;
+    facts.set_double(Fact::StatsRequestsPerSecond, stats.requests_per_second);
+    facts.set_int(Fact::StatsRequests1h, stats.requests_1h);
+    facts.set_int(Fact::StatsTokens1h, stats.tokens_1h);
+    facts.set_double(Fact::StatsSpend1hUsd, stats.spend_1h_usd);
+    facts.set_int(Fact::StatsDenied1h, stats.denied_1h);
+    facts.set_int(Fact::StatsIps1h, stats.ips_1h);
+    facts.set_int(Fact::StatsFirstSeenS, stats.first_seen_s);
+    facts
+}
+
+/// Whether any rule in force reads the counters, which may lie in a shared store.
+pub(crate) fn reads_stats(active: &ActiveRules) -> bool {
+    const STATS: [Fact; 7] = [
+        Fact::StatsRequestsPerSecond,
+        Fact::StatsRequests1h,
+        Fact::StatsTokens1h,
+        Fact::StatsSpend1hUsd,
+        Fact::StatsDenied1h,
+        Fact::StatsIps1h,
+        Fact::StatsFirstSeenS,
+    ];
+    STATS.iter().any(|fact| active.rules.reads(*fact))
+}
+
+/// The request's headers as rules see them: without those that hold keys.
+struct VisibleHeaders<'a>(&'a HeaderMap);
+
+const SECRET_HEADERS: [&str; 5] =
+    ["authorization", "x-api-key", crate::callers::BYOK_HEADER, "cookie", "proxy-authorization"];
+
+impl StringMap for VisibleHeaders<'_> {
+    fn get(&self, name: &str) -> Option<&str> {
+        if SECRET_HEADERS.contains(&name) {
+            return None;
+        }
+        std::str::from_utf8(self.0.get(name)?.as_bytes()).ok()
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        !SECRET_HEADERS.contains(&name) && self.0.contains_key(name)
+    }
+
+    fn for_each(&self, visit: &mut dyn FnMut(&str, &str)) {
+        for name in self.0.keys() {
+            if let Some(value) = self.get(name.as_str()) {
+                visit(name.as_str(), value);
+            }
+        }
+    }
+}
+
+fn some(text: &str) -> Option<String> {
+    Some(text).filter(|t| !t.is_empty()).map(str::to_owned)
+}
+
+fn classify_request(exchange: &Exchange, body: &RequestBody, origin: &Origin) -> ClassifyRequest {
+    let facts = &exchange.draft.facts;
+    let prompts = body.prompts();
+    ClassifyRequest {
+        kilo_user_id: some(&facts.identity.user_id),
+        organization_id: some(&facts.identity.org_id),
+        project_id: some(&facts.identity.project_id),
+        ip_address: some(&facts.request.ip),
+        geo_city: some(&facts.request.city),
+        geo_country: some(&facts.request.country),
+        geo_latitude: origin.latitude,
+        geo_longitude: origin.longitude,
+        ja4_digest: some(&facts.request.ja4),
+        user_agent: some(&facts.request.user_agent),
+        provider: some(&facts.request.provider),
+        requested_model: some(&facts.request.model),
+        user_prompt: prompts.user.map(|p| p.expose().to_owned()),
+        system_prompt: prompts.system.map(|p| p.expose().to_owned()),
+        max_tokens: body.max_tokens(),
+        has_middle_out_transform: body.has_middle_out_transform(),
+        has_tools: facts.request.has_tools,
+        streamed: body.stream_is_true(),
+        is_user_byok: facts.request.byok,
+        editor_name: some(&facts.request.editor),
+        feature: some(&facts.request.feature),
+    }
+}
+
+/// What the log says of a classification (spec A8).
+struct LogFacts {
+    identity: IdentityKey,
+    user_id: String,
+    model: String,
+    rps: f64,
+}
+
+impl LogFacts {
+    fn of(exchange: &Exchange) -> Self {
+        let facts = &exchange.draft.facts;
+        Self {
+            identity: exchange.draft.identity.clone(),
+            user_id: facts.identity.user_id.clone(),
+            model: facts.request.model.clone(),
+            rps: facts.stats.requests_per_second,
+        }
+    }
+
+    fn log(&self, classified: &Classified, late: bool) {
+        let Some(verdict) = &classified.verdict else { return };
+        let rules: Vec<&str> = verdict.decision.matched.iter().map(|m| m.rule.as_str()).collect();
+        tracing::info!(
+            rules_engine_resolved_action = verdict.action.map(Action::as_str),
+            rules_engine_sus_score = verdict.decision.sus_score,
+            rules_engine_matched_abuse_rule_ids = ?rules,
+            identity_key = %self.identity,
+            kilo_user_id = %self.user_id,
+            requested_model = %self.model,
+            rps = self.rps,
+            request_id = classified.request_id,
+            late,
+            "abuse classification"
+        );
+    }
+}

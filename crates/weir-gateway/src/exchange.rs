@@ -1,0 +1,312 @@
+//! One request from its head to the end of its answer, and the record that it leaves.
+//!
+//! The exchange owns the record and files it when it is dropped: on whichever way a request ends, also when the
+//! client goes away, exactly one record is made.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::HeaderMap;
+use weir_core::decision::Source;
+use weir_core::failure::Class;
+use weir_core::record::{Record, RecordedFacts, RequestResult, Usage, UsageRecord};
+use weir_core::{ApiKind, Decision, DecisionId, IdentityKey, Timestamp};
+use weir_dialect::{Dialect, Observed, Refusal};
+use weir_store::StatsEvent;
+use weir_store::directory::ApiKey;
+
+use crate::classifier::CostReport;
+use crate::gateway::Inner;
+use crate::resolve::Target;
+use crate::settings::Settings;
+
+/// The stages of ARCHITECTURE.md at which a request can end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Route,
+    Admit,
+    Read,
+    Identify,
+    Resolve,
+    Precheck,
+    Limit,
+    Enforce,
+    Hold,
+    Send,
+    Models,
+}
+
+impl Stage {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Route => "route",
+            Self::Admit => "admit",
+            Self::Read => "read",
+            Self::Identify => "identify",
+            Self::Resolve => "resolve",
+            Self::Precheck => "precheck",
+            Self::Limit => "limit",
+            Self::Enforce => "enforce",
+            Self::Hold => "hold",
+            Self::Send => "send",
+            Self::Models => "models",
+        }
+    }
+}
+
+/// One request and what has been learned of it so far.
+pub(crate) struct Exchange {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) id: DecisionId,
+    pub(crate) at: Timestamp,
+    pub(crate) dialect: Dialect,
+    /// The remote classifier's number of this request, for the log.
+    pub(crate) abuse_request_id: Option<u64>,
+    /// Whether an operator has exempted the identity.
+    pub(crate) exempt: bool,
+    pub(crate) draft: Box<Draft>,
+    started: Instant,
+    /// Time that is not weir's own: the artificial delay, waiting for a classification, the upstream's answer.
+    not_ours: Duration,
+}
+
+/// What becomes the record.
+pub(crate) struct Draft {
+    pub(crate) kind: Option<ApiKind>,
+    pub(crate) identity: IdentityKey,
+    pub(crate) decision: Option<Decision>,
+    pub(crate) result: RequestResult,
+    pub(crate) facts: RecordedFacts,
+    pub(crate) key: Option<Arc<ApiKey>>,
+    pub(crate) target: Option<Arc<Target>>,
+    pub(crate) message_id: Option<String>,
+    pub(crate) cost_report: Option<CostReport>,
+    /// Whether an endpoint was reached, so that there is something to record.
+    pub(crate) recorded: bool,
+    /// Whether the answer was given to its end.
+    pub(crate) complete: bool,
+}
+
+/// The longest `x-request-id` that is taken over, in bytes.
+const REQUEST_ID_BYTES_MAX: usize = 200;
+
+/// `x-request-id` as the caller sent it, if it is text that a header and a log may hold.
+fn given_request_id(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get("x-request-id")?.to_str().ok()?.trim();
+    (!value.is_empty() && value.len() <= REQUEST_ID_BYTES_MAX).then(|| value.to_owned())
+}
+
+impl Exchange {
+    /// Begins with the head of a request.
+    pub(crate) fn begin(
+        inner: &Arc<Inner>,
+        dialect: Dialect,
+        headers: &HeaderMap,
+        identity: IdentityKey,
+        facts: RecordedFacts,
+    ) -> Self {
+        let at = inner.clock.now();
+        let id = inner.new_decision_id(at);
+        let request_id = given_request_id(headers).unwrap_or_else(|| format!("req_{:032x}", id.as_u128()));
+        Self {
+            settings: inner.settings(),
+            id,
+            at,
+            dialect,
+            abuse_request_id: None,
+            exempt: false,
+            started: Instant::now(),
+            not_ours: Duration::ZERO,
+            draft: Box::new(Draft {
+                kind: None,
+                identity,
+                decision: None,
+                result: RequestResult { request_id, ..RequestResult::default() },
+                facts,
+                key: None,
+                target: None,
+                message_id: None,
+                cost_report: None,
+                recorded: false,
+                complete: false,
+            }),
+            inner: Arc::clone(inner),
+        }
+    }
+
+    /// Notes time that is not weir's own.
+    pub(crate) fn exclude(&mut self, since: Instant) -> Duration {
+        let spent = since.elapsed();
+        self.not_ours += spent;
+        spent
+    }
+
+    /// weir's own share so far, in milliseconds.
+    pub(crate) fn overhead_ms(&self) -> f64 {
+        self.started.elapsed().saturating_sub(self.not_ours).as_secs_f64() * 1000.0
+    }
+
+    /// Notes that the request ended with a refusal.
+    pub(crate) fn refused(&mut self, stage: Stage, refusal: &Refusal) {
+        let result = &mut self.draft.result;
+        result.error_type = Some(refusal.error_type(self.dialect).to_owned());
+        result.ended_at = Some(stage.as_str().to_owned());
+        result.limit = refusal.limit();
+    }
+
+    /// Notes that it ended before its upstream call though it was not refused.
+    pub(crate) fn ended(&mut self, stage: Stage) {
+        self.draft.result.ended_at = Some(stage.as_str().to_owned());
+    }
+
+    /// Notes which operation was reached.
+    pub(crate) fn reached(&mut self, kind: ApiKind) {
+        self.draft.kind = Some(kind);
+        self.draft.facts.request.api = kind.as_str().to_owned();
+    }
+
+    /// Notes and logs a provider's failure.
+    pub(crate) fn failed(&mut self, class: Class, upstream_status: u16, cause: &str) {
+        tracing::warn!(
+            class = class.as_str(),
+            provider = %self.provider_name(),
+            model = %self.draft.facts.request.model,
+            status = upstream_status,
+            decision = %self.id,
+            cause,
+            "the provider failed"
+        );
+        self.draft.result.failure_class = Some(class.as_str().to_owned());
+        self.inner.meters.upstream_failed(&self.provider_name(), class);
+    }
+
+    /// Logs what is about to be enforced (spec A8), whatever it is; that nothing is, is not worth a line.
+    pub(crate) fn log_enforcement(&self, decision: &Decision) {
+        if !decision.action().enforces() {
+            return;
+        }
+        let rules: Vec<&str> = decision.matched.iter().map(|m| m.rule.as_str()).collect();
+        tracing::info!(
+            action = %decision.action(),
+            identity_key = %self.draft.identity,
+            rule = decision.rule.as_deref(),
+            matched_rule_ids = ?rules,
+            source = ?decision.source,
+            decision = %self.id,
+            "an abuse action is enforced"
+        );
+    }
+
+    /// Logs a downgrade (spec A8).
+    pub(crate) fn log_override(&self, original: &Target, overridden: &Target) {
+        let decision = self.draft.decision.as_ref();
+        let fresh = decision.filter(|d| d.source == Source::Fresh);
+        let rules: Vec<&str> =
+            fresh.map(|d| d.matched.iter().map(|m| m.rule.as_str()).collect()).unwrap_or_default();
+        let facts = &self.draft.facts;
+        tracing::warn!(
+            kilo_user_id = %facts.identity.user_id,
+            identity_key = %self.draft.identity,
+            abuse_request_id = self.abuse_request_id,
+            rules_engine_action = decision.map(|d| d.outcome.as_str()),
+            rules_engine_matched_abuse_rule_ids = ?rules,
+            original_model = %original.id,
+            overridden_model = %overridden.id,
+            original_provider = %original.provider.name,
+            overridden_provider = %overridden.provider.name,
+            user_byok = overridden.byok,
+            feature = %facts.request.feature,
+            project_id = %facts.identity.project_id,
+            "SECURITY: the model is overridden"
+        );
+    }
+
+    /// Notes the head of the answer.
+    pub(crate) fn answered(&mut self, status: u16) {
+        self.draft.result.status = status;
+        self.draft.result.timings.overhead_ms = self.overhead_ms();
+    }
+
+    /// The name of the provider that was called, for messages.
+    pub(crate) fn provider_name(&self) -> String {
+        self.draft.target.as_ref().map(|target| target.provider.name.to_string()).unwrap_or_default()
+    }
+
+    /// Notes what was read of a provider's answer.
+    pub(crate) fn observed(&mut self, seen: &Observed) {
+        if let (Some(usage), Some(target)) = (seen.usage, &self.draft.target) {
+            let cost_microusd = target.cost_microusd(&usage);
+            self.draft.result.usage = Some(Usage { cost_microusd, ..usage });
+        }
+        self.draft.message_id = seen.message_id.clone();
+    }
+
+    fn usage_record(&self) -> Option<UsageRecord> {
+        let draft = &self.draft;
+        let target = draft.target.as_ref()?;
+        let identity = &draft.facts.identity;
+        Some(UsageRecord {
+            decision: self.id,
+            at: self.at,
+            subject: draft.identity.as_str().to_owned(),
+            user_id: identity.user_id.clone(),
+            org_id: identity.org_id.clone(),
+            project_id: identity.project_id.clone(),
+            key_id: draft.key.as_ref().map(|key| key.id.clone()),
+            api: draft.facts.request.api.clone(),
+            requested_model: target.id.clone(),
+            upstream_model: target.upstream_name.clone(),
+            provider: target.provider.name.to_string(),
+            user_byok: target.byok,
+            stream: draft.facts.request.stream,
+            status: draft.result.status,
+            message_id: draft.message_id.clone(),
+            abuse_delay: draft.result.abuse_delay,
+            abuse_downgraded_from: draft.result.abuse_downgraded_from.clone(),
+            usage: draft.result.usage.unwrap_or_default(),
+        })
+    }
+
+    fn stats(&self) -> StatsEvent {
+        let usage = self.draft.result.usage.unwrap_or_default();
+        StatsEvent {
+            requests: 1,
+            tokens: usage.input_tokens.saturating_add(usage.output_tokens),
+            spend_microusd: usage.cost_microusd,
+            denied: u64::from(
+                matches!(self.draft.result.status, 402 | 403 | 429) && self.draft.target.is_none(),
+            ),
+            ip: Some(self.draft.facts.request.ip.clone()),
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if !self.draft.recorded {
+            return;
+        }
+        self.draft.result.client_gone = !self.draft.complete;
+        self.draft.result.timings.total_ms = self.started.elapsed().as_secs_f64() * 1000.0;
+        let usage = self.usage_record();
+        if let (Some(key), Some(usage)) = (&self.draft.key, &usage) {
+            self.inner.directory.spend(key, usage.usage.cost_microusd);
+        }
+        self.inner.cache.stats_add(&self.draft.identity, self.stats());
+        if let (Some(report), Some(usage)) = (self.draft.cost_report.take(), &usage) {
+            report.send(&self.inner, usage);
+        }
+        let decision = self.draft.decision.take().unwrap_or_else(|| {
+            let epoch = self.inner.rules.load().epoch;
+            Decision::unasked(self.id, self.draft.identity.as_str().to_owned(), epoch, self.at)
+        });
+        self.inner.meters.finished(self.draft.kind, &decision, &self.draft.result);
+        let record = Record {
+            decision,
+            result: std::mem::take(&mut self.draft.result),
+            facts: std::mem::take(&mut self.draft.facts),
+        };
+        self.inner.recorder.file(record, usage);
+    }
+}

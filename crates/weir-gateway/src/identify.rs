@@ -1,0 +1,119 @@
+//! Stage *identify*: where a request comes from and who it is counted as.
+
+use std::net::IpAddr;
+
+use http::HeaderMap;
+use http::header::USER_AGENT;
+use weir_core::identity::{ANONYMOUS_PREFIX, FingerprintParts};
+use weir_core::record::IdentityFacts;
+use weir_core::{IdentityKey, Timestamp};
+use weir_store::database::IdentityRow;
+
+use crate::callers::Caller;
+use crate::settings::Settings;
+
+/// What client headers are cut to, in characters (spec A3 step 5).
+const HEADER_CHARS_MAX: usize = 500;
+
+/// Where a request comes from, as far as its headers can be believed.
+pub(crate) struct Origin {
+    pub(crate) address: IpAddr,
+    pub(crate) user_agent: String,
+    pub(crate) ja4: String,
+    pub(crate) country: String,
+    pub(crate) city: String,
+    pub(crate) latitude: Option<f64>,
+    pub(crate) longitude: Option<f64>,
+    pub(crate) feature: String,
+    pub(crate) editor: String,
+    pub(crate) project: String,
+}
+
+impl Origin {
+    /// Reads the headers; those that only a proxy may set are believed from trusted peers only.
+    pub(crate) fn read(headers: &HeaderMap, peer: IpAddr, settings: &Settings) -> Self {
+        let forwarded: Vec<&str> = headers
+            .get_all("x-forwarded-for")
+            .iter()
+            .map(|value| std::str::from_utf8(value.as_bytes()).unwrap_or_default())
+            .collect();
+        let address =
+            weir_core::address::client_address(peer, forwarded.iter().copied(), &settings.trusted_proxies);
+        let trusted = settings.trusted_proxies.trusts(peer);
+        let from_proxy = |name: &str| if trusted { text(headers, name) } else { String::new() };
+        Self {
+            address,
+            user_agent: text(headers, USER_AGENT.as_str()),
+            ja4: from_proxy(settings.fingerprint_header.as_str()),
+            country: from_proxy("x-vercel-ip-country"),
+            city: from_proxy("x-vercel-ip-city"),
+            latitude: from_proxy("x-vercel-ip-latitude").parse().ok(),
+            longitude: from_proxy("x-vercel-ip-longitude").parse().ok(),
+            feature: text(headers, "x-weir-feature"),
+            editor: text(headers, "x-weir-editor"),
+            project: text(headers, "x-weir-project"),
+        }
+    }
+
+    /// The identity that the caller is judged as.
+    pub(crate) fn identity(&self, caller: &Caller) -> IdentityKey {
+        let address = self.address.to_string();
+        let parts = FingerprintParts {
+            address: Some(&address),
+            ja4: Some(&self.ja4),
+            user_agent: Some(&self.user_agent),
+        };
+        IdentityKey::derive(caller.key().map(|key| key.owner.user.as_str()), parts)
+    }
+}
+
+/// A header's text, cut and trimmed; bytes that are no UTF-8 are replaced, so that they can neither fail a request
+/// nor hide from a rule.
+fn text(headers: &HeaderMap, name: &str) -> String {
+    let Some(value) = headers.get(name) else { return String::new() };
+    let whole = String::from_utf8_lossy(value.as_bytes());
+    match whole.char_indices().nth(HEADER_CHARS_MAX) {
+        None => whole.trim().to_owned(),
+        Some((end, _)) => whole.get(..end).unwrap_or_default().trim().to_owned(),
+    }
+}
+
+/// The user id of a caller: the key's user, or `anon:` and the address.
+pub(crate) fn user_id(caller: &Caller, address: IpAddr) -> String {
+    match caller.key() {
+        Some(key) => key.owner.user.trim().to_owned(),
+        None => format!("{ANONYMOUS_PREFIX}{address}"),
+    }
+}
+
+/// The facts of an identity: what its key says, with what events have told of it since.
+pub(crate) fn facts(
+    key: &IdentityKey,
+    caller: &Caller,
+    origin: &Origin,
+    row: &IdentityRow,
+    now: Timestamp,
+) -> IdentityFacts {
+    let owner = caller.key().map(|key| &key.owner);
+    let plan = row.plan.clone().or_else(|| owner.and_then(|o| o.plan.clone())).unwrap_or_default();
+    let mut tags = owner.map(|o| o.tags.clone()).unwrap_or_default();
+    tags.extend(row.tags.iter().filter(|tag| !tags.contains(tag)).cloned().collect::<Vec<_>>());
+    let project = owner.and_then(|o| o.project.clone()).unwrap_or_else(|| origin.project.clone());
+    IdentityFacts {
+        key: key.as_str().to_owned(),
+        kind: key.kind().as_str().to_owned(),
+        user_id: user_id(caller, origin.address),
+        org_id: owner.and_then(|o| o.org.clone()).unwrap_or_default(),
+        project_id: project,
+        plan,
+        verified: row.verified,
+        blocked: row.blocked,
+        age_days: age_days(row.created_at, now),
+        tags,
+    }
+}
+
+fn age_days(created_at: Option<Timestamp>, now: Timestamp) -> i64 {
+    const SECONDS_PER_DAY: i64 = 24 * 60 * 60;
+    created_at.map_or(0, |created| (now.as_second() - created.as_second()).max(0) / SECONDS_PER_DAY)
+}

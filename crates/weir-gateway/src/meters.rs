@@ -1,0 +1,95 @@
+//! What is counted and timed, with labels that callers cannot make up.
+
+use metrics::{Counter, Histogram, counter, gauge, histogram};
+use weir_core::failure::Class;
+use weir_core::record::RequestResult;
+use weir_core::{ApiKind, Decision};
+
+/// The metrics of every request, looked up once.
+pub(crate) struct Meters {
+    overhead: Histogram,
+    duration: Histogram,
+    delayed: Histogram,
+    decide: Histogram,
+    tokens_in: Counter,
+    tokens_out: Counter,
+}
+
+impl Meters {
+    pub(crate) fn new() -> Self {
+        Self {
+            overhead: histogram!("weir_overhead_seconds"),
+            duration: histogram!("weir_request_duration_seconds"),
+            delayed: histogram!("weir_quarantine_delay_seconds"),
+            decide: histogram!("weir_decision_duration_seconds", "boundary" => "request"),
+            tokens_in: counter!("weir_tokens_total", "direction" => "input"),
+            tokens_out: counter!("weir_tokens_total", "direction" => "output"),
+        }
+    }
+
+    /// Counts a request that has ended.
+    pub(crate) fn finished(&self, kind: Option<ApiKind>, decision: &Decision, result: &RequestResult) {
+        let api = kind.map_or("models", ApiKind::as_str);
+        counter!("weir_requests_total", "api" => api, "status" => status_word(result.status)).increment(1);
+        self.overhead.record(result.timings.overhead_ms / 1e3);
+        self.duration.record(result.timings.total_ms / 1e3);
+        self.decide.record(result.timings.decide_us / 1e6);
+        if let Some(delay_ms) = result.abuse_delay {
+            #[expect(clippy::cast_precision_loss, reason = "a delay is far below 2^52 milliseconds")]
+            self.delayed.record(delay_ms as f64 / 1e3);
+        }
+        if let Some(usage) = &result.usage {
+            self.tokens_in.increment(usage.input_tokens);
+            self.tokens_out.increment(usage.output_tokens);
+        }
+        for matched in &decision.matched {
+            counter!(
+                "weir_decisions_total",
+                "boundary" => "request",
+                "action" => matched.action.clone(),
+                "mode" => matched.mode.as_str(),
+                "rule" => matched.rule.clone()
+            )
+            .increment(1);
+        }
+        for errored in &decision.errored {
+            counter!("weir_rule_errors_total", "boundary" => "request", "rule" => errored.rule.clone())
+                .increment(1);
+        }
+    }
+
+    /// Counts a failed provider call.
+    pub(crate) fn upstream_failed(&self, provider: &str, class: Class) {
+        counter!("weir_upstream_errors_total", "provider" => provider.to_owned(), "class" => class.as_str())
+            .increment(1);
+    }
+
+    /// Shows how many requests wait.
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    pub(crate) fn held(&self, held: usize) {
+        gauge!("weir_quarantine_held").set(held as f64);
+    }
+}
+
+/// Statuses as a label: the few that weir gives out, and the rest by their hundred.
+fn status_word(status: u16) -> &'static str {
+    match status {
+        0 => "none",
+        200 => "200",
+        400 => "400",
+        401 => "401",
+        402 => "402",
+        403 => "403",
+        404 => "404",
+        405 => "405",
+        413 => "413",
+        429 => "429",
+        500 => "500",
+        502 => "502",
+        503 => "503",
+        504 => "504",
+        s if s < 400 => "2xx",
+        s if s < 500 => "4xx",
+        _ => "5xx",
+    }
+}

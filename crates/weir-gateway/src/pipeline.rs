@@ -1,0 +1,455 @@
+//! The life of a request: the stages of ARCHITECTURE.md in their order. A stage ends the request with a refusal or
+//! hands on what the next one needs.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use weir_config::Resolved;
+use weir_core::ApiKind;
+use weir_core::record::{RecordedFacts, RequestFacts};
+use weir_dialect::refusal::{RETRY_AFTER_BARE_S, RateLimit, whole_seconds};
+use weir_dialect::{Refusal, RequestBody};
+use weir_rules::enforce::{Enforcement, Permit, enforce, exempted};
+use weir_store::{LimitCharge, LimitOutcome};
+
+use crate::answer;
+use crate::body::{ResponseBody, UpstreamBody};
+use crate::callers::Caller;
+use crate::decide::{self, Asked};
+use crate::exchange::{Exchange, Stage};
+use crate::gateway::Inner;
+use crate::identify::{self, Origin};
+use crate::read;
+use crate::resolve::{Target, resolve};
+use crate::route::{Route, dialect_of, route};
+use crate::upstream::Call;
+
+/// Where and why a request ended.
+pub(crate) struct Ended {
+    pub(crate) stage: Stage,
+    pub(crate) refusal: Refusal,
+}
+
+trait At<T> {
+    fn at(self, stage: Stage) -> Result<T, Ended>;
+}
+
+impl<T> At<T> for Result<T, Refusal> {
+    fn at(self, stage: Stage) -> Result<T, Ended> {
+        self.map_err(|refusal| Ended { stage, refusal })
+    }
+}
+
+/// What a request came to.
+enum Outcome {
+    /// The list of models.
+    Models,
+    /// A provider answers.
+    Answer { response: Response<UpstreamBody>, kind: ApiKind, asked_model: Arc<str>, stream: bool },
+}
+
+/// A request and who sent it.
+struct Arrived {
+    head: Parts,
+    origin: Origin,
+    caller: Caller,
+}
+
+/// Serves one request.
+pub(crate) async fn handle(
+    inner: Arc<Inner>,
+    request: Request<Incoming>,
+    peer: IpAddr,
+) -> Response<ResponseBody> {
+    let (head, body) = request.into_parts();
+    let origin = Origin::read(&head.headers, peer, &inner.settings());
+    let caller = Caller::read(&head.headers, &inner.directory);
+    let identity = origin.identity(&caller);
+    let facts = first_facts(&head, &origin);
+    let dialect = dialect_of(head.uri.path());
+    let mut exchange = Exchange::begin(&inner, dialect, &head.headers, identity, facts);
+    let arrived = Arrived { head, origin, caller };
+    match serve(&mut exchange, &arrived, body).await {
+        Ok(Outcome::Models) => answer::models(exchange),
+        Ok(Outcome::Answer { response, kind, asked_model, stream }) => {
+            answer::pass(exchange, response, kind, asked_model, stream).await
+        }
+        Err(Ended { stage, refusal }) => answer::refuse(exchange, stage, &refusal),
+    }
+}
+
+async fn serve(exchange: &mut Exchange, arrived: &Arrived, body: Incoming) -> Result<Outcome, Ended> {
+    let route = route(&arrived.head.method, arrived.head.uri.path()).at(Stage::Route)?;
+    exchange.draft.recorded = true;
+    admit(exchange, &arrived.caller, arrived.origin.address).await.at(Stage::Admit)?;
+    let Route::Operation(kind) = route else { return models(exchange, &arrived.caller) };
+    exchange.reached(kind);
+    let bytes =
+        read::read(&arrived.head.headers, body, exchange.settings.body_bytes_max).await.at(Stage::Read)?;
+    let body = RequestBody::read(kind, bytes).at(Stage::Read)?;
+    let resolved = identify(exchange, arrived, &body).await.at(Stage::Identify)?;
+    let target = resolve_target(exchange, resolved, &arrived.caller, kind).at(Stage::Resolve)?;
+    let started = decide::start(exchange, &arrived.head.headers, &body, &arrived.origin).await;
+    precheck(&target, &body).at(Stage::Precheck)?;
+    let asked = Asked { headers: &arrived.head.headers, body: &body, started };
+    decide(exchange, asked).await;
+    limit(exchange).await.at(Stage::Limit)?;
+    let permit = permit(exchange).at(Stage::Enforce)?;
+    let wait = hold(exchange, &permit).at(Stage::Hold)?;
+    let prepared = prepare(exchange, &permit, target, &arrived.caller, kind);
+    // The delay once, before the upstream call and before every refusal that follows the decision.
+    wait.over(exchange).await;
+    let target = prepared.at(Stage::Enforce)?;
+    send(exchange, permit, target, arrived, &body).await.at(Stage::Send)
+}
+
+/// The facts that the head alone tells.
+fn first_facts(head: &Parts, origin: &Origin) -> RecordedFacts {
+    let request = RequestFacts {
+        path: head.uri.path().to_owned(),
+        ip: origin.address.to_string(),
+        user_agent: origin.user_agent.clone(),
+        ja4: origin.ja4.clone(),
+        country: origin.country.clone(),
+        city: origin.city.clone(),
+        feature: origin.feature.clone(),
+        editor: origin.editor.clone(),
+        ..RequestFacts::default()
+    };
+    RecordedFacts { request, ..RecordedFacts::default() }
+}
+
+/// Stage *admit*: before anything is read, an address without a valid key is held to its limit on this node.
+async fn admit(exchange: &mut Exchange, caller: &Caller, address: IpAddr) -> Result<(), Refusal> {
+    exchange.draft.key = caller.key().cloned();
+    if caller.key().is_some() {
+        return Ok(());
+    }
+    let rate = exchange.settings.config.limits.unauthenticated;
+    let charge = LimitCharge::new(&limited_network(address), "address", rate.requests, rate.per);
+    let outcome = exchange.inner.node_limits.consume(&[charge]).await;
+    exceeded(outcome, |_| RateLimit::Address)
+}
+
+/// What one limit covers: an IPv4 address, or the /64 network that one IPv6 client can choose its addresses from.
+fn limited_network(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+    }
+}
+
+fn exceeded(outcome: LimitOutcome, which: impl FnOnce(usize) -> RateLimit) -> Result<(), Refusal> {
+    match outcome.exceeded {
+        None => Ok(()),
+        Some(over) => Err(Refusal::RateLimitExceeded {
+            limit: which(over.index),
+            retry_after_s: Some(whole_seconds(over.retry_after)),
+        }),
+    }
+}
+
+/// The list of models: for every caller but one whose key is wrong.
+fn models(exchange: &mut Exchange, caller: &Caller) -> Result<Outcome, Ended> {
+    if matches!(caller, Caller::Invalid) {
+        return Err(Ended { stage: Stage::Identify, refusal: Refusal::InvalidApiKey });
+    }
+    exchange.ended(Stage::Models);
+    Ok(Outcome::Models)
+}
+
+/// Stage *identify*: the effective model, the free-model limit, authentication, and who the caller is judged as.
+async fn identify(
+    exchange: &mut Exchange,
+    arrived: &Arrived,
+    body: &RequestBody,
+) -> Result<Resolved, Refusal> {
+    body_facts(&mut exchange.draft.facts.request, body);
+    let caller = &arrived.caller;
+    if matches!(caller, Caller::Invalid) {
+        return Err(Refusal::InvalidApiKey);
+    }
+    let found = exchange.settings.config.models.find(body.model());
+    if found.as_ref().is_some_and(|resolved| resolved.model.free) {
+        free_limit(exchange, caller, arrived.origin.address).await?;
+    }
+    let resolved = found.ok_or_else(|| Refusal::ModelNotFound { model: Some(body.model().to_owned()) })?;
+    if caller.key().is_none() && !resolved.model.free {
+        return Err(Refusal::PaidModelAuthRequired { model: body.model().to_owned() });
+    }
+    if let Some(refusal) = body.unsupported_field() {
+        return Err(refusal);
+    }
+    identity_facts(exchange, arrived).await;
+    Ok(resolved)
+}
+
+fn body_facts(facts: &mut RequestFacts, body: &RequestBody) {
+    facts.model = body.model().to_ascii_lowercase();
+    facts.stream = body.stream();
+    facts.max_tokens = body.max_tokens_int();
+    facts.has_tools = body.has_tools();
+    facts.body_bytes = i64::try_from(body.body_len()).unwrap_or(i64::MAX);
+}
+
+async fn identity_facts(exchange: &mut Exchange, arrived: &Arrived) {
+    let inner = Arc::clone(&exchange.inner);
+    let row = inner.directory.identity(&exchange.draft.identity).await;
+    let identity = &exchange.draft.identity;
+    exchange.draft.facts.identity =
+        identify::facts(identity, &arrived.caller, &arrived.origin, &row, exchange.at);
+    exchange.exempt = row.exempt_until.is_some_and(|until| until > exchange.at);
+    if decide::reads_stats(&inner.rules.peek()) {
+        exchange.draft.facts.stats = inner.cache.stats_read(&exchange.draft.identity).await;
+    }
+}
+
+/// The limit of a user, or of an anonymous address, over all free models.
+async fn free_limit(exchange: &Exchange, caller: &Caller, address: IpAddr) -> Result<(), Refusal> {
+    let rate = exchange.settings.config.free_models;
+    let subject = match caller.key() {
+        Some(key) => format!("user:{}", key.owner.user),
+        None => limited_network(address),
+    };
+    let charge = LimitCharge::new(&subject, "free-model", rate.requests, rate.per);
+    exceeded(exchange.inner.cache.consume(&[charge]).await, |_| RateLimit::FreeModel)
+}
+
+fn resolve_target(
+    exchange: &mut Exchange,
+    resolved: Resolved,
+    caller: &Caller,
+    kind: ApiKind,
+) -> Result<Arc<Target>, Refusal> {
+    let target = resolve(&exchange.inner, &exchange.settings, resolved, caller)?;
+    target.check_kind(kind)?;
+    let facts = &mut exchange.draft.facts.request;
+    facts.model.clone_from(&target.id);
+    facts.provider = target.provider.name.to_string();
+    facts.free = target.model.free;
+    facts.byok = target.byok;
+    Ok(target)
+}
+
+/// Stage *precheck*: what precedes enforcement, so that a blocked caller may still see it.
+fn precheck(target: &Target, body: &RequestBody) -> Result<(), Refusal> {
+    if let Some(refusal) = body.too_many_max_tokens() {
+        tracing::warn!(model = %target.id, "SECURITY: the request asks for more tokens than any model writes");
+        return Err(refusal);
+    }
+    target.check_served()
+}
+
+/// Stage *decide*.
+async fn decide(exchange: &mut Exchange, asked: Asked<'_>) {
+    let mut decision = decide::decide(exchange, asked).await;
+    if exchange.exempt {
+        decision = exempted(decision);
+    }
+    exchange.draft.decision = Some(decision);
+}
+
+/// Stage *limit*: counts the request against every limit that a rule puts on the identity.
+async fn limit(exchange: &Exchange) -> Result<(), Refusal> {
+    let Some(decision) = &exchange.draft.decision else { return Ok(()) };
+    let charges: Vec<LimitCharge> = decision
+        .limits()
+        .map(|limit| {
+            let name = format!("rule:{}", limit.rule);
+            let per = Duration::from_secs(limit.per_s);
+            LimitCharge::new(exchange.draft.identity.as_str(), &name, limit.requests, per)
+        })
+        .collect();
+    if charges.is_empty() {
+        return Ok(());
+    }
+    let rule = |index| decision.limits().nth(index).map(|limit| limit.rule.clone()).unwrap_or_default();
+    exceeded(exchange.inner.cache.consume(&charges).await, |index| RateLimit::Rule(rule(index)))
+}
+
+/// Stage *enforce*, its first half: what the decision refuses.
+fn permit(exchange: &mut Exchange) -> Result<Permit, Refusal> {
+    let decision = exchange.draft.decision.as_ref().ok_or_else(undecided)?;
+    exchange.log_enforcement(decision);
+    match enforce(decision) {
+        Enforcement::Block => {
+            Err(Refusal::AbuseBlocked { rule: decision.rule.clone(), instead: decision.instead.clone() })
+        }
+        Enforcement::RateLimit => Err(Refusal::RateLimitExceeded {
+            limit: RateLimit::Abuse,
+            retry_after_s: Some(RETRY_AFTER_BARE_S),
+        }),
+        Enforcement::Proceed(permit) => Ok(permit),
+    }
+}
+
+/// No stage before this one can leave the decision out; if one ever did, nothing would be sent.
+fn undecided() -> Refusal {
+    Refusal::TemporarilyUnavailable { reason: weir_dialect::refusal::Unavailable::Busy, retry_after_s: None }
+}
+
+/// A delay that is due.
+struct Wait {
+    delay: Duration,
+    _slot: Option<crate::hold::HoldSlot>,
+}
+
+/// Stage *hold*, its first half: takes a place to wait in.
+fn hold(exchange: &Exchange, permit: &Permit) -> Result<Wait, Refusal> {
+    if permit.delay().is_zero() {
+        return Ok(Wait { delay: Duration::ZERO, _slot: None });
+    }
+    match exchange.inner.holds.take(&exchange.draft.identity, exchange.settings.hold_bounds) {
+        Some(slot) => {
+            exchange.inner.meters.held(exchange.inner.holds.held());
+            Ok(Wait { delay: permit.delay(), _slot: Some(slot) })
+        }
+        None => Err(Refusal::RateLimitExceeded {
+            limit: RateLimit::HoldFull,
+            retry_after_s: Some(whole_seconds(permit.delay())),
+        }),
+    }
+}
+
+impl Wait {
+    /// Stage *hold*, its second half. Dropping the request, as happens when its client goes away, ends the wait.
+    async fn over(self, exchange: &mut Exchange) {
+        if self.delay.is_zero() {
+            return;
+        }
+        let delay_ms = u64::try_from(self.delay.as_millis()).unwrap_or(u64::MAX);
+        exchange.draft.result.abuse_delay = Some(delay_ms);
+        tracing::warn!(
+            delay_ms,
+            identity_key = %exchange.draft.identity,
+            decision = %exchange.id,
+            "SECURITY: the request is delayed"
+        );
+        let since = Instant::now();
+        exchange.inner.clock.sleep(self.delay).await;
+        exchange.exclude(since);
+        drop(self);
+        exchange.inner.meters.held(exchange.inner.holds.held());
+    }
+}
+
+/// Stage *enforce*, its second half: the downgrade with all checks of the new model, then the budget.
+fn prepare(
+    exchange: &mut Exchange,
+    permit: &Permit,
+    target: Arc<Target>,
+    caller: &Caller,
+    kind: ApiKind,
+) -> Result<Arc<Target>, Refusal> {
+    let target =
+        if permit.downgrade() && !target.byok { downgrade(exchange, target, caller, kind)? } else { target };
+    budget(caller, &target)?;
+    Ok(target)
+}
+
+fn downgrade(
+    exchange: &mut Exchange,
+    target: Arc<Target>,
+    caller: &Caller,
+    kind: ApiKind,
+) -> Result<Arc<Target>, Refusal> {
+    let inner = Arc::clone(&exchange.inner);
+    inner.counters.candidate_lookups.add();
+    let candidate = match inner.candidates.candidates(&exchange.settings.config.models, kind) {
+        Ok(candidates) => candidates.into_iter().next(),
+        Err(error) => {
+            tracing::warn!(api = %kind, %error, "the candidates for quarantine-3 could not be looked up; latency only");
+            return Ok(target);
+        }
+    };
+    let Some(candidate) = candidate else {
+        tracing::warn!(api = %kind, "no candidate for quarantine-3; latency only");
+        return Ok(target);
+    };
+    if candidate.eq_ignore_ascii_case(&target.id) {
+        return Ok(target);
+    }
+    let Some(resolved) = exchange.settings.config.models.find(&candidate) else {
+        inner.counters.provider_resolutions.add();
+        return Err(Refusal::ModelNotFound { model: Some(target.id.clone()) });
+    };
+    // The caller is told of the model that it asked for: the other one is not its business.
+    let free = resolve(&inner, &exchange.settings, resolved, caller).map_err(|r| about(r, &target.id))?;
+    exchange.log_override(&target, &free);
+    free.check_kind(kind).and_then(|()| free.check_served()).map_err(|r| about(r, &target.id))?;
+    exchange.draft.result.abuse_downgraded_from = Some(target.id.clone());
+    Ok(free)
+}
+
+/// The same refusal, of another model.
+fn about(refusal: Refusal, name: &str) -> Refusal {
+    match refusal {
+        Refusal::ModelNotFound { .. } => Refusal::ModelNotFound { model: Some(name.to_owned()) },
+        Refusal::ApiKindNotSupported { kind, .. } => {
+            Refusal::ApiKindNotSupported { kind, model: name.to_owned() }
+        }
+        Refusal::DiscontinuedFreeModel { .. } => Refusal::DiscontinuedFreeModel { model: name.to_owned() },
+        other => other,
+    }
+}
+
+/// The key's budget: used up is 402, unless the model costs nothing or the caller pays the provider.
+fn budget(caller: &Caller, target: &Target) -> Result<(), Refusal> {
+    let Some(key) = caller.key() else { return Ok(()) };
+    let Some(budget_usd) = key.owner.budget_usd else { return Ok(()) };
+    if target.model.free || target.byok {
+        return Ok(());
+    }
+    #[expect(clippy::cast_precision_loss, reason = "spend is far below 2^52 micro-dollars")]
+    let spent_usd = key.spent() as f64 / 1e6;
+    if spent_usd < budget_usd {
+        Ok(())
+    } else {
+        Err(Refusal::UsageLimitExceeded { budget_usd: Some(budget_usd) })
+    }
+}
+
+/// Stage *send*: the upstream call.
+async fn send(
+    exchange: &mut Exchange,
+    permit: Permit,
+    target: Arc<Target>,
+    arrived: &Arrived,
+    body: &RequestBody,
+) -> Result<Outcome, Refusal> {
+    exchange.draft.target = Some(Arc::clone(&target));
+    let kind = body.kind();
+    let bytes: Bytes = body.upstream_body(Some(&target.upstream_name));
+    let since = Instant::now();
+    let call = Call {
+        kind,
+        target: &target,
+        body: bytes,
+        headers: &arrived.head.headers,
+        asked_model: body.model(),
+        first_byte: exchange.settings.config.limits.upstream.first_byte,
+        at: exchange.at,
+        seed: exchange.id.as_u128(),
+    };
+    let inner = Arc::clone(&exchange.inner);
+    let answered = inner.upstream.send(permit, call).await;
+    let spent = exchange.exclude(since);
+    exchange.draft.result.timings.upstream_head_ms = spent.as_secs_f64() * 1000.0;
+    match answered {
+        Ok(response) => {
+            Ok(Outcome::Answer { response, kind, asked_model: body.model().into(), stream: body.stream() })
+        }
+        Err(trouble) => {
+            exchange.failed(trouble.class, 0, trouble.cause);
+            Err(Refusal::failed(trouble.class, target.provider.name.to_string(), 0))
+        }
+    }
+}

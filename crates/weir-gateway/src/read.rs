@@ -1,0 +1,84 @@
+//! Stage *read*: the body, whole, within its limit and its deadlines.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use weir_dialect::Refusal;
+
+/// How long a client may pause while it sends its body.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// How long the whole body may take, so that a drip cannot hold its memory for ever.
+const WHOLE_MAX: Duration = Duration::from_secs(300);
+
+/// What is set aside for a body before it has come, whatever its declared length says, in bytes.
+const RESERVE_MAX: usize = 1024 * 1024;
+
+/// Reads the body.
+///
+/// # Errors
+/// `payload_too_large`, by its declared length if it has one; `invalid_request` if it is compressed, breaks off or
+/// takes too long.
+pub(crate) async fn read(headers: &HeaderMap, body: Incoming, bytes_max: usize) -> Result<Bytes, Refusal> {
+    let too_large = || Refusal::PayloadTooLarge { limit_bytes: u64::try_from(bytes_max).unwrap_or(u64::MAX) };
+    if let Some(encoding) = headers.get(CONTENT_ENCODING)
+        && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
+    {
+        return Err(Refusal::invalid(
+            None,
+            "The body is compressed (`content-encoding`). Send it uncompressed.",
+        ));
+    }
+    let declared = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > bytes_max) {
+        return Err(too_large());
+    }
+    tokio::time::timeout(WHOLE_MAX, collect(body, bytes_max))
+        .await
+        .unwrap_or(Err(Trouble::Incomplete))
+        .map_err(|trouble| match trouble {
+            Trouble::TooLarge => too_large(),
+            Trouble::Incomplete => Refusal::body_incomplete(),
+        })
+}
+
+enum Trouble {
+    TooLarge,
+    Incomplete,
+}
+
+async fn collect(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Trouble> {
+    let mut first: Option<Bytes> = None;
+    let mut whole = BytesMut::new();
+    let expected = body.size_hint().exact().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+    while let Some(frame) = next(&mut body).await? {
+        let Ok(data) = frame.into_data() else { continue };
+        // Most bodies come as one piece, which is then not copied.
+        match first.take() {
+            None if whole.is_empty() => first = Some(data),
+            None => whole.extend_from_slice(&data),
+            Some(begun) => {
+                whole.reserve(expected.min(RESERVE_MAX).max(begun.len() + data.len()));
+                whole.extend_from_slice(&begun);
+                whole.extend_from_slice(&data);
+            }
+        }
+        if first.as_ref().map_or(whole.len(), Bytes::len) > bytes_max {
+            return Err(Trouble::TooLarge);
+        }
+    }
+    Ok(first.unwrap_or_else(|| whole.freeze()))
+}
+
+async fn next(body: &mut Incoming) -> Result<Option<http_body::Frame<Bytes>>, Trouble> {
+    match tokio::time::timeout(PAUSE_MAX, body.frame()).await {
+        Ok(None) => Ok(None),
+        Ok(Some(Ok(frame))) => Ok(Some(frame)),
+        Ok(Some(Err(_))) | Err(_) => Err(Trouble::Incomplete),
+    }
+}

@@ -1,0 +1,101 @@
+//! Accepting connections: bounded in number, with a deadline for the head of each request, drained at the end.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::gateway::Inner;
+use crate::pipeline;
+
+/// How long a connection may stay silent, or take to send the head of a request.
+const HEAD_DEADLINE: Duration = Duration::from_secs(60);
+
+/// The read buffer of a connection, in bytes: bounds the head of a request, and the memory of an idle connection.
+const READ_BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// How long accepting pauses after an error such as "too many open files", so that it does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves until `stop`, then lets open requests finish for `limits.drain`.
+pub(crate) async fn serve(inner: Arc<Inner>, listener: TcpListener, stop: CancellationToken) {
+    let connections = Arc::new(Semaphore::new(inner.settings().connections_max));
+    let graceful = GracefulShutdown::new();
+    // HTTP/1.1 alone: every client library speaks it, and telling the versions apart would wait for the first bytes of
+    // a silent connection without any deadline.
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_DEADLINE)
+        .max_buf_size(READ_BUFFER_BYTES_MAX)
+        .pipeline_flush(true);
+    loop {
+        let (stream, peer, slot) = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            accepted = accept(&listener, &connections) => match accepted {
+                Some(accepted) => accepted,
+                None => continue,
+            },
+        };
+        connection(&inner, &builder, &graceful, stream, peer, slot);
+    }
+    drop(listener);
+    let drain = inner.settings().drain;
+    if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
+        tracing::warn!(
+            drain_s = drain.as_secs_f64(),
+            "open requests were cut off at the end of the drain time"
+        );
+    }
+}
+
+/// Waits for room first, so that connections beyond the bound wait in the kernel's queue and cost no memory here.
+async fn accept(
+    listener: &TcpListener,
+    connections: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let slot = Arc::clone(connections).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, peer)) => {
+            // Without it the first chunk of a stream can wait for the client's delayed acknowledgement.
+            let _ = stream.set_nodelay(true);
+            Some((stream, peer, slot))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be accepted");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+fn connection(
+    inner: &Arc<Inner>,
+    builder: &http1::Builder,
+    graceful: &GracefulShutdown,
+    stream: TcpStream,
+    peer: SocketAddr,
+    slot: OwnedSemaphorePermit,
+) {
+    let inner = Arc::clone(inner);
+    let service = service_fn(move |request| {
+        let inner = Arc::clone(&inner);
+        async move { Ok::<_, Infallible>(pipeline::handle(inner, request, peer.ip()).await) }
+    });
+    let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%peer, %error, "a connection ended with an error");
+        }
+        drop(slot);
+    });
+}

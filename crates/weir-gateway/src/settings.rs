@@ -1,0 +1,147 @@
+//! What the configuration means for the data plane, prepared once so that no request has to.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Uri};
+use weir_config::Config;
+use weir_config::config::{AbuseMode, Auth};
+use weir_core::ApiKind;
+use weir_core::action::QuarantineDelays;
+use weir_core::address::TrustedProxies;
+use weir_core::secret::{Secret, expose};
+
+use crate::classifier::ServiceSettings;
+use crate::gateway::GatewayError;
+use crate::hold::HoldBounds;
+
+/// The settings of one configuration. A request keeps the ones it began with.
+pub(crate) struct Settings {
+    pub(crate) config: Arc<Config>,
+    pub(crate) providers: HashMap<String, Arc<Provider>>,
+    pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) fingerprint_header: HeaderName,
+    pub(crate) mode: AbuseMode,
+    pub(crate) disclose: bool,
+    pub(crate) delays: QuarantineDelays,
+    pub(crate) hold_bounds: HoldBounds,
+    pub(crate) classify_timeout: Duration,
+    pub(crate) connections_max: usize,
+    pub(crate) body_bytes_max: usize,
+    pub(crate) drain: Duration,
+    pub(crate) service: Option<ServiceSettings>,
+}
+
+/// One configured provider, with everything of an upstream request that does not depend on the request.
+pub(crate) struct Provider {
+    pub(crate) name: Arc<str>,
+    pub(crate) simulated: bool,
+    pub(crate) auth: Auth,
+    /// The platform's key, ready to be sent; none means that only callers' own keys are served.
+    pub(crate) platform_key: Option<Credential>,
+    apis: Vec<ApiKind>,
+    uris: HashMap<ApiKind, Uri>,
+}
+
+/// The header that authenticates at a provider.
+#[derive(Clone)]
+pub(crate) struct Credential {
+    pub(crate) name: HeaderName,
+    pub(crate) value: HeaderValue,
+}
+
+impl Provider {
+    fn new(provider: &weir_config::config::Provider) -> Result<Self, GatewayError> {
+        let mut uris = HashMap::new();
+        if let Some(base) = &provider.base_url {
+            for kind in ALL_KINDS {
+                let text = format!("{}{}", base.as_str().trim_end_matches('/'), kind.upstream_path());
+                let uri =
+                    text.parse().map_err(|_| GatewayError::BaseUrl { provider: provider.name.clone() })?;
+                uris.insert(kind, uri);
+            }
+        }
+        let platform_key = match provider.api_keys.first() {
+            Some(key) => Some(
+                Credential::new(provider.auth, key)
+                    .ok_or_else(|| GatewayError::ProviderKey { provider: provider.name.clone() })?,
+            ),
+            None => None,
+        };
+        Ok(Self {
+            name: provider.name.as_str().into(),
+            simulated: provider.simulated,
+            auth: provider.auth,
+            platform_key,
+            apis: provider.apis.clone(),
+            uris,
+        })
+    }
+
+    /// Whether the provider serves this operation.
+    pub(crate) fn serves(&self, kind: ApiKind) -> bool {
+        self.apis.contains(&kind.served_as())
+    }
+
+    /// Whether a request to it needs a key.
+    pub(crate) fn needs_key(&self) -> bool {
+        !self.simulated && self.auth != Auth::None
+    }
+
+    /// Where the operation lies at the provider.
+    pub(crate) fn uri(&self, kind: ApiKind) -> Option<&Uri> {
+        self.uris.get(&kind)
+    }
+}
+
+const ALL_KINDS: [ApiKind; 5] = [
+    ApiKind::ChatCompletions,
+    ApiKind::Responses,
+    ApiKind::Messages,
+    ApiKind::Embeddings,
+    ApiKind::CountTokens,
+];
+
+impl Credential {
+    /// None when the key has bytes that no header may hold.
+    pub(crate) fn new(auth: Auth, key: &Secret) -> Option<Self> {
+        let (name, text) = match auth {
+            Auth::Bearer => (http::header::AUTHORIZATION, format!("Bearer {}", expose(key))),
+            Auth::XApiKey => (HeaderName::from_static("x-api-key"), expose(key).to_owned()),
+            Auth::None => return None,
+        };
+        let mut value = HeaderValue::from_str(&text).ok()?;
+        value.set_sensitive(true);
+        Some(Self { name, value })
+    }
+}
+
+impl Settings {
+    pub(crate) fn new(config: Arc<Config>) -> Result<Self, GatewayError> {
+        let mut providers = HashMap::new();
+        for provider in &config.providers {
+            providers.insert(provider.name.clone(), Arc::new(Provider::new(provider)?));
+        }
+        let quarantine = &config.abuse.quarantine;
+        Ok(Self {
+            providers,
+            trusted_proxies: config.trusted_proxies.clone(),
+            fingerprint_header: HeaderName::from_bytes(config.fingerprint_header.as_bytes())
+                .map_err(|_| GatewayError::FingerprintHeader)?,
+            mode: config.abuse.mode,
+            disclose: config.abuse.disclose,
+            delays: quarantine.delays,
+            hold_bounds: HoldBounds {
+                held_max: quarantine.held_max,
+                held_per_identity_max: quarantine.held_per_identity_max,
+            },
+            classify_timeout: config.abuse.classify_timeout,
+            connections_max: config.limits.connections_max,
+            body_bytes_max: config.limits.body_bytes_max,
+            drain: config.limits.drain,
+            service: ServiceSettings::new(&config)?,
+            config,
+        })
+    }
+}
