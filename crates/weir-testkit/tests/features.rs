@@ -54,6 +54,7 @@ fn a_test_that_is_not_there_is_noticed() {
     assert_eq!(find(&format!("{here}::every_feature_has_an_id_of_its_own")), Ok(()));
     assert!(find(&format!("{here}::no_such_test")).is_err());
     assert!(find("crates/weir-testkit/tests/lost.rs::a_test").is_err());
+    assert!(find(&format!("{here}::references")).is_err(), "a function, but no test");
     assert!(find("a word").is_err());
 }
 
@@ -90,14 +91,26 @@ fn references(cell: &str) -> Vec<String> {
         .collect()
 }
 
-/// `crates/x/tests/y.rs::name`: the file is there, and a test of this name in it. Python's and JavaScript's tests
-/// are named as their files write them.
+/// `crates/x/tests/y.rs::name`: the file is there, and a test of this name in it that is run. Python's and
+/// JavaScript's tests are named as their files write them.
 fn find(reference: &str) -> Result<(), String> {
     let (file, name) = reference.split_once("::").ok_or(format!("`{reference}` is not `file::test`"))?;
     let text = std::fs::read_to_string(repository::root().join(file)).map_err(|e| format!("{file}: {e}"))?;
-    let forms = [format!("fn {name}("), format!("def {name}("), format!("test(\"{name}\"")];
-    match forms.iter().any(|form| text.contains(form)) {
-        true => Ok(()),
-        false => Err(format!("no test `{name}` in {file}")),
-    }
+    let found = match file.rsplit('.').next() {
+        Some("rs") => is_rust_test(&text, name),
+        Some("py") => name.starts_with("test_") && text.contains(&format!("def {name}(")),
+        _ => text.contains(&format!("test(\"{name}\"")),
+    };
+    if found { Ok(()) } else { Err(format!("no test `{name}` that is run in {file}")) }
+}
+
+/// Whether a function of this name has an attribute that makes it a test, and none that leaves it out.
+fn is_rust_test(text: &str, name: &str) -> bool {
+    let Some(at) = text.find(&format!("fn {name}(")) else {
+        return false;
+    };
+    let before = text[..at].lines().rev().skip(1);
+    let attributes: Vec<_> = before.take_while(|line| line.trim_start().starts_with(['#', '/'])).collect();
+    let has = |words: &[&str]| attributes.iter().any(|line| words.iter().any(|word| line.contains(word)));
+    has(&["#[test]", "::test]", "::test("]) && !has(&["#[ignore"])
 }
