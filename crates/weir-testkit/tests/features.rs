@@ -109,8 +109,10 @@ fn is_rust_test(text: &str, name: &str) -> bool {
     let Some(at) = text.find(&format!("fn {name}(")) else {
         return false;
     };
-    let before = text[..at].lines().rev().skip(1);
-    let attributes: Vec<_> = before.take_while(|line| line.trim_start().starts_with(['#', '/'])).collect();
+    // `async` and `pub` may stand before it on its line.
+    let line = text[..at].rfind('\n').map_or(0, |end| end + 1);
+    let attributes: Vec<_> =
+        text[..line].lines().rev().take_while(|line| line.trim_start().starts_with(['#', '/'])).collect();
     let has = |words: &[&str]| attributes.iter().any(|line| words.iter().any(|word| line.contains(word)));
     has(&["#[test]", "::test]", "::test("]) && !has(&["#[ignore"])
 }
