@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 
 export const DATA = process.env.WEIR_DATA;
+assert.match(DATA ?? "", /^http:\/\/127\.0\.0\.1:/, "WEIR_DATA says where weir is");
+
 export const KEY = "sdk-key";
 export const PROMPT = "Say this, please.";
 export const MODEL = "sim/echo";
@@ -53,6 +55,16 @@ export async function thrown(call) {
     return error;
   }
   assert.fail("nothing was thrown");
+}
+
+// Reads a stream that breaks, and gives what was thrown; something must have come before.
+export async function broken(stream) {
+  const items = [];
+  const error = await thrown(async () => {
+    for await (const item of stream) items.push(item);
+  });
+  assert.ok(items.length > 0, `nothing came before ${error}`);
+  return error;
 }
 
 // The members of a stream, as a list.

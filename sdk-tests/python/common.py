@@ -25,6 +25,16 @@ WEATHER = {
 }
 
 
+def broken(test, stream, error_class):
+    """Reads a stream that breaks, and gives what was raised; something must have come before."""
+    items = []
+    with test.assertRaises(error_class) as raised:
+        for item in stream:
+            items.append(item)
+    test.assertTrue(items, "nothing came before the error")
+    return raised.exception
+
+
 def check_headers(test, headers):
     """Every answer names its decision and its request, and says what weir cost."""
     test.assertRegex(headers["x-weir-decision"], r"^dec_[0-9a-f-]{36}$")

@@ -103,7 +103,7 @@ fn chat_stream(model: &str, include_usage: bool) -> Vec<Bytes> {
 /// The default answer of the responses API, to be changed by a test.
 #[must_use]
 pub fn responses(model: &str) -> Value {
-    response(model, "completed", &[output_message("completed", TEXT)], &responses_usage())
+    response(model, "completed", &[output_message("completed", Some(TEXT))], &responses_usage())
 }
 
 fn responses_usage() -> Value {
@@ -123,8 +123,10 @@ fn response(model: &str, status: &str, output: &[Value], usage: &Value) -> Value
     })
 }
 
-fn output_message(status: &str, text: &str) -> Value {
-    let content = json!([{"type": "output_text", "text": text, "annotations": []}]);
+/// The message of an answer; without a text it has no content yet.
+fn output_message(status: &str, text: Option<&str>) -> Value {
+    let content: Vec<_> =
+        text.iter().map(|text| json!({"type": "output_text", "text": text, "annotations": []})).collect();
     json!({"id": "msg_1", "type": "message", "role": "assistant", "status": status, "content": content})
 }
 
@@ -132,7 +134,7 @@ fn responses_stream(model: &str) -> Vec<Bytes> {
     let begun = response(model, "in_progress", &[], &Value::Null);
     let mut events = vec![
         json!({"type": "response.created", "response": begun}),
-        json!({"type": "response.output_item.added", "output_index": 0, "item": output_message("in_progress", "")}),
+        json!({"type": "response.output_item.added", "output_index": 0, "item": output_message("in_progress", None)}),
         json!({
             "type": "response.content_part.added", "item_id": "msg_1", "output_index": 0, "content_index": 0,
             "part": {"type": "output_text", "text": "", "annotations": []},
@@ -149,7 +151,11 @@ fn responses_stream(model: &str) -> Vec<Bytes> {
         "text": TEXT,
     }));
     events.push(json!({
-        "type": "response.output_item.done", "output_index": 0, "item": output_message("completed", TEXT),
+        "type": "response.content_part.done", "item_id": "msg_1", "output_index": 0, "content_index": 0,
+        "part": {"type": "output_text", "text": TEXT, "annotations": []},
+    }));
+    events.push(json!({
+        "type": "response.output_item.done", "output_index": 0, "item": output_message("completed", Some(TEXT)),
     }));
     events.push(json!({"type": "response.completed", "response": responses(model)}));
     events.into_iter().enumerate().map(|(number, event)| named(numbered(event, number))).collect()
