@@ -101,6 +101,7 @@ impl Exchange {
     /// Begins with the head of a request.
     pub(crate) fn begin(
         inner: &Arc<Inner>,
+        settings: Arc<Settings>,
         dialect: Dialect,
         headers: &HeaderMap,
         identity: IdentityKey,
@@ -110,7 +111,7 @@ impl Exchange {
         let id = inner.new_decision_id(at);
         let request_id = given_request_id(headers).unwrap_or_else(|| format!("req_{:032x}", id.as_u128()));
         Self {
-            settings: inner.settings(),
+            settings,
             id,
             at,
             dialect,

@@ -1,5 +1,7 @@
 //! What is counted and timed, with labels that callers cannot make up.
 
+use std::sync::OnceLock;
+
 use metrics::{Counter, Histogram, counter, gauge, histogram};
 use weir_core::failure::Class;
 use weir_core::record::RequestResult;
@@ -7,6 +9,8 @@ use weir_core::{ApiKind, Decision};
 
 /// The metrics of every request, looked up once.
 pub(crate) struct Meters {
+    /// By operation and status: looking a counter up by its labels costs more than the rest of this together.
+    requests: [[OnceLock<Counter>; STATUS_WORDS.len()]; APIS.len()],
     overhead: Histogram,
     duration: Histogram,
     delayed: Histogram,
@@ -18,6 +22,7 @@ pub(crate) struct Meters {
 impl Meters {
     pub(crate) fn new() -> Self {
         Self {
+            requests: Default::default(),
             overhead: histogram!("weir_overhead_seconds"),
             duration: histogram!("weir_request_duration_seconds"),
             delayed: histogram!("weir_quarantine_delay_seconds"),
@@ -29,8 +34,7 @@ impl Meters {
 
     /// Counts a request that has ended.
     pub(crate) fn finished(&self, kind: Option<ApiKind>, decision: &Decision, result: &RequestResult) {
-        let api = kind.map_or("models", ApiKind::as_str);
-        counter!("weir_requests_total", "api" => api, "status" => status_word(result.status)).increment(1);
+        self.request(kind, result.status);
         self.overhead.record(result.timings.overhead_ms / 1e3);
         self.duration.record(result.timings.total_ms / 1e3);
         self.decide.record(result.timings.decide_us / 1e6);
@@ -58,6 +62,17 @@ impl Meters {
         }
     }
 
+    fn request(&self, kind: Option<ApiKind>, status: u16) {
+        let api = kind.map_or("models", ApiKind::as_str);
+        let status = status_word(status);
+        let at = |words: &[&str], word| words.iter().position(|w| *w == word);
+        let (Some(row), Some(column)) = (at(&APIS, api), at(&STATUS_WORDS, status)) else { return };
+        if let Some(cell) = self.requests.get(row).and_then(|cells| cells.get(column)) {
+            cell.get_or_init(|| counter!("weir_requests_total", "api" => api, "status" => status))
+                .increment(1);
+        }
+    }
+
     /// Counts a failed provider call.
     pub(crate) fn upstream_failed(&self, provider: &str, class: Class) {
         counter!("weir_upstream_errors_total", "provider" => provider.to_owned(), "class" => class.as_str())
@@ -71,7 +86,15 @@ impl Meters {
     }
 }
 
+/// The operations as a label.
+const APIS: [&str; 6] = ["chat_completions", "responses", "messages", "embeddings", "count_tokens", "models"];
+
 /// Statuses as a label: the few that weir gives out, and the rest by their hundred.
+const STATUS_WORDS: [&str; 17] = [
+    "none", "200", "400", "401", "402", "403", "404", "405", "413", "429", "500", "502", "503", "504", "2xx",
+    "4xx", "5xx",
+];
+
 fn status_word(status: u16) -> &'static str {
     match status {
         0 => "none",
@@ -91,5 +114,26 @@ fn status_word(status: u16) -> &'static str {
         s if s < 400 => "2xx",
         s if s < 500 => "4xx",
         _ => "5xx",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_and_every_status_has_its_counter() {
+        for status in 0..=1000 {
+            assert!(STATUS_WORDS.contains(&status_word(status)), "{status}");
+        }
+        for kind in [
+            ApiKind::ChatCompletions,
+            ApiKind::Responses,
+            ApiKind::Messages,
+            ApiKind::Embeddings,
+            ApiKind::CountTokens,
+        ] {
+            assert!(APIS.contains(&kind.as_str()));
+        }
     }
 }

@@ -67,12 +67,13 @@ pub(crate) async fn handle(
     peer: IpAddr,
 ) -> Response<ResponseBody> {
     let (head, body) = request.into_parts();
-    let origin = Origin::read(&head.headers, peer, &inner.settings());
+    let settings = inner.settings();
+    let origin = Origin::read(&head.headers, peer, &settings);
     let caller = Caller::read(&head.headers, &inner.directory);
     let identity = origin.identity(&caller);
     let facts = first_facts(&head, &origin);
     let dialect = dialect_of(head.uri.path());
-    let mut exchange = Exchange::begin(&inner, dialect, &head.headers, identity, facts);
+    let mut exchange = Exchange::begin(&inner, settings, dialect, &head.headers, identity, facts);
     let arrived = Arrived { head, origin, caller };
     match serve(&mut exchange, &arrived, body).await {
         Ok(Outcome::Models) => answer::models(exchange),
