@@ -69,16 +69,16 @@ install_python() {
 }
 
 install_node() {
-    local wanted=sdk-tests/node/package.json
-    if ! stale "$node/installed" "$wanted"; then return; fi
+    local manifest=sdk-tests/node/package.json
+    if ! stale "$node/installed" "$manifest"; then return; fi
     echo "ensure-tools: Node packages into $node"
     rm -rf "$node"
     mkdir -p "$node"
-    cp "$wanted" "$node/package.json"
+    cp "$manifest" "$node/package.json"
     # Exact versions stand in package.json; a lock file would hold the address of one registry.
     PATH="$PWD/$venv/bin:$PATH" npm install --prefix "$node" --no-package-lock --no-audit --no-fund \
         --ignore-scripts --loglevel error
-    cp "$wanted" "$node/installed"
+    cp "$manifest" "$node/installed"
 }
 
 mapfile -t packages < <(missing_packages)
