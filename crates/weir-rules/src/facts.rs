@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use weir_core::Boundary;
 
 pub use owned::{FactError, OwnedFacts};
+pub(crate) use slots::Slot;
 pub use slots::{Facts, PROMPT_HEAD_BYTES, PROMPT_TAIL_BYTES, prompt_window};
 
 /// The type of a fact, as the rule language sees it.

@@ -7,9 +7,11 @@
 //! Deciding does no I/O, reads no clock, logs nothing and does not panic. Its cost is bounded when the rules are
 //! loaded: what cannot be lowered to weir's own typed form is refused with a reason.
 
+mod compile;
 pub mod diagnostic;
 mod diff;
 pub mod enforce;
+mod expr;
 pub mod facts;
 mod live;
 mod load;
