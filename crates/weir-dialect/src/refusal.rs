@@ -287,10 +287,7 @@ impl Refusal {
     #[must_use]
     pub fn operator_message(&self) -> String {
         match self {
-            Self::InvalidRequest { message, param, .. } => match param {
-                Some(param) => format!("invalid request (`{param}`): {message}"),
-                None => format!("invalid request: {message}"),
-            },
+            Self::InvalidRequest { message, .. } => format!("invalid request: {message}"),
             Self::UnsupportedField { field } => format!("unsupported member `{field}`"),
             Self::ApiKindNotSupported { kind, model } => {
                 format!("the provider of `{}` does not list {kind} in `apis`", shown(model))

@@ -90,7 +90,7 @@ impl Refusal {
                 Row::new(403, "abuse_blocked", blocked_words(dialect, instead.as_deref()))
             }
             Self::NotFound { path } => {
-                Row::new(404, "not_found", format!("There is nothing at `{}`.", shown(path)))
+                Row::new(404, "not_found", format!("There is nothing at `{}`. Under /v1 are chat/completions, responses, messages, embeddings and models.", shown(path)))
                     .title("Not found")
             }
             Self::ModelNotFound { model } => Row::new(404, "model_not_found", model_words(model.as_deref()))
@@ -127,9 +127,7 @@ impl Refusal {
                 ..Row::new(503, "temporarily_unavailable", unavailable_words(reason))
             }
             .title("Temporarily unavailable"),
-            Self::Failed { class, owner, provider, retry_after_s, .. } => {
-                failed(*class, *owner, provider, *retry_after_s)
-            }
+            Self::Failed { class, owner, retry_after_s, .. } => failed(*class, *owner, *retry_after_s),
         }
     }
 }
@@ -194,23 +192,31 @@ fn unavailable_words(reason: &Unavailable) -> &'static str {
     }
 }
 
-/// What the caller is told when the last attempt upstream failed (design, section 6).
-fn failed(class: Class, owner: Owner, provider: &str, retry_after_s: Option<u64>) -> Row<'static> {
+/// What the caller is told when the last attempt upstream failed (design, section 6). The provider is not named: after
+/// a downgrade it is not the one that was asked for.
+fn failed(class: Class, owner: Owner, retry_after_s: Option<u64>) -> Row<'static> {
     // What the operator owns is none of the caller's business, whatever the class; `unknown` is never dressed up.
     if owner == Owner::Operator && class != Class::Unknown {
         return not_ready(retry_after_s);
     }
-    let provider = shown(provider);
-    let row = |status, message: String| Row::new(status, class.as_str(), message);
+    let row = |status, message: &'static str| Row::new(status, class.as_str(), message);
     match class {
         Class::RateLimited => Row {
             retry_after_s: Some(retry_after_s.unwrap_or(RETRY_AFTER_UNKNOWN_S)),
-            ..Row::new(429, "rate_limit_exceeded", format!("{provider} limits requests at present. Try again later."))
+            ..Row::new(
+                429,
+                "rate_limit_exceeded",
+                "The provider limits requests at present. Try again later.",
+            )
         }
         .title("Rate limit exceeded"),
         Class::Overloaded => Row {
             retry_after_s: Some(retry_after_s.unwrap_or(RETRY_AFTER_UNKNOWN_S)),
-            ..Row::new(503, "temporarily_unavailable", format!("{provider} is out of capacity at present. Try again shortly."))
+            ..Row::new(
+                503,
+                "temporarily_unavailable",
+                "The provider is out of capacity at present. Try again shortly.",
+            )
         }
         .title("Temporarily unavailable"),
         Class::QuotaExhausted
@@ -219,27 +225,30 @@ fn failed(class: Class, owner: Owner, provider: &str, retry_after_s: Option<u64>
         | Class::ModelNotFound
         | Class::GatewayMisconfig
         | Class::LocalModelUnavailable => not_ready(retry_after_s),
-        Class::ContextLengthExceeded => {
-            row(400, "The request is longer than the model's context window. Send less, or choose a model with a larger one.".to_owned())
-        }
-        Class::MaxTokensInvalid => {
-            row(400, "The model does not write as many tokens as asked for. Lower the maximum of output tokens.".to_owned())
-        }
+        Class::ContextLengthExceeded => row(
+            400,
+            "The request is longer than the model's context window. Send less, or choose a model with a larger one.",
+        ),
+        Class::MaxTokensInvalid => row(
+            400,
+            "The model does not write as many tokens as asked for. Lower the maximum of output tokens.",
+        ),
         Class::InvalidRequest => {
-            row(400, format!("{provider} refused the request as wrong. Compare it with the provider's reference."))
+            row(400, "The provider refused the request as wrong. Compare it with its reference.")
         }
         Class::ContentPolicy => {
-            row(400, format!("{provider} refused the content by its policy. Change the content."))
+            row(400, "The provider refused the content by its policy. Change the content.")
         }
-        Class::PayloadTooLarge => row(413, format!("The body is too large for {provider}. Send less.")),
-        Class::AccessPolicyDenied => {
-            row(403, format!("{provider} refuses this client or use by its policy. Choose another model, or a key whose plan includes it."))
-        }
-        Class::Timeout => row(504, format!("{provider} did not answer in time. Try again.")),
-        Class::Upstream5xx => row(502, format!("{provider} failed. Try again.")),
-        Class::Network => row(502, format!("{provider} could not be reached. Try again.")),
-        Class::StreamErrorOther => row(502, format!("The answer of {provider} broke off. Try again.")),
-        Class::Unknown => row(502, format!("{provider} failed in a way that could not be read. Try again.")),
+        Class::PayloadTooLarge => row(413, "The body is too large for the provider. Send less."),
+        Class::AccessPolicyDenied => row(
+            403,
+            "The provider refuses this client or use by its policy. Choose another model, or a key whose plan includes it.",
+        ),
+        Class::Timeout => row(504, "The provider did not answer in time. Try again."),
+        Class::Upstream5xx => row(502, "The provider failed. Try again."),
+        Class::Network => row(502, "The provider could not be reached. Try again."),
+        Class::StreamErrorOther => row(502, "The answer broke off. Try again."),
+        Class::Unknown => row(502, "The provider failed in a way that could not be read. Try again."),
     }
 }
 
