@@ -1,6 +1,7 @@
 //! From the configuration as written to the checked one: what each value means, what refers to what, what may not be
 //! together. Defaults are here and nowhere else; a test holds them against those that the schema tells.
 
+use std::collections::HashMap;
 use std::path::{Component, PathBuf};
 
 use crate::Sources;
@@ -31,6 +32,9 @@ pub fn checked(
 ) -> Config {
     Check { document, base, sources, report }.config(raw)
 }
+
+/// Names that are taken, each with the line that took it.
+type Taken = HashMap<String, usize>;
 
 struct Check<'c, 'a> {
     document: &'c Node,
@@ -81,7 +85,7 @@ impl Check<'_, '_> {
             data: self.address(data, &path.key("data"), 8080),
             admin: self.address(admin, &path.key("admin"), 8081),
         };
-        if listen.data == listen.admin && listen.data.port() != 0 {
+        if listen.data == listen.admin && listen.data.port() != 0 && !self.report.has_error_within(path) {
             self.error(&path.key("admin"), "the two planes cannot listen on one address")
                 .help("give each its own port");
         }
@@ -121,7 +125,7 @@ impl Check<'_, '_> {
         self.report.warning(self.place(path), path, message)
     }
 
-    /// An error or a warning about a key, not about what it holds.
+    /// The place of a key, for what is about the key and not about what it holds.
     fn key_place(&self, path: &Path) -> Place {
         self.document.key_place(path).unwrap_or_else(|| self.place(path))
     }
@@ -132,22 +136,16 @@ impl Check<'_, '_> {
     }
 
     /// Reports a name that is already taken, and says whether it was.
-    fn is_duplicate(
-        &mut self,
-        what: &str,
-        name: &str,
-        path: &Path,
-        taken: &mut Vec<(String, usize)>,
-    ) -> bool {
+    fn is_duplicate(&mut self, what: &str, name: &str, path: &Path, taken: &mut Taken) -> bool {
         let line = self.place(path).line;
-        match taken.iter().find(|(other, _)| other == name) {
-            Some((_, first)) => {
+        match taken.get(name) {
+            Some(first) => {
                 let message = format!("{what} {} is already given in line {first}", self.shown(path));
                 self.error(path, message).help("every one needs its own");
                 true
             }
             None => {
-                taken.push((name.to_owned(), line));
+                taken.insert(name.to_owned(), line);
                 false
             }
         }

@@ -11,6 +11,8 @@ use serde_saphyr::{Location, Spanned};
 
 use crate::path::{Path, Segment};
 
+mod shield;
+
 /// Where something stands in the text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
@@ -25,13 +27,14 @@ pub struct Place {
 }
 
 impl From<Location> for Place {
+    /// `start` and `len` still count characters: [`parse`] turns them into bytes.
     fn from(location: Location) -> Self {
         let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         Self {
             line: number(location.line()).max(1),
             column: number(location.column()).max(1),
-            start: number(location.span().byte_offset().unwrap_or(0)),
-            len: number(location.span().byte_len().unwrap_or(0)),
+            start: number(location.span().offset()),
+            len: number(location.span().len()),
         }
     }
 }
@@ -132,9 +135,47 @@ pub fn parse(text: &str) -> Result<Node, SyntaxError> {
         non_finite_float_policy: serde_saphyr::NonFiniteFloatPolicy::PassThrough,
         with_snippet: false,
     };
-    let document: Spanned<Value> =
-        serde_saphyr::from_str_with_options(text, options).map_err(|error| syntax_error(&error))?;
-    Ok(node(document))
+    let document: Spanned<Value> = serde_saphyr::from_str_with_options(&shield::shielded(text), options)
+        .map_err(|error| syntax_error(&error))?;
+    let mut document = node(document);
+    Restore::of(text).node(&mut document);
+    Ok(document)
+}
+
+/// Gives what the parser saw back its own text: braces of variables, and places in bytes.
+struct Restore {
+    /// The offset of each character, and of the end.
+    offsets: Vec<usize>,
+}
+
+impl Restore {
+    fn of(text: &str) -> Self {
+        Self { offsets: text.char_indices().map(|(at, _)| at).chain([text.len()]).collect() }
+    }
+
+    fn node(&self, node: &mut Node) {
+        self.place(&mut node.place);
+        match &mut node.value {
+            Value::Text(text) => *text = shield::unshielded(text),
+            Value::List(items) => items.iter_mut().for_each(|item| self.node(item)),
+            Value::Map(entries) => {
+                for entry in entries {
+                    entry.key = shield::unshielded(&entry.key);
+                    self.place(&mut entry.key_place);
+                    self.node(&mut entry.node);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::Broken => {}
+        }
+    }
+
+    fn place(&self, place: &mut Place) {
+        let byte = |character: usize| {
+            self.offsets.get(character).or_else(|| self.offsets.last()).copied().unwrap_or_default()
+        };
+        let (start, end) = (byte(place.start), byte(place.start.saturating_add(place.len)));
+        *place = Place { start, len: end - start, ..*place };
+    }
 }
 
 fn syntax_error(error: &serde_saphyr::Error) -> SyntaxError {

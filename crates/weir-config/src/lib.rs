@@ -102,5 +102,27 @@ fn read(text: &str, base: &Path, sources: &dyn Sources, report: &mut Report<'_>)
 /// The JSON Schema (draft 2020-12) of the configuration as it is written.
 #[must_use]
 pub fn schema() -> serde_json::Value {
-    schemars::schema_for!(raw::RawConfig).to_value()
+    let mut schema = schemars::schema_for!(raw::RawConfig).to_value();
+    name_for_readers(&mut schema);
+    schema
+}
+
+/// Definitions are called after the raw types; to a reader of the schema they are the only ones.
+fn name_for_readers(schema: &mut serde_json::Value) {
+    use serde_json::Value;
+    match schema {
+        Value::Object(members) => {
+            if let Some(Value::String(reference)) = members.get_mut("$ref") {
+                *reference = reference.replacen("#/$defs/Raw", "#/$defs/", 1);
+            }
+            if let Some(Value::Object(definitions)) = members.get_mut("$defs") {
+                let named = std::mem::take(definitions).into_iter();
+                *definitions =
+                    named.map(|(name, d)| (name.trim_start_matches("Raw").to_owned(), d)).collect();
+            }
+            members.values_mut().for_each(name_for_readers);
+        }
+        Value::Array(items) => items.iter_mut().for_each(name_for_readers),
+        _ => {}
+    }
 }

@@ -1,9 +1,12 @@
 //! Holds a document against the JSON Schema of the raw types: unknown and missing keys, wrong types, unknown words,
 //! numbers out of their range. What is wrong is reported and left out, so that the rest can be checked as well.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value as Json, json};
 
-use crate::document::{Entry, Node, Value};
+use crate::document::{Entry, Node, Value, entry};
+use crate::mask::is_secret_name;
 use crate::path::Path;
 use crate::report::Report;
 
@@ -58,17 +61,16 @@ impl Walk<'_, '_> {
 
     fn object(&mut self, node: &Node, entries: &[Entry], schema: Schema<'_>, path: &Path) -> Json {
         let mut out = Map::new();
-        let mut seen: Vec<&str> = Vec::new();
+        let mut seen = HashSet::new();
         for entry in entries {
             let below = path.key(&entry.key);
-            if seen.contains(&entry.key.as_str()) {
-                self.cover_all(&entry.node);
+            if !seen.insert(entry.key.as_str()) {
+                self.cover_unless_harmless(entry, schema.member(&entry.key));
                 self.report
                     .error(entry.key_place, &below, format!("the key `{}` is given twice", entry.key))
                     .help("remove one of them");
                 continue;
             }
-            seen.push(&entry.key);
             match schema.member(&entry.key) {
                 Some(member) => {
                     if let Some(value) = self.value(&entry.node, member, &below) {
@@ -83,10 +85,10 @@ impl Walk<'_, '_> {
     }
 
     fn unknown_key(&mut self, entry: &Entry, schema: Schema<'_>, path: &Path) {
-        // Its value does not matter, and may be a secret under a misspelt name.
-        self.cover_all(&entry.node);
         let known: Vec<&str> = schema.members().collect();
-        let help = match nearest(&entry.key, known.iter().copied()) {
+        let meant = nearest(&entry.key, known.iter().copied());
+        self.cover_unless_harmless(entry, meant.and_then(|meant| schema.member(meant)));
+        let help = match meant {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!("known keys: {}", listed(&known)),
         };
@@ -95,7 +97,7 @@ impl Walk<'_, '_> {
 
     fn missing_keys(&mut self, node: &Node, entries: &[Entry], schema: Schema<'_>, path: &Path) {
         for key in schema.required() {
-            let given = entries.iter().any(|e| e.key == key && e.node.value != Value::Null);
+            let given = entry(entries, key).is_some_and(|entry| entry.node.value != Value::Null);
             if !given {
                 let place = entries.first().map_or(node.place, |first| first.key_place);
                 let finding = self.report.error(place, path, format!("the key `{key}` is missing"));
@@ -207,24 +209,9 @@ impl Walk<'_, '_> {
             Value::List(_) => "a list",
             Value::Map(_) => "a mapping",
         };
-        let help = match (&node.value, schema.kind()) {
-            (Value::Integer(number), "string") if schema.pattern().is_some() => {
-                Some(format!("write the unit too: `{number}s`"))
-            }
-            (Value::Integer(_) | Value::Float(_) | Value::Bool(_), "string") => {
-                Some("put it in quotes".to_owned())
-            }
-            (Value::Text(_), "integer" | "number" | "boolean") => {
-                Some("write it without quotes or letters".to_owned())
-            }
-            (Value::Text(_) | Value::Map(_), "array") => Some("write it as a list: `[…]`".to_owned()),
-            (_, "object") => Some(format!("known keys: {}", listed(&schema.members().collect::<Vec<_>>())))
-                .filter(|_| schema.members().next().is_some()),
-            _ => None,
-        };
-        let finding =
-            self.report.error(node.place, path, format!("expected {}, found {found}", schema.name()));
-        if let Some(help) = help {
+        let message = format!("expected {}, found {found}", schema.name());
+        let finding = self.report.error(node.place, path, message);
+        if let Some(help) = type_help(node, schema) {
             finding.help(help);
         }
     }
@@ -234,12 +221,41 @@ impl Walk<'_, '_> {
         if schema.is_secret() { "the secret".to_owned() } else { self.report.shown(node) }
     }
 
+    /// Covers the value of a key that is not read. It may be a secret under a misspelt name, unless the key that was
+    /// meant is known to hold none.
+    fn cover_unless_harmless(&mut self, entry: &Entry, meant: Option<Schema<'_>>) {
+        if is_secret_name(&entry.key) || meant.is_none_or(Schema::holds_secret) {
+            self.cover_all(&entry.node);
+        }
+    }
+
     fn cover_all(&mut self, node: &Node) {
         match &node.value {
             Value::List(items) => items.iter().for_each(|item| self.cover_all(item)),
             Value::Map(entries) => entries.iter().for_each(|entry| self.cover_all(&entry.node)),
+            Value::Null => {}
             _ => self.report.cover(node.place),
         }
+    }
+}
+
+/// How a value of another type might be meant.
+fn type_help(node: &Node, schema: Schema<'_>) -> Option<String> {
+    let members: Vec<&str> = schema.members().collect();
+    let examples = schema.examples();
+    match (&node.value, schema.kind()) {
+        (Value::Integer(number), "string") if schema.pattern().is_some() => {
+            Some(format!("write the unit too: `{number}s`"))
+        }
+        (_, "string") if !examples.is_empty() => Some(format!("such as {}", listed(&examples))),
+        (Value::Integer(_) | Value::Float(_) | Value::Bool(_), "string") => {
+            Some("put it in quotes".to_owned())
+        }
+        (Value::Text(_), "integer" | "number") => Some("write digits only, without quotes".to_owned()),
+        (Value::Text(_), "boolean") => Some("YAML 1.2 knows no other words".to_owned()),
+        (Value::Text(_) | Value::Map(_), "array") => Some("write it as a list: `[…]`".to_owned()),
+        (_, "object") if !members.is_empty() => Some(format!("known keys: {}", listed(&members))),
+        _ => None,
     }
 }
 

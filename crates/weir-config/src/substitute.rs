@@ -84,6 +84,15 @@ fn variable(text: &str, at: usize) -> Result<Piece, BadVariable> {
     Ok(Piece::Variable { whole: at..end + 1, name, default })
 }
 
+/// The length of the variable that a text begins with.
+#[must_use]
+pub fn variable_at(text: &str) -> Option<usize> {
+    match variable(text, 0) {
+        Ok(Piece::Variable { whole, .. }) => Some(whole.end),
+        _ => None,
+    }
+}
+
 fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use weir_core::secret::{Secret, expose};
 
-use super::Check;
+use super::{Check, Taken};
 use crate::config::{AccessPair, Admin, AdminToken, Role};
 use crate::path::Path;
 use crate::raw::{RawAccess, RawAdmin, RawAdminToken, RawRole};
@@ -62,7 +62,7 @@ impl Check<'_, '_> {
         admin: Option<&Secret>,
         path: &Path,
     ) -> Vec<AdminToken> {
-        let (mut names, mut tokens) = (Vec::new(), Vec::<String>::new());
+        let (mut names, mut tokens) = (Taken::new(), Vec::<String>::new());
         tokens.extend(admin.map(|token| expose(token).to_owned()));
         let mut out = Vec::with_capacity(raw.len());
         for (i, raw) in raw.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! Models: their names, their providers and what stands in for them.
 
-use super::Check;
+use super::{Check, Taken};
 use crate::catalogue::{Model, ModelCatalogue, Price, UpstreamModel};
 use crate::config::Provider;
 use crate::path::Path;
@@ -9,7 +9,7 @@ use crate::shape::nearest;
 
 impl Check<'_, '_> {
     pub(super) fn models(&mut self, raw: &[RawModel], providers: &[Provider], path: &Path) -> Vec<Model> {
-        let mut ids = Vec::new();
+        let mut ids = Taken::new();
         let mut out = Vec::with_capacity(raw.len());
         for (i, raw) in raw.iter().enumerate() {
             let path = path.index(i);

@@ -4,7 +4,7 @@ use url::Url;
 use weir_core::ApiKind;
 use weir_core::secret::Secret;
 
-use super::Check;
+use super::{Check, Taken};
 use crate::config::{Auth, Provider};
 use crate::path::Path;
 use crate::raw::{RawApi, RawAuth, RawProvider};
@@ -12,7 +12,7 @@ use crate::raw::{RawApi, RawAuth, RawProvider};
 impl Check<'_, '_> {
     pub(super) fn providers(&mut self, raw: Option<&[RawProvider]>, path: &Path) -> Vec<Provider> {
         let Some(raw) = raw else { return self.default_providers(path) };
-        let mut names = Vec::new();
+        let mut names = Taken::new();
         let mut out = Vec::with_capacity(raw.len());
         for (i, raw) in raw.iter().enumerate() {
             let path = path.index(i);

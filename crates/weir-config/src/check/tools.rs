@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use weir_core::tool::PermissionLevel;
 
-use super::Check;
+use super::{Check, Taken};
 use crate::config::{Approvals, Approver, LoopGuard, McpServer, McpTransport, Role, Tools};
 use crate::path::Path;
 use crate::raw::{RawApprovals, RawLevel, RawMap, RawMcpServer, RawTools};
@@ -67,7 +67,9 @@ impl Check<'_, '_> {
     }
 
     fn approver(&mut self, raw: Option<&str>, path: &Path) -> Approver {
-        let role = |name: &str| Role::ALL.into_iter().find(|role| role.as_str() == name);
+        // A viewer only looks.
+        let role =
+            |name: &str| [Role::Approver, Role::Operator].into_iter().find(|role| role.as_str() == name);
         match raw.map(str::trim) {
             None | Some("other") => Approver::Other,
             Some("self") => Approver::Requester,
@@ -84,7 +86,7 @@ impl Check<'_, '_> {
     }
 
     fn mcp_servers(&mut self, raw: &[RawMcpServer], path: &Path) -> Vec<McpServer> {
-        let mut names = Vec::new();
+        let mut names = Taken::new();
         let mut out = Vec::with_capacity(raw.len());
         for (i, raw) in raw.iter().enumerate() {
             let path = path.index(i);

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 /// A length of time: a whole number and `ms`, `s`, `m`, `h` or `d`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[schemars(title = "a duration", extend("pattern" = "^[0-9]+(ms|s|m|h|d)$", "examples" = ["500ms", "30s", "1m", "1h", "1d"]))]
+#[schemars(title = "a duration", extend("pattern" = r"^[0-9]+(ms|s|m|h|d)$|\$\{", "examples" = ["500ms", "30s", "1m", "1h", "1d"]))]
 pub(crate) struct RawDuration(pub String);
 
 /// A secret: `${NAME}` reads the environment, `file:PATH` a file. It is never printed or recorded.
@@ -33,12 +33,12 @@ impl std::fmt::Debug for RawConnection {
 
 /// An address to listen on: `127.0.0.1:8080`, `[::1]:8080`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[schemars(title = "an address with a port")]
+#[schemars(title = "an address with a port", extend("examples" = ["127.0.0.1:8080", "[::1]:8080", "0.0.0.0:0"]))]
 pub(crate) struct RawAddress(pub String);
 
 /// A network or one address: `10.0.0.0/8`, `127.0.0.1`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[schemars(title = "a network")]
+#[schemars(title = "a network", extend("examples" = ["127.0.0.1", "10.0.0.0/8", "fd00::/8"]))]
 pub(crate) struct RawNetwork(pub String);
 
 /// A file or a folder; a relative one starts at the configuration file's folder.

@@ -5,6 +5,9 @@ use serde_json::{Value as Json, json};
 use super::schema::Schema;
 use crate::document::Value;
 
+/// Up to here every whole number is a float too: 2 to the power of 53.
+const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// A number as it is written.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Number {
@@ -30,7 +33,6 @@ pub fn parsed(text: &str) -> Option<Number> {
 
 /// The number as JSON, if it has the kind and the range that the schema asks for.
 pub fn checked(number: Number, schema: Schema<'_>) -> Result<Json, String> {
-    #[expect(clippy::cast_precision_loss, reason = "only compared with bounds that are small numbers")]
     let real = match number {
         Number::Whole(whole) => whole as f64,
         Number::Real(real) => real,
@@ -44,13 +46,17 @@ pub fn checked(number: Number, schema: Schema<'_>) -> Result<Json, String> {
     if let Some(most) = schema.bound("maximum").filter(|most| real > *most) {
         return Err(format!("the number must be at most {most}"));
     }
-    match number {
-        Number::Whole(whole) if schema.kind() == "integer" => {
-            u64::try_from(whole).map(|whole| json!(whole)).map_err(|_| "the number is too large".to_owned())
-        }
-        Number::Real(_) if schema.kind() == "integer" => {
-            Err(format!("expected {}, found one with a fraction", schema.name()))
-        }
-        _ => Ok(json!(real)),
+    if schema.kind() != "integer" {
+        return Ok(json!(real));
     }
+    match number {
+        Number::Whole(whole) => u64::try_from(whole).map(|whole| json!(whole)).map_err(|_| too_large()),
+        Number::Real(real) if real.fract() == 0.0 && real < MOST_EXACT => Ok(json!(real as u64)),
+        Number::Real(real) if real.fract() == 0.0 => Err(too_large()),
+        Number::Real(_) => Err(format!("expected {}, found one with a fraction", schema.name())),
+    }
+}
+
+fn too_large() -> String {
+    "the number is too large".to_owned()
 }

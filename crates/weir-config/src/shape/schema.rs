@@ -91,6 +91,12 @@ impl<'s> Schema<'s> {
         listed.chain(described).filter_map(Json::as_str).collect()
     }
 
+    /// Texts that would be right.
+    pub fn examples(self) -> Vec<&'s str> {
+        let examples = self.meant.get("examples").and_then(Json::as_array);
+        examples.into_iter().flatten().filter_map(Json::as_str).collect()
+    }
+
     /// Whether such a text must not be shown.
     pub fn is_secret(self) -> bool {
         self.meant.get("format").and_then(Json::as_str) == Some("password")

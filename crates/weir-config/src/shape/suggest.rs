@@ -4,7 +4,7 @@
 #[must_use]
 pub fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let plain = plain(written);
-    let allowed = (plain.chars().count() / 3).max(1);
+    let allowed = plain.chars().count() / 3;
     known
         .map(|word| (strsim::damerau_levenshtein(&plain, &self::plain(word)), word))
         .filter(|(distance, _)| *distance <= allowed)
@@ -32,6 +32,7 @@ mod tests {
             ("inlnie", Some("inline")),
             ("timeout", None),
             ("z", None),
+            ("ap", None),
         ];
         for (written, expected) in table {
             assert_eq!(nearest(written, known.iter().copied()), expected, "{written}");
