@@ -205,7 +205,11 @@ mod tests {
             ("POST", "/api/classify", &[("authorization", "Bearer root-token")], Ok("admin")),
         ];
         for (method, path, headers, expected) in table {
-            assert_eq!(status(method, path, headers), expected.map(str::to_owned), "{method} {path} {headers:?}");
+            assert_eq!(
+                status(method, path, headers),
+                expected.map(str::to_owned),
+                "{method} {path} {headers:?}"
+            );
         }
     }
 

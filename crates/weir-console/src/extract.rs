@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::response::IntoResponse;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
@@ -65,11 +64,8 @@ pub(crate) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem>
 }
 
 fn json_problem(path: Option<String>, error: &serde_json::Error) -> Problem {
-    let detail = if error.is_data() {
-        "a member of the body is not as it should be"
-    } else {
-        "the body is no JSON"
-    };
+    let detail =
+        if error.is_data() { "a member of the body is not as it should be" } else { "the body is no JSON" };
     let position = |n: usize| u32::try_from(n).ok().filter(|n| *n > 0);
     Problem::bad_request(
         detail,
@@ -77,15 +73,23 @@ fn json_problem(path: Option<String>, error: &serde_json::Error) -> Problem {
             path,
             line: position(error.line()),
             column: position(error.column()),
-            message: without_place(&error.to_string()),
+            message: words(&error.to_string()),
             ..Fault::default()
         }],
     )
 }
 
-/// The words of a serde error without the place that it repeats.
-fn without_place(message: &str) -> String {
-    message.rsplit_once(" at line ").map_or(message, |(words, _)| words).to_owned()
+/// The words of a serde error, without the place that stands beside them, and without a value of a wrong type that
+/// they repeat: it may be a prompt or a key.
+pub(crate) fn words(message: &str) -> String {
+    let message = message.rsplit_once(" at line ").map_or(message, |(words, _)| words);
+    match message.rsplit_once(", expected ") {
+        Some((told, expected)) if told.starts_with("invalid ") => {
+            let what = if told.starts_with("invalid value") { "value" } else { "type" };
+            format!("this is of the wrong {what}, expected {expected}")
+        }
+        _ => message.to_owned(),
+    }
 }
 
 /// A JSON body of the usual size.
@@ -106,38 +110,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Large<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        // serde's words repeat the value that is wrong, and here a value may be a prompt.
-        let parsed = parse_json(&read(request, CLASSIFY_BYTES_MAX).await?);
-        Ok(Self(parsed.map_err(without_values)?))
-    }
-}
-
-/// Takes the values out of serde's words: what lies between backticks or quotes.
-fn without_values(mut problem: Problem) -> Problem {
-    for fault in &mut problem.errors {
-        if let Some((_, expected)) = fault.message.rsplit_once(", expected ") {
-            fault.message = format!("a value of another type, expected {expected}");
-        }
-    }
-    problem
-}
-
-/// Parameters of the query.
-pub(crate) struct Query<T>(pub T);
-
-impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        axum::extract::Query::<T>::from_request_parts(parts, state)
-            .await
-            .map(|axum::extract::Query(query)| Self(query))
-            .map_err(|rejection| {
-                Problem::bad_request(
-                    "the query has a parameter that is not as it should be",
-                    vec![Fault { message: rejection.body_text(), ..Fault::default() }],
-                )
-            })
+        Ok(Self(parse_json(&read(request, CLASSIFY_BYTES_MAX).await?)?))
     }
 }
 
@@ -151,8 +124,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
         axum::extract::Path::<String>::from_request_parts(parts, state)
             .await
             .map(|axum::extract::Path(segment)| Self(segment))
-            .map_err(|error| {
-                let _ = error.into_response();
+            .map_err(|_| {
                 Problem::bad_request("the path holds what is no UTF-8 after percent-decoding", Vec::new())
             })
     }
@@ -211,15 +183,14 @@ mod tests {
     #[test]
     fn values_of_a_wrong_type_are_not_repeated() {
         let problem = parse_json::<Probe>(b"{\"n\": \"my secret, expected nothing\"}").unwrap_err();
-        let fault = &without_values(problem).errors[0];
+        let fault = &problem.errors[0];
         assert!(!fault.message.contains("secret"), "{}", fault.message);
     }
 
     #[test]
     fn if_match_takes_an_epoch() {
-        let read = |value: &str| {
-            if_match(&[(header::IF_MATCH, value.parse().unwrap())].into_iter().collect())
-        };
+        let read =
+            |value: &str| if_match(&[(header::IF_MATCH, value.parse().unwrap())].into_iter().collect());
         assert_eq!(read("7"), Ok(Some(7)));
         assert_eq!(read("\"7\""), Ok(Some(7)));
         assert_eq!(read("*"), Ok(None));

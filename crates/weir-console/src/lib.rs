@@ -1,8 +1,27 @@
-//! The admin plane: rules, keys, decisions, identities, and the abuse service.
+//! The admin plane: rules, keys, decisions, identities, health, and the abuse service.
+//!
+//! [`router`] makes it of its [`Parts`], [`serve()`] puts it on a listener. [`rulebook`] is also what
+//! `weir rules …` writes through.
 
+pub mod abuse;
+mod audit;
 pub mod auth;
+mod console;
+mod decisions;
 mod extract;
+mod health;
+mod identities;
+mod keys;
+mod layers;
+mod openapi;
 pub mod problem;
+mod query;
+mod routes;
+pub mod rulebook;
+mod rules;
 mod serve;
 
+pub use console::{DependencyProbe, Parts, RenderMetrics, router};
+pub use openapi::openapi;
+pub use rulebook::{Applied, ApplyError, Master, Rulebook};
 pub use serve::serve;

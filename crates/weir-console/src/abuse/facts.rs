@@ -1,0 +1,150 @@
+//! The facts of a question to the classifier, and of an identity that is looked at.
+
+use std::sync::Arc;
+
+use weir_core::record::{IdentityFacts, RecordedFacts, RequestFacts};
+use weir_core::{Boundary, IdentityKey, Timestamp};
+use weir_rules::{Fact, Facts};
+use weir_store::ApiKey;
+use weir_store::database::IdentityRow;
+
+use super::protocol::ClassifyRequest;
+
+/// What client texts are cut to, in characters, as the data plane does with headers.
+const TEXT_CHARS_MAX: usize = 500;
+
+/// A text as the data plane would have taken it from a header: cut, then trimmed.
+pub(crate) fn text(member: Option<&str>) -> String {
+    let whole = member.unwrap_or_default();
+    let end = whole.char_indices().nth(TEXT_CHARS_MAX).map_or(whole.len(), |(end, _)| end);
+    whole.get(..end).unwrap_or_default().trim().to_owned()
+}
+
+/// What the keys of a user say of it. A classification does not name the key that was used, so all of the user's are
+/// read, or those of the organisation that is named: the first in the order of their ids that says something counts,
+/// and tags are those of all.
+#[derive(Debug, Default)]
+pub(crate) struct Owners {
+    org: Option<String>,
+    project: Option<String>,
+    plan: Option<String>,
+    tags: Vec<String>,
+}
+
+impl Owners {
+    /// Reads the keys of a user.
+    pub(crate) fn of(keys: &[Arc<ApiKey>], user_id: &str, org: Option<&str>) -> Self {
+        let is_owner = |key: &&Arc<ApiKey>| {
+            let named = org.is_none_or(|org| key.owner.org.as_deref().is_none_or(|of| of == org));
+            !user_id.is_empty() && key.owner.user.trim() == user_id && named
+        };
+        let mut keys: Vec<&Arc<ApiKey>> = keys.iter().filter(is_owner).collect();
+        keys.sort_by(|a, b| a.id.cmp(&b.id));
+        let mut owners = Self::default();
+        for owner in keys.iter().map(|key| &key.owner) {
+            owners.org = owners.org.or_else(|| owner.org.clone());
+            owners.project = owners.project.or_else(|| owner.project.clone());
+            owners.plan = owners.plan.or_else(|| owner.plan.clone());
+            let new = owner.tags.iter().filter(|tag| !owners.tags.contains(tag)).cloned().collect::<Vec<_>>();
+            owners.tags.extend(new);
+        }
+        owners
+    }
+}
+
+/// The facts of an identity: what its keys say, with what events have told of it since.
+pub(crate) fn identity(
+    key: &IdentityKey,
+    user_id: &str,
+    owners: &Owners,
+    row: Option<&IdentityRow>,
+    now: Timestamp,
+) -> IdentityFacts {
+    let mut tags = owners.tags.clone();
+    tags.extend(row.iter().flat_map(|row| &row.tags).filter(|tag| !owners.tags.contains(tag)).cloned());
+    let plan = row.and_then(|row| row.plan.clone()).or_else(|| owners.plan.clone());
+    IdentityFacts {
+        key: key.as_str().to_owned(),
+        kind: key.kind().as_str().to_owned(),
+        user_id: user_id.to_owned(),
+        org_id: owners.org.clone().unwrap_or_default(),
+        project_id: owners.project.clone().unwrap_or_default(),
+        plan: plan.unwrap_or_default(),
+        verified: row.is_some_and(|row| row.verified),
+        blocked: row.is_some_and(|row| row.blocked),
+        age_days: age_days(row.and_then(|row| row.created_at), now),
+        tags,
+    }
+}
+
+fn age_days(created_at: Option<Timestamp>, now: Timestamp) -> i64 {
+    const SECONDS_PER_DAY: i64 = 24 * 60 * 60;
+    created_at.map_or(0, |created| (now.as_second() - created.as_second()).max(0) / SECONDS_PER_DAY)
+}
+
+/// The facts of the request that is asked about. Its path, API and size are not told and stay empty.
+pub(crate) fn request(asked: &ClassifyRequest, ip: Option<String>, free: bool) -> RequestFacts {
+    RequestFacts {
+        model: text(asked.requested_model.as_deref()),
+        provider: text(asked.provider.as_deref()),
+        free,
+        stream: asked.streamed.unwrap_or(false),
+        max_tokens: asked.max_tokens.unwrap_or(0),
+        has_tools: asked.has_tools.unwrap_or(false),
+        byok: asked.is_user_byok.unwrap_or(false),
+        feature: text(asked.feature.as_deref()),
+        editor: text(asked.editor_name.as_deref()),
+        user_agent: text(asked.user_agent.as_deref()),
+        ip: ip.unwrap_or_default(),
+        ja4: text(asked.ja4_digest.as_deref()),
+        country: text(asked.geo_country.as_deref()),
+        city: text(asked.geo_city.as_deref()),
+        ..RequestFacts::default()
+    }
+}
+
+/// The recorded facts and the prompts, as rules read them.
+pub(crate) fn facts<'a>(
+    recorded: &'a RecordedFacts,
+    user_prompt: &'a str,
+    system_prompt: &'a str,
+) -> Facts<'a> {
+    let mut facts = Facts::new(Boundary::Request);
+    facts.set_str(Fact::RequestUserPrompt, user_prompt);
+    facts.set_str(Fact::RequestSystemPrompt, system_prompt);
+    let request = &recorded.request;
+    facts.set_str(Fact::RequestModel, &request.model);
+    facts.set_str(Fact::RequestProvider, &request.provider);
+    facts.set_bool(Fact::RequestFree, request.free);
+    facts.set_bool(Fact::RequestStream, request.stream);
+    facts.set_int(Fact::RequestMaxTokens, request.max_tokens);
+    facts.set_bool(Fact::RequestHasTools, request.has_tools);
+    facts.set_bool(Fact::RequestByok, request.byok);
+    facts.set_str(Fact::RequestFeature, &request.feature);
+    facts.set_str(Fact::RequestEditor, &request.editor);
+    facts.set_str(Fact::RequestUserAgent, &request.user_agent);
+    facts.set_str(Fact::RequestIp, &request.ip);
+    facts.set_str(Fact::RequestJa4, &request.ja4);
+    facts.set_str(Fact::RequestCountry, &request.country);
+    facts.set_str(Fact::RequestCity, &request.city);
+    let identity = &recorded.identity;
+    facts.set_str(Fact::IdentityKey, &identity.key);
+    facts.set_str(Fact::IdentityKind, &identity.kind);
+    facts.set_str(Fact::IdentityUserId, &identity.user_id);
+    facts.set_str(Fact::IdentityOrgId, &identity.org_id);
+    facts.set_str(Fact::IdentityProjectId, &identity.project_id);
+    facts.set_str(Fact::IdentityPlan, &identity.plan);
+    facts.set_bool(Fact::IdentityVerified, identity.verified);
+    facts.set_bool(Fact::IdentityBlocked, identity.blocked);
+    facts.set_int(Fact::IdentityAgeDays, identity.age_days);
+    facts.set_list(Fact::IdentityTags, &identity.tags);
+    let stats = &recorded.stats;
+    facts.set_double(Fact::StatsRequestsPerSecond, stats.requests_per_second);
+    facts.set_int(Fact::StatsRequests1h, stats.requests_1h);
+    facts.set_int(Fact::StatsTokens1h, stats.tokens_1h);
+    facts.set_double(Fact::StatsSpend1hUsd, stats.spend_1h_usd);
+    facts.set_int(Fact::StatsDenied1h, stats.denied_1h);
+    facts.set_int(Fact::StatsIps1h, stats.ips_1h);
+    facts.set_int(Fact::StatsFirstSeenS, stats.first_seen_s);
+    facts
+}

@@ -1,0 +1,28 @@
+//! The audit list: who did what through the admin API or the command line.
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use serde_json::{Value, json};
+
+use crate::console::Console;
+use crate::problem::Problem;
+use crate::query::{Parameters, limit};
+
+#[utoipa::path(get, path = "/api/audit", tag = "service",
+    params(("limit" = Option<u32>, Query, description = "Items of a page, 1 to 1000"), ("cursor" = Option<String>, Query, description = "`next` of the page before")),
+    responses((status = 200, description = "`{items, next}`, newest first", body = Object)))]
+pub(crate) async fn list(
+    State(console): State<Console>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, Problem> {
+    let mut parameters = Parameters::read(query.as_deref(), &["limit", "cursor"]);
+    let limit = limit(&mut parameters);
+    let before =
+        parameters.take_with("cursor", |text| text.parse::<u64>().map_err(|_| "it is no cursor".to_owned()));
+    parameters.finish()?;
+    let entries = console.parts.database.audit_list(before, limit).await;
+    let entries = entries.map_err(|error| Problem::store_unavailable(&error))?;
+    let full = entries.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+    let next = entries.last().filter(|entry| full && entry.id > 1).map(|entry| entry.id.to_string());
+    Ok(Json(json!({ "items": entries, "next": next })))
+}

@@ -1,0 +1,89 @@
+//! What the handlers share.
+
+use std::sync::Arc;
+
+use axum::Router;
+use jiff::Timestamp;
+use weir_config::Config;
+use weir_core::clock::SharedClock;
+use weir_core::secret::Secret;
+use weir_rules::LiveRules;
+use weir_store::{Cache, Database, Dependency, Directory, Recorder};
+
+use crate::abuse::asked::Asked;
+use crate::auth::Authenticator;
+use crate::rulebook::Rulebook;
+use crate::{layers, routes};
+
+/// Renders `/metrics`.
+pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+/// Says how a dependency is doing.
+pub type DependencyProbe = Arc<dyn Fn() -> Dependency + Send + Sync>;
+
+/// What the admin plane is made of.
+#[derive(Clone)]
+pub struct Parts {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The rules in force on this node.
+    pub rules: Arc<LiveRules>,
+    /// The book in which rules are written; made with the same live rules.
+    pub rulebook: Rulebook,
+    /// The durable store.
+    pub database: Database,
+    /// The shared short memory.
+    pub cache: Cache,
+    /// Keys and identities in memory.
+    pub directory: Directory,
+    /// Files the records of classifications.
+    pub recorder: Recorder,
+    /// The time.
+    pub clock: SharedClock,
+    /// Renders `/metrics`.
+    pub metrics: RenderMetrics,
+    /// The administrator's token.
+    pub admin_token: Secret,
+    /// How the remote classifier is doing, where one is configured.
+    pub abuse_service: Option<DependencyProbe>,
+}
+
+/// The parts, and what the handlers remember.
+pub(crate) struct Shared {
+    pub(crate) parts: Parts,
+    pub(crate) asked: Asked,
+    pub(crate) started: Timestamp,
+}
+
+/// The state of every handler.
+pub(crate) type Console = Arc<Shared>;
+
+impl Shared {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.parts.clock.now()
+    }
+
+    /// Makes this node follow its own write at once. The write itself is done: a failure only means that the node
+    /// follows it as late as the others do.
+    pub(crate) async fn follow_own_write(&self) {
+        if let Err(error) = self.parts.directory.refresh().await {
+            tracing::warn!(%error, "an own write will be followed with the next poll of the feed");
+        }
+    }
+
+    /// Notes in the audit list who did what. What was done stays done when that fails, and the log says so.
+    pub(crate) async fn audit(&self, author: &str, action: &str, subject: &str, detail: serde_json::Value) {
+        let noted = self.parts.database.audit(author, action, subject, &detail, self.now()).await;
+        if let Err(error) = noted {
+            tracing::error!(%error, author, action, subject, "the audit list could not take an entry");
+        }
+    }
+}
+
+/// Everything of the admin plane.
+#[must_use]
+pub fn router(parts: Parts) -> Router {
+    let authenticator = Arc::new(Authenticator::configured(&parts.admin_token, &parts.config.admin));
+    let started = parts.clock.now();
+    let console = Arc::new(Shared { parts, asked: Asked::default(), started });
+    layers::harden(routes::router(console, authenticator))
+}

@@ -1,0 +1,119 @@
+//! What was decided and what was used.
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use serde_json::Value;
+use weir_core::{Boundary, DecisionId};
+use weir_store::database::{DecisionFilter, UsageFilter};
+use weir_store::{ErrorKind, StoreError};
+
+use crate::console::{Console, Shared};
+use crate::extract::Segment;
+use crate::problem::{Fault, Problem};
+use crate::query::{Parameters, limit, since};
+
+#[utoipa::path(get, path = "/api/decisions", tag = "decisions",
+    params(
+        ("boundary" = Option<String>, Query, description = "request, failure or tool"),
+        ("outcome" = Option<String>, Query, description = "The outcome in the boundary's own word"),
+        ("subject" = Option<String>, Query, description = "The identity's key"),
+        ("rule" = Option<String>, Query, description = "The rule that decided"),
+        ("since" = Option<String>, Query, description = "A time, or a duration before now such as 24h"),
+        ("limit" = Option<u32>, Query, description = "Items of a page, 1 to 1000"),
+        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
+    ),
+    responses(
+        (status = 200, description = "`{items, next}`, newest first", body = Object),
+        (status = 400, description = "A parameter is not as it should be", body = Problem),
+    ))]
+pub(crate) async fn list(
+    State(console): State<Console>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, Problem> {
+    let known = ["boundary", "outcome", "subject", "rule", "since", "limit", "cursor"];
+    let mut parameters = Parameters::read(query.as_deref(), &known);
+    let filter = DecisionFilter {
+        boundary: parameters.take_with("boundary", boundary),
+        outcome: parameters.take("outcome"),
+        subject: parameters.take("subject"),
+        rule: parameters.take("rule"),
+        since: since(&mut parameters, console.now()),
+        limit: limit(&mut parameters),
+        cursor: parameters.take("cursor"),
+    };
+    parameters.finish()?;
+    let page = console.parts.database.decisions(&filter).await;
+    answer(&page.map_err(|error| list_problem(&error, filter.cursor.as_deref()))?)
+}
+
+fn boundary(word: &str) -> Result<Boundary, String> {
+    Boundary::ALL
+        .into_iter()
+        .find(|boundary| boundary.as_str() == word)
+        .ok_or_else(|| "it must be request, failure or tool".to_owned())
+}
+
+#[utoipa::path(get, path = "/api/decisions/{id}", tag = "decisions",
+    params(("id" = String, Path, description = "`dec_…`, as `x-weir-decision` gives it")),
+    responses(
+        (status = 200, description = "The record", body = Object),
+        (status = 404, description = "There is no such decision", body = Problem),
+    ))]
+pub(crate) async fn get(
+    State(console): State<Console>,
+    Segment(id): Segment,
+) -> Result<Json<Value>, Problem> {
+    let unknown = || Problem::not_found("there is no decision with this id, or it is kept no longer");
+    let id: DecisionId = id.parse().map_err(|_| unknown())?;
+    let record = find(&console, &id).await.map_err(|error| Problem::store_unavailable(&error))?;
+    answer(&record.ok_or_else(unknown)?)
+}
+
+/// A decision that was answered a moment ago may still wait for being written.
+async fn find(console: &Shared, id: &DecisionId) -> Result<Option<weir_core::record::Record>, StoreError> {
+    let found = console.parts.database.decision(id).await?;
+    if found.is_some() || console.parts.recorder.pending() == 0 {
+        return Ok(found);
+    }
+    console.parts.recorder.flush().await?;
+    console.parts.database.decision(id).await
+}
+
+#[utoipa::path(get, path = "/api/usage", tag = "decisions",
+    params(
+        ("subject" = Option<String>, Query, description = "The identity's key"),
+        ("since" = Option<String>, Query, description = "A time, or a duration before now such as 24h"),
+        ("limit" = Option<u32>, Query, description = "Items of a page, 1 to 1000"),
+        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
+    ),
+    responses(
+        (status = 200, description = "`{items, next}`, newest first", body = Object),
+        (status = 400, description = "A parameter is not as it should be", body = Problem),
+    ))]
+pub(crate) async fn usage(
+    State(console): State<Console>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, Problem> {
+    let mut parameters = Parameters::read(query.as_deref(), &["subject", "since", "limit", "cursor"]);
+    let filter = UsageFilter {
+        subject: parameters.take("subject"),
+        since: since(&mut parameters, console.now()),
+        limit: limit(&mut parameters),
+        cursor: parameters.take("cursor"),
+    };
+    parameters.finish()?;
+    let page = console.parts.database.usage(&filter).await;
+    answer(&page.map_err(|error| list_problem(&error, filter.cursor.as_deref()))?)
+}
+
+fn list_problem(error: &StoreError, cursor: Option<&str>) -> Problem {
+    if error.kind() == ErrorKind::Refused && cursor.is_some() {
+        let fault = Fault::member("cursor", "it is no cursor of this list");
+        return Problem::bad_request("a parameter of the query is not as it should be", vec![fault]);
+    }
+    Problem::store_unavailable(error)
+}
+
+fn answer(value: &impl serde::Serialize) -> Result<Json<Value>, Problem> {
+    serde_json::to_value(value).map(Json).map_err(|error| Problem::store_unavailable(&error))
+}

@@ -1,0 +1,237 @@
+//! Identities: what is known of them, what they are exempt from, and their cached actions.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::{Extension, Json};
+use http::StatusCode;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use weir_core::record::{IdentityFacts, Stats};
+use weir_core::{IdentityKey, IdentityKind};
+use weir_store::StoreError;
+use weir_store::database::IdentityChange;
+
+use crate::abuse::events::check_tags;
+use crate::abuse::facts;
+use crate::auth::Principal;
+use crate::console::{Console, Shared};
+use crate::extract::{Json as Body, Segment};
+use crate::problem::{Fault, Problem};
+
+/// How long a key may be, in octets.
+const KEY_BYTES_MAX: usize = 1024;
+/// How long an identity may be exempt at most: ten years.
+const EXEMPTION_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+
+/// What is known of an identity.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct IdentityView {
+    key: String,
+    /// What the action cache holds; null when it holds nothing or does not answer.
+    action: Option<String>,
+    /// Until when no rule is enforced on it.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    exempt_until: Option<Timestamp>,
+    /// `identity.*` as rules read them.
+    #[schema(value_type = Object)]
+    facts: IdentityFacts,
+    /// `stats.*` as rules read them.
+    #[schema(value_type = Object)]
+    stats: Stats,
+}
+
+/// How long an identity is exempt.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Exemption {
+    /// The end, to come.
+    #[schema(value_type = String, format = DateTime)]
+    until: Timestamp,
+}
+
+/// All tags of an identity.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tags {
+    tags: Vec<String>,
+}
+
+/// Reads the key in the path: `user:…`, or `fingerprint:` and 64 hexadecimal digits.
+fn identity_key(segment: String) -> Result<IdentityKey, Problem> {
+    let is_hex =
+        |digits: &str| digits.len() == 64 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let valid = match segment.split_once(':') {
+        Some(("user", id)) => !id.trim().is_empty() && segment.len() <= KEY_BYTES_MAX,
+        Some(("fingerprint", digits)) => is_hex(digits),
+        _ => false,
+    };
+    if valid {
+        return Ok(IdentityKey::from_stored(segment));
+    }
+    Err(Problem::bad_request(
+        "this is no key of an identity",
+        vec![Fault::member(
+            "key",
+            "it must be `user:` and an id, or `fingerprint:` and 64 hexadecimal digits",
+        )],
+    ))
+}
+
+#[utoipa::path(get, path = "/api/identities/{key}", tag = "identities",
+    params(("key" = String, Path, description = "`user:…` or `fingerprint:…`, percent-encoded")),
+    responses(
+        (status = 200, description = "What is known of it; of an unknown identity, nothing", body = IdentityView),
+        (status = 400, description = "This is no key of an identity", body = Problem),
+    ))]
+pub(crate) async fn get(
+    State(console): State<Console>,
+    Segment(key): Segment,
+) -> Result<Json<IdentityView>, Problem> {
+    let key = identity_key(key)?;
+    // From the store, not from the directory: an operator looks here to see what was written.
+    let row =
+        console.parts.database.identity(&key).await.map_err(|error| Problem::store_unavailable(&error))?;
+    let action = console.parts.cache.action_get(&key).await.unwrap_or_else(|error| {
+        tracing::warn!(identity_key = %key, %error, "the action cache could not be read");
+        None
+    });
+    let user_id = match key.kind() {
+        IdentityKind::User => key.as_str().trim_start_matches("user:"),
+        IdentityKind::Anonymous => "",
+    };
+    let owners = facts::Owners::of(&console.parts.directory.keys(), user_id, None);
+    let facts = facts::identity(&key, user_id, &owners, row.as_ref(), console.now());
+    let stats = console.parts.cache.stats_read(&key).await;
+    let exempt_until = row.and_then(|row| row.exempt_until);
+    Ok(Json(IdentityView { key: key.as_str().to_owned(), action, exempt_until, facts, stats }))
+}
+
+#[utoipa::path(delete, path = "/api/identities/{key}/action", tag = "identities",
+    params(("key" = String, Path, description = "The identity's key, percent-encoded")),
+    responses((status = 204, description = "Nothing is cached for it")))]
+pub(crate) async fn clear_action(
+    State(console): State<Console>,
+    Extension(who): Extension<Principal>,
+    Segment(key): Segment,
+) -> Result<StatusCode, Problem> {
+    let key = identity_key(key)?;
+    let was_cached = console.parts.cache.action_delete(&key).await.map_err(|error| cache_problem(&error))?;
+    console.audit(&who.name, "action.clear", key.as_str(), json!({ "was_cached": was_cached })).await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[utoipa::path(delete, path = "/api/actions", tag = "identities",
+    responses((status = 200, description = "`{cleared}`: how many actions were cached", body = Object)))]
+pub(crate) async fn clear_actions(
+    State(console): State<Console>,
+    Extension(who): Extension<Principal>,
+) -> Result<Json<Value>, Problem> {
+    let cleared = console.parts.cache.actions_clear().await.map_err(|error| cache_problem(&error))?;
+    console.audit(&who.name, "actions.clear", "", json!({ "cleared": cleared })).await;
+    Ok(Json(json!({ "cleared": cleared })))
+}
+
+#[utoipa::path(put, path = "/api/identities/{key}/exemption", tag = "identities", request_body = Exemption,
+    params(("key" = String, Path, description = "The identity's key, percent-encoded")),
+    responses(
+        (status = 200, description = "`{key, exempt_until}`", body = Object),
+        (status = 400, description = "The time is not to come", body = Problem),
+    ))]
+pub(crate) async fn exempt(
+    State(console): State<Console>,
+    Extension(who): Extension<Principal>,
+    Segment(key): Segment,
+    Body(Exemption { until }): Body<Exemption>,
+) -> Result<Json<Value>, Problem> {
+    let key = identity_key(key)?;
+    let now = console.now();
+    if until <= now || now.checked_add(EXEMPTION_MAX).is_ok_and(|latest| until > latest) {
+        let fault = Fault::member("until", "it must be a time to come, within ten years");
+        return Err(Problem::bad_request("a member of the body is not as it should be", vec![fault]));
+    }
+    set_exemption(&console, &key, Some(until), &who).await?;
+    Ok(Json(json!({ "key": key, "exempt_until": until })))
+}
+
+#[utoipa::path(delete, path = "/api/identities/{key}/exemption", tag = "identities",
+    params(("key" = String, Path, description = "The identity's key, percent-encoded")),
+    responses((status = 204, description = "It is not exempt")))]
+pub(crate) async fn end_exemption(
+    State(console): State<Console>,
+    Extension(who): Extension<Principal>,
+    Segment(key): Segment,
+) -> Result<StatusCode, Problem> {
+    set_exemption(&console, &identity_key(key)?, None, &who).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The audit list gets its entry in the store's own transaction.
+async fn set_exemption(
+    console: &Shared,
+    key: &IdentityKey,
+    until: Option<Timestamp>,
+    who: &Principal,
+) -> Result<(), Problem> {
+    let stored = console.parts.database.identity_exempt(key, until, &who.name, console.now()).await;
+    stored.map_err(|error| Problem::store_unavailable(&error))?;
+    console.follow_own_write().await;
+    Ok(())
+}
+
+#[utoipa::path(put, path = "/api/identities/{key}/tags", tag = "identities", request_body = Tags,
+    params(("key" = String, Path, description = "The identity's key, percent-encoded")),
+    responses(
+        (status = 200, description = "`{key, tags}`: all tags that it has now", body = Object),
+        (status = 400, description = "These cannot be tags", body = Problem),
+    ))]
+pub(crate) async fn set_tags(
+    State(console): State<Console>,
+    Extension(who): Extension<Principal>,
+    Segment(key): Segment,
+    Body(Tags { mut tags }): Body<Tags>,
+) -> Result<Json<Value>, Problem> {
+    let key = identity_key(key)?;
+    check_tags(&tags).map_err(|why| {
+        Problem::bad_request("a member of the body is not as it should be", vec![Fault::member("tags", why)])
+    })?;
+    tags.sort_unstable();
+    tags.dedup();
+    let change = IdentityChange { tags: Some(tags.clone()), ..IdentityChange::default() };
+    let merged = console.parts.database.identity_merge(&key, change, console.now()).await;
+    merged.map_err(|error| Problem::store_unavailable(&error))?;
+    console.audit(&who.name, "identity.tags", key.as_str(), json!({ "tags": tags })).await;
+    console.follow_own_write().await;
+    Ok(Json(json!({ "key": key, "tags": tags })))
+}
+
+fn cache_problem(error: &StoreError) -> Problem {
+    tracing::error!(%error, "the admin API could not use the cache");
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the cache cannot be used now; try again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_of_two_kinds() {
+        let hex = "22af7331d27fdc39ab1c65981a5123550cb5ae7e038be2d2c1d3909d81c56d4a";
+        let table = [
+            ("user:a".to_owned(), true),
+            ("user:a:b/c d".to_owned(), true),
+            (format!("fingerprint:{hex}"), true),
+            (format!("fingerprint:{}", hex.to_uppercase()), false),
+            ("fingerprint:12".to_owned(), false),
+            ("user:".to_owned(), false),
+            ("user: ".to_owned(), false),
+            ("demo".to_owned(), false),
+            (format!("user:{}", "x".repeat(2000)), false),
+        ];
+        for (key, valid) in table {
+            assert_eq!(identity_key(key.clone()).is_ok(), valid, "{key}");
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! API keys made at run time. A key is shown once, when it is made; what is stored is its hash.
+
+use std::collections::{BTreeMap, HashMap};
+
+use axum::Extension;
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, header};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use weir_config::Config;
+use weir_core::Timestamp;
+use weir_core::identity::ANONYMOUS_PREFIX;
+use weir_core::secret::{Secret, expose};
+use weir_store::database::{KeyOrigin, KeyOwner, NewKey};
+
+use crate::abuse::events::check_tags;
+use crate::auth::Principal;
+use crate::console::Console;
+use crate::extract::{Json as Body, Segment};
+use crate::problem::{Fault, Problem};
+
+/// How long a name may be, in octets.
+const NAME_BYTES_MAX: usize = 200;
+/// How long a caller's own provider key may be, in octets.
+const BYOK_BYTES_MAX: usize = 4096;
+
+/// A key to make.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewKeyRequest {
+    /// Whose it is.
+    user: String,
+    /// The organisation.
+    org: Option<String>,
+    /// The project.
+    project: Option<String>,
+    /// The plan.
+    plan: Option<String>,
+    /// Tags that rules may read.
+    #[serde(default)]
+    tags: Vec<String>,
+    /// How much it may spend, in US dollars; left out: no limit.
+    budget_usd: Option<f64>,
+    /// The caller's own keys by the provider's name.
+    #[serde(default)]
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    byok: BTreeMap<String, Secret>,
+    /// The channel of its tool calls.
+    channel: Option<String>,
+}
+
+/// A key that was made.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CreatedKey {
+    /// Names it from now on.
+    id: String,
+    /// The key. It is not shown again.
+    key: String,
+}
+
+/// A key as it is listed.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ListedKey {
+    id: String,
+    /// How it begins; null for a key of the configuration.
+    prefix: Option<String>,
+    user: String,
+    org: Option<String>,
+    project: Option<String>,
+    plan: Option<String>,
+    tags: Vec<String>,
+    budget_usd: Option<f64>,
+    channel: Option<String>,
+    /// What it has spent.
+    spent_usd: f64,
+    /// The providers for which it holds the caller's own key.
+    byok: Vec<String>,
+    /// `runtime` or `configured`.
+    origin: &'static str,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    created_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    revoked_at: Option<Timestamp>,
+}
+
+impl ListedKey {
+    fn new(id: String, owner: KeyOwner, spent_microusd: u64, byok: Vec<String>, origin: KeyOrigin) -> Self {
+        let KeyOwner { user, org, project, plan, tags, budget_usd, channel } = owner;
+        #[expect(clippy::cast_precision_loss, reason = "dollars are shown; 2^53 millionths are nine billion")]
+        let spent_usd = spent_microusd as f64 / 1e6;
+        Self {
+            id,
+            prefix: None,
+            user,
+            org,
+            project,
+            plan,
+            tags,
+            budget_usd,
+            channel,
+            spent_usd,
+            byok,
+            origin: origin.as_str(),
+            created_at: None,
+            revoked_at: None,
+        }
+    }
+}
+
+#[utoipa::path(get, path = "/api/keys", tag = "keys",
+    responses((status = 200, description = "`{items, next}`: all keys, revoked ones included, without the keys themselves", body = Object)))]
+pub(crate) async fn list(State(console): State<Console>) -> Result<Json<Value>, Problem> {
+    let stored = console.parts.database.keys_all(true).await;
+    let stored = stored.map_err(|error| Problem::store_unavailable(&error))?;
+    let valid = console.parts.directory.keys();
+    // What this node has counted and not yet written is newer than what is stored.
+    let spent: HashMap<&str, u64> = valid.iter().map(|key| (key.id.as_str(), key.spent())).collect();
+    let configured = valid.iter().filter(|key| key.origin == KeyOrigin::Configured).map(|key| {
+        let byok = key.byok.keys().cloned().collect();
+        ListedKey::new(key.id.clone(), key.owner.clone(), key.spent(), byok, key.origin)
+    });
+    let stored = stored.into_iter().map(|key| {
+        let spent = spent.get(key.id.as_str()).copied().unwrap_or(key.spent_microusd);
+        let byok = key.byok.into_keys().collect();
+        ListedKey {
+            prefix: Some(key.prefix),
+            created_at: Some(key.created_at),
+            revoked_at: key.revoked_at,
+            ..ListedKey::new(key.id, key.owner, spent, byok, key.origin)
+        }
+    });
+    let items: Vec<ListedKey> = configured.chain(stored).collect();
+    Ok(Json(json!({ "items": items, "next": null })))
+}
+
+#[utoipa::path(post, path = "/api/keys", tag = "keys", request_body = NewKeyRequest,
+    responses(
+        (status = 201, description = "The key, which is shown this once", body = CreatedKey),
+        (status = 400, description = "A member is not as it should be", body = Problem),
+    ))]
+pub(crate) async fn create(
+    State(console): State<Console>,
+    Extension(who): Extension<Principal>,
+    Body(request): Body<NewKeyRequest>,
+) -> Result<Response, Problem> {
+    check(&request, &console.parts.config)?;
+    let database = &console.parts.database;
+    let made = database.hasher().generate(&mut rand::rng());
+    let sealed = request
+        .byok
+        .iter()
+        .map(|(provider, key)| Ok((provider.clone(), database.sealer().seal(&made.id, provider, key)?)))
+        .collect::<Result<_, weir_store::StoreError>>()
+        .map_err(|error| Problem::store_unavailable(&error))?;
+    let user = request.user.trim().to_owned();
+    let detail = json!({ "user": user, "org": request.org, "byok": request.byok.keys().collect::<Vec<_>>() });
+    let NewKeyRequest { org, project, plan, tags, budget_usd, channel, .. } = request;
+    let key = NewKey {
+        id: made.id.clone(),
+        hash: made.hash,
+        prefix: made.prefix,
+        owner: KeyOwner { user, org, project, plan, tags, budget_usd, channel },
+        byok: sealed,
+        created_at: console.now(),
+        origin: KeyOrigin::Runtime,
+    };
+    database.key_insert(&key).await.map_err(|error| Problem::store_unavailable(&error))?;
+    console.audit(&who.name, "key.create", &key.id, detail).await;
+    console.follow_own_write().await;
+    let location = format!("/api/keys/{}", made.id);
+    let body = Json(CreatedKey { id: made.id, key: expose(&made.plain).to_owned() });
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], body).into_response())
+}
+
+#[utoipa::path(delete, path = "/api/keys/{id}", tag = "keys",
+    params(("id" = String, Path, description = "The key's id")),
+    responses(
+        (status = 204, description = "It is not valid any more"),
+        (status = 404, description = "There is no valid key with this id", body = Problem),
+        (status = 409, description = "The key is in the configuration", body = Problem),
+    ))]
+pub(crate) async fn revoke(
+    State(console): State<Console>,
+    Extension(who): Extension<Principal>,
+    Segment(id): Segment,
+) -> Result<StatusCode, Problem> {
+    let revoked = console.parts.database.key_revoke(&id, console.now()).await;
+    if revoked.map_err(|error| Problem::store_unavailable(&error))? {
+        console.audit(&who.name, "key.revoke", &id, json!({})).await;
+        console.follow_own_write().await;
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    let configured = console.parts.directory.keys();
+    if configured.iter().any(|key| key.id == id && key.origin == KeyOrigin::Configured) {
+        return Err(Problem::conflict("this key is in the configuration; take it out there"));
+    }
+    Err(Problem::not_found("there is no valid key with this id"))
+}
+
+/// Checks what the types cannot; names everything that is wrong.
+fn check(request: &NewKeyRequest, config: &Config) -> Result<(), Problem> {
+    let mut faults = Vec::new();
+    let mut fault = |path: &str, message: String| faults.push(Fault::member(path, message));
+    if request.user.trim().starts_with(ANONYMOUS_PREFIX) {
+        fault("user", format!("it must not begin with `{ANONYMOUS_PREFIX}`"));
+    }
+    let names = [
+        ("user", Some(&request.user)),
+        ("org", request.org.as_ref()),
+        ("project", request.project.as_ref()),
+        ("plan", request.plan.as_ref()),
+        ("channel", request.channel.as_ref()),
+    ];
+    for (path, name) in names {
+        if let Some(why) = name.and_then(|name| name_fault(name)) {
+            fault(path, why);
+        }
+    }
+    if let Err(why) = check_tags(&request.tags) {
+        fault("tags", why);
+    }
+    if request.budget_usd.is_some_and(|budget| !budget.is_finite() || budget < 0.0) {
+        fault("budget_usd", "it must not be negative".to_owned());
+    }
+    for (provider, key) in &request.byok {
+        if let Some(why) = byok_fault(provider, expose(key), config) {
+            fault(&format!("byok.{provider}"), why);
+        }
+    }
+    if faults.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::bad_request("a member of the body is not as it should be", faults))
+}
+
+fn name_fault(name: &str) -> Option<String> {
+    if name.trim().is_empty() {
+        return Some("it must not be blank".to_owned());
+    }
+    (name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control))
+        .then(|| format!("it may have {NAME_BYTES_MAX} bytes at most, and no control characters"))
+}
+
+fn byok_fault(provider: &str, key: &str, config: &Config) -> Option<String> {
+    if config.provider(provider).is_none() {
+        let names: Vec<&str> = config.providers.iter().map(|provider| provider.name.as_str()).collect();
+        return Some(format!("there is no such provider; there are: {}", names.join(", ")));
+    }
+    // It is sent in a header.
+    let fits = !key.trim().is_empty()
+        && key.len() <= BYOK_BYTES_MAX
+        && key.bytes().all(|b| (0x20..0x7f).contains(&b));
+    (!fits).then(|| format!("a key has 1 to {BYOK_BYTES_MAX} printable ASCII characters"))
+}

@@ -1,0 +1,128 @@
+//! Parameters of lists. All that are wrong are named at once; one that is unknown is wrong too, since a filter that
+//! was misspelt and ignored would show what was not asked for.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::problem::{Fault, Problem};
+
+/// Items of a page unless told otherwise.
+const LIMIT: u32 = 100;
+/// Items of a page at most.
+const LIMIT_MAX: u32 = weir_store::database::PAGE_LIMIT_MAX;
+
+/// The parameters of a query, read one by one.
+pub(crate) struct Parameters {
+    pairs: Vec<(String, String)>,
+    faults: Vec<Fault>,
+}
+
+impl Parameters {
+    /// Reads a query. What is not in `known` or is given twice is a fault.
+    pub(crate) fn read(query: Option<&str>, known: &[&str]) -> Self {
+        let pairs: Vec<(String, String)> = pairs(query.unwrap_or_default());
+        let mut faults = Vec::new();
+        for (at, (name, _)) in pairs.iter().enumerate() {
+            if !known.contains(&name.as_str()) {
+                faults.push(Fault {
+                    help: Some(format!("known are: {}", known.join(", "))),
+                    ..Fault::member(name, "the parameter is unknown")
+                });
+            } else if pairs.iter().take(at).any(|(earlier, _)| earlier == name) {
+                faults.push(Fault::member(name, "the parameter is given twice"));
+            }
+        }
+        Self { pairs, faults }
+    }
+
+    /// A parameter as it was given; one that is empty counts as left out.
+    pub(crate) fn take(&self, name: &str) -> Option<String> {
+        self.pairs.iter().find(|(n, value)| n == name && !value.is_empty()).map(|(_, value)| value.clone())
+    }
+
+    /// A parameter as `read` understands it.
+    pub(crate) fn take_with<T>(&mut self, name: &str, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        match read(&self.take(name)?) {
+            Ok(value) => Some(value),
+            Err(why) => {
+                self.faults.push(Fault::member(name, why));
+                None
+            }
+        }
+    }
+
+    /// Done, unless something was wrong.
+    pub(crate) fn finish(self) -> Result<(), Problem> {
+        if self.faults.is_empty() {
+            return Ok(());
+        }
+        Err(Problem::bad_request("a parameter of the query is not as it should be", self.faults))
+    }
+}
+
+fn pairs(query: &str) -> Vec<(String, String)> {
+    let decode = |text: &str| {
+        let spaced = text.replace('+', " ");
+        percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+    };
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(name, value)| (decode(name), decode(value)))
+        .collect()
+}
+
+/// `limit`: 1 to 1000.
+pub(crate) fn limit(parameters: &mut Parameters) -> u32 {
+    let read = |text: &str| match text.parse::<u32>() {
+        Ok(limit) if (1..=LIMIT_MAX).contains(&limit) => Ok(limit),
+        _ => Err(format!("it must be a number from 1 to {LIMIT_MAX}")),
+    };
+    parameters.take_with("limit", read).unwrap_or(LIMIT)
+}
+
+/// `since`: a time, or a duration before now such as `24h`.
+pub(crate) fn since(parameters: &mut Parameters, now: Timestamp) -> Option<Timestamp> {
+    parameters.take_with("since", |text| {
+        let by_time = text.parse::<Timestamp>().ok();
+        let before_now = || now.checked_sub(text.parse::<SignedDuration>().ok()?).ok();
+        by_time.or_else(before_now).ok_or_else(|| {
+            "it must be a time such as 2026-11-20T10:00:00Z or a duration such as 24h".to_owned()
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_decoded_and_their_faults_are_named() {
+        let now: Timestamp = "2026-11-20T10:00:00Z".parse().unwrap();
+        let known = ["subject", "since", "limit"];
+        let table: &[(&str, &[&str])] = &[
+            ("", &[]),
+            ("subject=user%3Aa&since=24h&limit=7", &[]),
+            ("since=2026-11-01T00:00:00Z", &[]),
+            ("since=2026-11-01T00:00:00%2B01:00", &[]),
+            ("since=yesterday", &["since"]),
+            ("limit=0", &["limit"]),
+            ("limit=1001&since=x", &["since", "limit"]),
+            ("subjet=a", &["subjet"]),
+            ("subject=a&subject=b", &["subject"]),
+        ];
+        for (query, expected) in table {
+            let mut parameters = Parameters::read(Some(query), &known);
+            let since = since(&mut parameters, now);
+            let limit = limit(&mut parameters);
+            let faults = parameters.finish().err().map(|problem| problem.errors).unwrap_or_default();
+            let named: Vec<_> = faults.iter().filter_map(|fault| fault.path.as_deref()).collect();
+            assert_eq!(named, *expected, "{query}");
+            if query.contains("24h") {
+                assert_eq!((since.unwrap().to_string().as_str(), limit), ("2026-11-19T10:00:00Z", 7));
+            }
+        }
+        let parameters = Parameters::read(Some("subject=user%3Aa+b"), &known);
+        assert_eq!(parameters.take("subject").as_deref(), Some("user:a b"));
+    }
+}

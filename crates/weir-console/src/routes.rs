@@ -1,0 +1,82 @@
+//! The routes of the admin plane: which path leads where, and who may pass.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse;
+use http::StatusCode;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::auth::{self, Authenticator};
+use crate::console::Console;
+use crate::problem::Problem;
+use crate::{abuse, audit, decisions, health, identities, keys, openapi, rules};
+
+/// All routes. Health is open to everybody; everything else, unknown paths included, needs a credential.
+pub(crate) fn router(console: Console, authenticator: Arc<Authenticator>) -> Router {
+    let (guarded, _) = guarded().split_for_parts();
+    let (open, _) = open().split_for_parts();
+    guarded
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        // Each handler bounds its own body.
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(authenticator, auth::layer))
+        .merge(open.method_not_allowed_fallback(wrong_method))
+        .with_state(console)
+}
+
+/// The description of all routes.
+pub(crate) fn description() -> utoipa::openapi::OpenApi {
+    OpenApiRouter::with_openapi(openapi::Api::openapi()).merge(guarded()).merge(open()).into_openapi()
+}
+
+fn open() -> OpenApiRouter<Console> {
+    OpenApiRouter::new().routes(routes!(health::healthz)).routes(routes!(health::readyz))
+}
+
+fn guarded() -> OpenApiRouter<Console> {
+    OpenApiRouter::new()
+        .routes(routes!(rules::list, rules::replace, rules::add))
+        .routes(routes!(rules::check))
+        .routes(routes!(rules::history))
+        .routes(routes!(rules::version))
+        .routes(routes!(rules::rollback))
+        .routes(routes!(rules::get, rules::put, rules::delete))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::revoke))
+        .routes(routes!(decisions::list))
+        .routes(routes!(decisions::get))
+        .routes(routes!(decisions::usage))
+        .routes(routes!(identities::get))
+        .routes(routes!(identities::clear_action))
+        .routes(routes!(identities::exempt, identities::end_exemption))
+        .routes(routes!(identities::set_tags))
+        .routes(routes!(identities::clear_actions))
+        .routes(routes!(audit::list))
+        .routes(routes!(abuse::classify::classify))
+        .routes(routes!(abuse::cost::usage_cost))
+        .routes(routes!(abuse::events::auth_event))
+        .routes(routes!(abuse::events::events))
+        .routes(routes!(health::metrics))
+        .routes(routes!(openapi::document))
+}
+
+async fn unknown_path(request: Request) -> impl IntoResponse {
+    Problem::not_found(format!(
+        "there is nothing at `{}`; /api/openapi.json lists what there is",
+        request.uri().path()
+    ))
+}
+
+/// The router adds `Allow`.
+async fn wrong_method(request: Request) -> impl IntoResponse {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("`{}` does not take {}; see `Allow`", request.uri().path(), request.method()),
+    )
+}
