@@ -55,6 +55,26 @@ impl Diagnostic {
     }
 }
 
+/// How much of a long line is shown.
+const EXCERPT_CHARS: usize = 200;
+
+impl Diagnostic {
+    /// The part of the line around the column, and the white space that leads to the column below it.
+    fn excerpt(&self) -> (String, String) {
+        let before = self.column.saturating_sub(1);
+        let is_long = self.source_line.chars().count() > EXCERPT_CHARS;
+        let skipped = if is_long { before.saturating_sub(EXCERPT_CHARS / 2) } else { 0 };
+        let shown = self.source_line.chars().skip(skipped);
+        let blank = |c: char| if c == '\t' { '\t' } else { ' ' };
+        let margin: String = shown.clone().take(before - skipped).map(blank).collect();
+        if is_long {
+            (format!("…{}…", shown.take(EXCERPT_CHARS).collect::<String>()), format!(" {margin}"))
+        } else {
+            (shown.collect(), margin)
+        }
+    }
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {}", self.severity, self.message)?;
@@ -63,14 +83,9 @@ impl fmt::Display for Diagnostic {
         if !self.path.is_empty() {
             write!(f, " ({})", self.path)?;
         }
-        let margin: String = self
-            .source_line
-            .chars()
-            .take(self.column.saturating_sub(1))
-            .map(|c| if c == '\t' { '\t' } else { ' ' })
-            .collect();
-        write!(f, "\n{gutter} |\n{} | {}\n", self.line, self.source_line)?;
-        write!(f, "{gutter} | {margin}{}", "^".repeat(self.span_len.max(1)))?;
+        let (line, margin) = self.excerpt();
+        write!(f, "\n{gutter} |\n{} | {line}\n", self.line)?;
+        write!(f, "{gutter} | {margin}{}", "^".repeat(self.span_len.clamp(1, EXCERPT_CHARS / 2)))?;
         match &self.help {
             Some(help) => write!(f, "\n{gutter} = help: {help}"),
             None => Ok(()),
