@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::cli::Command;
 use crate::diagnostics::{self, Problem, count, counted};
 use crate::exit::{Failure, Verdict};
-//use crate::serve;
+use crate::serve;
 use crate::settings::{self, Settings, Unloaded};
 
 /// Runs a command to its end.
@@ -25,7 +25,7 @@ pub fn run(command: Command) -> Result<Verdict, Failure> {
         Command::Explain(args) => explain::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Rules(args) => rules::run(&args),
-        Command::Serve(_) => Ok(Verdict::No),
+        Command::Serve(args) => serve::run(&args),
     }
 }
 
@@ -41,4 +41,11 @@ pub fn load_settings(named: Option<&Path>) -> Result<Settings, Failure> {
 pub fn refuse(problems: &[Problem]) -> Failure {
     diagnostics::print(problems);
     Failure::No(format!("{} found", counted(count(problems).0, "error")))
+}
+
+/// Who writes, for the history: the account at this machine, which is a claim and no proof.
+fn author() -> String {
+    let account = std::env::var_os("USER").or_else(|| std::env::var_os("LOGNAME"));
+    let account = account.and_then(|name| name.into_string().ok()).filter(|name| !name.is_empty());
+    account.map_or_else(|| "cli".to_owned(), |name| format!("cli:{name}"))
 }

@@ -7,7 +7,7 @@ mod exit;
 mod files;
 mod output;
 mod rule_files;
-//mod serve;
+mod serve;
 mod settings;
 mod store;
 

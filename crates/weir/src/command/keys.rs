@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::{Value, json};
+use weir_config::Config;
 use weir_core::Timestamp;
 use weir_core::clock::Clock as _;
 use weir_core::secret::expose;
 use weir_store::clock::SystemClock;
 use weir_store::database::{KeyOrigin, KeyOwner, NewKey, StoredKey};
+use weir_store::directory::ConfiguredKey;
 use weir_store::{Database, StoreError};
 
-use super::load_settings;
+use super::{author, load_settings};
 use crate::cli::{KeyOwnerArgs, KeysArgs, KeysCommand};
 use crate::exit::{Failure, Verdict, say};
 use crate::{output, store};
@@ -25,12 +28,13 @@ pub fn run(args: &KeysArgs) -> Result<Verdict, Failure> {
         KeysCommand::List | KeysCommand::Revoke { .. } => None,
     };
     let settings = load_settings(args.config.config.as_deref())?;
+    let config = &settings.config;
     store::run(async {
-        let database = store::database(&settings.config).await?;
+        let database = store::database(config).await?;
         match (&args.command, owner) {
             (KeysCommand::Create(_), Some(owner)) => create(&database, owner, args.json.json).await,
-            (KeysCommand::Create(_) | KeysCommand::List, _) => list(&database, args.json.json).await,
-            (KeysCommand::Revoke { id }, _) => revoke(&database, id, args.json.json).await,
+            (KeysCommand::Create(_) | KeysCommand::List, _) => list(&database, config, args.json.json).await,
+            (KeysCommand::Revoke { id }, _) => revoke(&database, config, id, args.json.json).await,
         }
     })
 }
@@ -79,6 +83,7 @@ async fn create(database: &Database, owner: KeyOwner, json: bool) -> Result<Verd
         origin: KeyOrigin::Runtime,
     };
     database.key_insert(&key).await.map_err(failed)?;
+    audit(database, "key.create", &key.id, json!({"user": user})).await;
     if json {
         output::json(&Created { id: &made.id, key: expose(&made.plain) })?;
     } else {
@@ -88,69 +93,113 @@ async fn create(database: &Database, owner: KeyOwner, json: bool) -> Result<Verd
     Ok(Verdict::Good)
 }
 
-/// A key as it may be shown.
+/// A key as it may be shown, in the form of the admin API.
 #[derive(Serialize)]
-struct Shown<'k> {
-    id: &'k str,
-    prefix: &'k str,
+struct Shown {
+    id: String,
+    /// How it begins; nothing for a key of the configuration.
+    prefix: Option<String>,
     #[serde(flatten)]
-    owner: &'k KeyOwner,
-    byok: Vec<&'k str>,
-    created_at: Timestamp,
-    revoked_at: Option<Timestamp>,
+    owner: KeyOwner,
     spent_usd: f64,
+    byok: Vec<String>,
+    origin: &'static str,
+    created_at: Option<Timestamp>,
 }
 
-impl<'k> Shown<'k> {
-    fn new(key: &'k StoredKey) -> Self {
+impl From<StoredKey> for Shown {
+    fn from(key: StoredKey) -> Self {
         Self {
-            id: &key.id,
-            prefix: &key.prefix,
-            owner: &key.owner,
-            byok: key.byok.keys().map(String::as_str).collect(),
-            created_at: key.created_at,
-            revoked_at: key.revoked_at,
-            spent_usd: key.spent_microusd as f64 / 1e6,
+            id: key.id,
+            prefix: Some(key.prefix),
+            owner: key.owner,
+            spent_usd: usd(key.spent_microusd),
+            byok: key.byok.into_keys().collect(),
+            origin: key.origin.as_str(),
+            created_at: Some(key.created_at),
         }
     }
+}
 
+fn usd(microusd: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "dollars are shown; 2^53 millionths are nine billion")]
+    let usd = microusd as f64 / 1e6;
+    usd
+}
+
+impl Shown {
     fn row(&self) -> [String; 7] {
         let budget = self.owner.budget_usd.map_or_else(|| "no limit".to_owned(), |b| format!("{b:.2}"));
+        let created = self.created_at.map(|at| at.strftime("%Y-%m-%d %H:%M").to_string());
         [
-            self.id.to_owned(),
-            format!("{}…", self.prefix),
+            self.id.clone(),
+            self.prefix.as_ref().map_or_else(|| "configured".to_owned(), |prefix| format!("{prefix}…")),
             self.owner.user.clone(),
             self.owner.plan.clone().unwrap_or_default(),
             format!("{:.2}", self.spent_usd),
             budget,
-            self.created_at.strftime("%Y-%m-%d %H:%M").to_string(),
+            created.unwrap_or_default(),
         ]
     }
 }
 
-/// Those of the configuration are in the configuration; here are the ones that were made.
-async fn list(database: &Database, json: bool) -> Result<Verdict, Failure> {
-    let keys = database.keys_all(false).await.map_err(failed)?;
-    let shown: Vec<Shown<'_>> = keys.iter().map(Shown::new).collect();
+/// What `list` answers to programs: a page, as the admin API's.
+#[derive(Serialize)]
+struct Listed {
+    items: Vec<Shown>,
+    next: Option<String>,
+}
+
+/// The keys in force: those of the configuration and those that were made.
+async fn list(database: &Database, config: &Config, json: bool) -> Result<Verdict, Failure> {
+    let spent = database.key_spend_all().await.map_err(failed)?;
+    let mut items = Vec::new();
+    for key in store::configured_keys(config) {
+        let id = database.hasher().hash(expose(&key.key)).key_id();
+        items.push(Shown {
+            spent_usd: usd(spent.get(&id).copied().unwrap_or_default()),
+            id,
+            prefix: None,
+            owner: key.owner,
+            byok: key.byok.into_keys().collect(),
+            origin: KeyOrigin::Configured.as_str(),
+            created_at: None,
+        });
+    }
+    items.extend(database.keys_all(false).await.map_err(failed)?.into_iter().map(Shown::from));
     if json {
-        output::json(&shown)?;
-    } else if shown.is_empty() {
+        output::json(&Listed { items, next: None })?;
+    } else if items.is_empty() {
         say("no keys; make one with `weir keys create --user NAME`");
     } else {
         let headings = ["ID", "KEY", "USER", "PLAN", "SPENT $", "BUDGET $", "CREATED (UTC)"];
-        output::text(&output::table(headings, &shown.iter().map(Shown::row).collect::<Vec<_>>()))?;
+        output::text(&output::table(headings, &items.iter().map(Shown::row).collect::<Vec<_>>()))?;
     }
     Ok(Verdict::Good)
 }
 
-async fn revoke(database: &Database, id: &str, json: bool) -> Result<Verdict, Failure> {
+async fn revoke(database: &Database, config: &Config, id: &str, json: bool) -> Result<Verdict, Failure> {
     if !database.key_revoke(id, SystemClock.now()).await.map_err(failed)? {
-        return Err(Failure::No(format!("no key `{id}` is in force; `weir keys list` shows them")));
+        let configured = |key: &ConfiguredKey| database.hasher().hash(expose(&key.key)).key_id() == id;
+        return Err(Failure::No(if store::configured_keys(config).iter().any(configured) {
+            format!("`{id}` is a key of the configuration; take it out there")
+        } else {
+            format!("no key `{id}` is in force; `weir keys list` shows them")
+        }));
     }
+    audit(database, "key.revoke", id, json!({})).await;
     if json {
-        output::json(&serde_json::json!({"id": id, "revoked": true}))?;
+        output::json(&json!({"id": id, "revoked": true}))?;
     } else {
         output::text(&format!("revoked {id}"))?;
     }
     Ok(Verdict::Good)
+}
+
+/// What was done stays done when the audit list cannot take it.
+async fn audit(database: &Database, action: &str, subject: &str, detail: Value) {
+    let noted = database.audit(&author(), action, subject, &detail, SystemClock.now()).await;
+    if let Err(error) = noted {
+        say(format_args!("warning: the audit list could not take an entry: {error}"));
+    }
 }

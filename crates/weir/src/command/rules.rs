@@ -7,7 +7,7 @@ use weir_rules::{Change, ChangeKind, SourceFile};
 use weir_store::clock::SystemClock;
 use weir_store::database::RulesVersion;
 
-use super::{load_settings, refuse};
+use super::{author, load_settings, refuse};
 use crate::cli::{RulesArgs, RulesCommand};
 use crate::diagnostics::{self, Problem, counted};
 use crate::exit::{Failure, Verdict, say};
@@ -47,13 +47,6 @@ async fn open(config: &Config) -> Result<Rulebook, Failure> {
 /// Where a configuration keeps its rules.
 pub fn master(config: &Config) -> Master {
     config.rules.clone().map_or(Master::Store, Master::Files)
-}
-
-/// Who writes, for the history: the account at this machine, which is a claim and no proof.
-fn author() -> String {
-    let account = std::env::var_os("USER").or_else(|| std::env::var_os("LOGNAME"));
-    let account = account.and_then(|name| name.into_string().ok()).filter(|name| !name.is_empty());
-    account.map_or_else(|| "cli".to_owned(), |name| format!("cli:{name}"))
 }
 
 fn failed(error: ApplyError) -> Failure {

@@ -10,12 +10,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_config::Config;
 use weir_console::rulebook::{ApplyError, Rulebook};
-use weir_core::clock::SharedClock;
+use weir_core::clock::{Clock as _, SharedClock};
 use weir_gateway::Gateway;
 use weir_rules::{LiveRules, RuleSet};
 use weir_store::clock::SystemClock;
 use weir_store::directory::{Directory, DirectoryOptions};
-use weir_store::{Cache, Database, Recorder, RecorderOptions, StoreError};
+use weir_store::{Cache, Database, Dependency, DependencyState, Recorder, RecorderOptions, StoreError};
 
 use super::admin_token::{self, AdminToken};
 use super::greeting::Greeting;
@@ -53,6 +53,13 @@ struct Signals {
     hang_up: Signal,
 }
 
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    End,
+    Reload,
+}
+
 impl Signals {
     fn listen() -> Result<Self, Failure> {
         let of = |kind| signal(kind).map_err(|e| Failure::dependency("listening for signals", e));
@@ -63,11 +70,16 @@ impl Signals {
         })
     }
 
-    async fn end(&mut self) {
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Asked::End,
+            _ = self.interrupt.recv() => Asked::End,
+            _ = self.hang_up.recv() => Asked::Reload,
         }
+    }
+
+    async fn end(&mut self) {
+        while self.next().await != Asked::End {}
     }
 }
 
@@ -132,7 +144,7 @@ impl Node {
         let base = Base::open(&config, start.texts.as_ref()).await?;
         // Subscribed before the rules of the store could change once more.
         let rules_changed = base.directory.rules_changed();
-        let gateway = gateway(&base, config.clone())?;
+        let gateway = gateway(&base, config.clone()).await?;
         let console = console(&base, config.clone(), &token, metrics, &gateway);
 
         let in_force = base.rules.load();
@@ -174,8 +186,10 @@ impl Node {
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = self.signals.end() => break,
-                _ = self.signals.hang_up.recv() => self.reloader.reload("SIGHUP").await,
+                asked = self.signals.next() => match asked {
+                    Asked::End => break,
+                    Asked::Reload => self.reloader.reload("SIGHUP").await,
+                },
                 _ = look.tick() => self.reloader.look().await,
                 Ok(()) = self.rules_changed.changed() => self.reloader.follow_store().await,
             }
@@ -211,7 +225,7 @@ async fn serve_data(gateway: Gateway, listener: TcpListener, stop: CancellationT
     gateway.serve(listener, stop).await;
 }
 
-fn gateway(base: &Base, config: Arc<Config>) -> Result<Gateway, Failure> {
+async fn gateway(base: &Base, config: Arc<Config>) -> Result<Gateway, Failure> {
     let parts = weir_gateway::Parts {
         config,
         rules: base.rules.clone(),
@@ -219,8 +233,9 @@ fn gateway(base: &Base, config: Arc<Config>) -> Result<Gateway, Failure> {
         directory: base.directory.clone(),
         recorder: base.recorder.clone(),
         clock: base.clock.clone(),
+        candidates: None,
     };
-    Gateway::new(parts).map_err(|e| Failure::No(e.to_string()))
+    Gateway::new(parts).await.map_err(|e| Failure::No(e.to_string()))
 }
 
 fn console(
@@ -228,8 +243,9 @@ fn console(
     config: Arc<Config>,
     token: &AdminToken,
     metrics: metrics::Render,
-    _gateway: &Gateway,
+    gateway: &Gateway,
 ) -> axum::Router {
+    let probe = config.abuse.service_url.is_some().then(|| abuse_service(gateway.clone()));
     weir_console::router(weir_console::Parts {
         config,
         rules: base.rules.clone(),
@@ -241,5 +257,13 @@ fn console(
         clock: base.clock.clone(),
         metrics,
         admin_token: token.token.clone(),
+        abuse_service: probe,
     })
+}
+
+/// How the remote classifier is doing, by what the data plane sees of it.
+fn abuse_service(gateway: Gateway) -> weir_console::DependencyProbe {
+    let since = SystemClock.now();
+    let quiet = Dependency { state: DependencyState::Up, since, error: None };
+    Arc::new(move || gateway.abuse_service().unwrap_or_else(|| quiet.clone()))
 }
