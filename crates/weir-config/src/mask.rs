@@ -41,45 +41,38 @@ impl Masks {
         }
     }
 
-    /// Covers by words: the values of keys that sound like secrets, and lists below such keys.
+    /// Covers by words: the values of keys that sound like secrets, and whatever is indented below such a key.
     pub fn cover_by_words(&mut self, text: &str) {
-        // The indentation of the secret key whose block we are in.
+        // The column of the secret key whose block we are in.
         let mut block: Option<usize> = None;
         let mut offset = 0;
         for line in text.split_inclusive('\n') {
             let content = line.trim_end();
             let indent = content.len() - content.trim_start().len();
-            let dashed = content.trim_start().starts_with('-');
-            if !content.trim().is_empty() && block.is_some_and(|b| indent < b || (indent == b && !dashed)) {
-                block = None;
-            }
+            let is_item = content.trim_start().starts_with('-');
+            let continues = |key: usize| indent > key || (indent == key && is_item) || content.is_empty();
+            block = block.filter(|key| continues(*key));
             if block.is_some() {
                 self.0.push(offset + indent..offset + content.len());
             } else {
-                block = self.cover_line(content, offset, indent);
+                block = self.cover_line(content, offset);
             }
             offset += line.len();
         }
     }
 
-    /// Covers what follows each secret key of a line, and says whether the last one opens a block.
-    fn cover_line(&mut self, line: &str, offset: usize, indent: usize) -> Option<usize> {
-        let mut opens = None;
-        let mut from = 0;
-        while let Some(colon) = line.get(from..).and_then(|rest| rest.find(':')).map(|at| at + from) {
-            let name = line.get(from..colon).unwrap_or_default();
-            let name = name.rsplit(['{', ',', ' ']).next().unwrap_or_default();
-            from = colon + 1;
-            if is_secret_name(name) {
-                let value = line.get(from..).unwrap_or_default();
-                if value.trim().is_empty() || value.trim().starts_with(['|', '>']) {
-                    opens = Some(indent);
-                }
-                self.0.push(offset + from..offset + line.len());
-                break;
-            }
-        }
-        opens
+    /// Covers what follows the first secret key of a line, and tells that key's column.
+    fn cover_line(&mut self, line: &str, offset: usize) -> Option<usize> {
+        let colons = line.match_indices(':').map(|(at, _)| at);
+        let (key, colon) = colons
+            .filter_map(|colon| {
+                let before = line.get(..colon)?;
+                let key = before.rfind(['{', ',', ' ', ':']).map_or(0, |at| at + 1);
+                is_secret_name(before.get(key..)?).then_some((key, colon))
+            })
+            .next()?;
+        self.0.push(offset + colon + 1..offset + line.len());
+        Some(key)
     }
 
     /// All lines of the text with the secret parts covered, and with passwords in URLs covered too.
@@ -126,4 +119,63 @@ fn without_password(word: &str) -> String {
         return word.to_owned();
     }
     format!("{user}:{}@{host}", "*".repeat(password.chars().count()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_tell_where_secrets_are_when_the_structure_is_unknown() {
+        let table = [
+            ("a: b\n", "a: b\n"),
+            ("  token: abc\n  user: x", "  token: ***\n  user: x"),
+            ("{name: n, token: abc, role: r}", "{name: n, token: **** ***** **"),
+            ("- api_key: abc\n  name: n", "- api_key: ***\n  name: n"),
+            ("api_keys:\n- abc\n- def\nname: n", "api_keys:\n* ***\n* ***\nname: n"),
+            ("api_keys:\n  - abc\n\n  - def\nname: n", "api_keys:\n  * ***\n\n  * ***\nname: n"),
+            ("token: |\n  abc\n  def\nname: n", "token: *\n  ***\n  ***\nname: n"),
+            ("token: \"abc\n  def\nname: n", "token: ****\n  ***\nname: n"),
+            ("byok: {p: abc}", "byok: *** ****"),
+            ("x: y: token: abc", "x: y: token: ***"),
+        ];
+        for (text, expected) in table {
+            let mut masks = Masks::default();
+            masks.cover_by_words(text);
+            assert_eq!(masks.covered_lines(text).join("\n"), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn scalars_keep_their_quotes_and_their_variables() {
+        let table = [
+            ("abc", "***"),
+            ("'a b'", "'* *'"),
+            ("\"${A}\"", "\"${A}\""),
+            ("x${A:-abc}y", "*${A:-***}*"),
+            ("file:/run/key", "file:/run/key"),
+            ("${A", "***"),
+            ("$${A}", "$${**"),
+        ];
+        for (text, expected) in table {
+            let mut masks = Masks::default();
+            masks.cover(text, Place { line: 1, column: 1, start: 0, len: text.len() });
+            assert_eq!(masks.covered_lines(text), [expected], "{text}");
+        }
+    }
+
+    #[test]
+    fn passwords_in_urls_are_covered() {
+        let table = [
+            ("https://h/p", "https://h/p"),
+            ("https://u@h", "https://u@h"),
+            ("a://u:abc@h and b://:d@h,e:f@g", "a://u:***@h and b://:*******@g"),
+            ("postgres://u:a/b@c@h/d", "postgres://u:*****@h/d"),
+            ("postgres://u:${P}@h", "postgres://u:${P}@h"),
+            ("postgres://u:${P:-abc}@h", "postgres://u:*********@h"),
+        ];
+        for (text, expected) in table {
+            assert_eq!(without_passwords(text), expected, "{text}");
+        }
+    }
 }
