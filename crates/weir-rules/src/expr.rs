@@ -17,7 +17,7 @@ use regex::Regex;
 
 use crate::facts::Fact;
 
-pub(crate) use eval::{Env, Scratch};
+pub(crate) use eval::{Env, Scratch, numeric};
 pub(crate) use text::{Text, TextOp, TextSource, TextTest};
 pub(crate) use time::TimePart;
 pub(crate) use value::{Fault, Value};

@@ -13,6 +13,7 @@ mod diff;
 pub mod enforce;
 mod expr;
 pub mod facts;
+mod index;
 mod live;
 mod load;
 pub mod rule;

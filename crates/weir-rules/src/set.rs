@@ -1,10 +1,16 @@
 //! A checked set of rules, ready to decide.
 
-use jiff::Timestamp;
-use weir_core::action::QuarantineDelays;
-use weir_core::{Action, Boundary, Decision, DecisionId, Source};
+mod combine;
+mod export;
 
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use weir_core::action::QuarantineDelays;
+use weir_core::{Boundary, Decision, DecisionId, Mode};
+
+use crate::expr::{Env, Expr, Scratch};
 use crate::facts::{Fact, Facts};
+use crate::index::{Candidates, Index};
 use crate::rule::Rule;
 
 /// What a decision depends on besides the facts.
@@ -46,13 +52,47 @@ pub struct Evaluation {
     pub errored: Vec<(usize, EvaluationError)>,
 }
 
+/// What is known of one boundary's rules.
+#[derive(Debug, Default)]
+struct Side {
+    index: Index,
+    enabled: bool,
+    /// One bit for each fact that a rule reads.
+    reads: u128,
+}
+
+const _: () = assert!(Fact::COUNT <= 128, "the facts that are read are kept as bits");
+
 /// Checked rules, compiled and indexed. The default is the empty set.
 #[derive(Debug, Default)]
 pub struct RuleSet {
     rules: Vec<Rule>,
+    conditions: Vec<Expr>,
+    /// Positions of the rules by their ids' order.
+    by_id: Vec<u32>,
+    sides: [Side; 3],
 }
 
 impl RuleSet {
+    /// Indexes rules and their conditions, which are in the same order.
+    pub(crate) fn new(rules: Vec<Rule>, conditions: Vec<Expr>) -> Self {
+        let mut by_id: Vec<u32> = (0..).take(rules.len()).collect();
+        let id = |at: &u32| usize::try_from(*at).ok().and_then(|at| rules.get(at)).map(|rule| &rule.id);
+        by_id.sort_by(|a, b| id(a).cmp(&id(b)));
+        let sides = Boundary::ALL.map(|boundary| {
+            let enabled = (0..)
+                .zip(rules.iter().zip(&conditions))
+                .filter(move |(_, (rule, _))| rule.on == boundary && rule.mode != Mode::Off)
+                .map(|(at, (_, condition))| (at, condition));
+            let mut reads = 0;
+            for (_, condition) in enabled.clone() {
+                condition.facts(&mut |fact| reads |= 1 << (fact as u32));
+            }
+            Side { enabled: enabled.clone().next().is_some(), index: Index::new(enabled), reads }
+        });
+        Self { rules, conditions, by_id, sides }
+    }
+
     /// The rules in order: files as listed, then as written.
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
@@ -62,54 +102,107 @@ impl RuleSet {
     /// The rule with an id.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<&Rule> {
-        self.rules.iter().find(|r| &*r.id == id)
+        let rule = |at: &u32| usize::try_from(*at).ok().and_then(|at| self.rules.get(at));
+        let at = self.by_id.binary_search_by(|at| rule(at).map_or("", |rule| &rule.id).cmp(id)).ok()?;
+        self.by_id.get(at).and_then(rule)
+    }
+
+    fn side(&self, boundary: Boundary) -> &Side {
+        let [request, failure, tool] = &self.sides;
+        match boundary {
+            Boundary::Request => request,
+            Boundary::Failure => failure,
+            Boundary::Tool => tool,
+        }
     }
 
     /// Whether a rule that is not off reads the fact, so that a fact that is costly to find can be left out.
     #[must_use]
-    pub fn reads(&self, _fact: Fact) -> bool {
-        false
+    pub fn reads(&self, fact: Fact) -> bool {
+        self.sides.iter().any(|side| side.reads & (1 << (fact as u32)) != 0)
     }
 
     /// Whether the boundary has a rule that is not off.
     #[must_use]
-    pub fn has_enabled(&self, _boundary: Boundary) -> bool {
-        false
-    }
-
-    /// The rules as a file that loads to the same rules again.
-    #[must_use]
-    pub fn to_yaml(&self) -> String {
-        "rules: []\n".to_owned()
+    pub fn has_enabled(&self, boundary: Boundary) -> bool {
+        self.side(boundary).enabled
     }
 
     /// Which rules of a boundary match. Every decision goes through here.
+    ///
+    /// Nothing is allocated while no rule matches and the facts point to few.
     #[must_use]
-    pub fn evaluate(
-        &self,
-        _boundary: Boundary,
-        _facts: &Facts<'_>,
-        _context: &EvaluateContext<'_>,
-    ) -> Evaluation {
-        Evaluation::default()
+    pub fn evaluate(&self, boundary: Boundary, facts: &Facts<'_>, context: &EvaluateContext<'_>) -> Evaluation {
+        let side = self.side(boundary);
+        let mut evaluation = Evaluation::default();
+        if !side.enabled {
+            return evaluation;
+        }
+        let scratch = Scratch::default();
+        let env = Env::new(facts, context.at, &scratch);
+        let mut candidates = Candidates::new(self.rules.len());
+        side.index.find(&env, &mut candidates);
+        candidates.for_each(|at| self.evaluate_one(at, &env, context, &mut evaluation));
+        if !side.index.always().is_empty() {
+            side.index.always().iter().for_each(|at| self.evaluate_one(*at, &env, context, &mut evaluation));
+            evaluation.matched.sort_unstable();
+            evaluation.errored.sort_unstable_by_key(|(at, _)| *at);
+        }
+        evaluation
     }
 
-    /// Whether the condition of one rule holds, whatever its mode, rollout and expiry: what examples test.
+    fn evaluate_one(&self, at: u32, env: &Env<'_>, context: &EvaluateContext<'_>, evaluation: &mut Evaluation) {
+        let Ok(at) = usize::try_from(at) else { return };
+        let (Some(condition), Some(rule)) = (self.conditions.get(at), self.rules.get(at)) else { return };
+        let outcome = condition.holds(env);
+        if outcome == Ok(false) || !applies(rule, context) {
+            return;
+        }
+        match outcome {
+            Ok(_) => evaluation.matched.push(at),
+            Err(fault) => evaluation.errored.push((at, EvaluationError(fault.to_string()))),
+        }
+    }
+
+    /// Whether the condition of one rule holds, whatever its mode, rollout and expiry: what examples test. A position
+    /// that there is not never matches.
     ///
     /// # Errors
     /// The condition could not be evaluated.
-    pub fn matches(&self, _rule: usize, _facts: &Facts<'_>, _at: Timestamp) -> Result<bool, EvaluationError> {
-        Ok(false)
+    pub fn matches(&self, rule: usize, facts: &Facts<'_>, at: Timestamp) -> Result<bool, EvaluationError> {
+        let Some(condition) = self.conditions.get(rule) else { return Ok(false) };
+        let scratch = Scratch::default();
+        condition.holds(&Env::new(facts, at, &scratch)).map_err(|fault| EvaluationError(fault.to_string()))
     }
 
     /// Decides on a request (design, section 1, Combining).
     #[must_use]
     pub fn decide_request(&self, facts: &Facts<'_>, context: &DecideContext<'_>) -> Decision {
-        let _ = facts;
-        let mut decision =
-            Decision::unasked(context.id, context.subject.to_owned(), context.epoch, context.at);
-        decision.outcome = Action::Nothing.into();
-        decision.source = Source::Fresh;
-        decision
+        let evaluate = EvaluateContext { subject: context.subject, at: context.at };
+        let evaluation = self.evaluate(Boundary::Request, facts, &evaluate);
+        combine::request(&self.rules, evaluation, context)
     }
 }
+
+/// Whether a rule is asked at all: not expired, and for this identity.
+fn applies(rule: &Rule, context: &EvaluateContext<'_>) -> bool {
+    rule.expires.is_none_or(|expires| context.at < expires) && in_rollout(&rule.id, rule.rollout, context.subject)
+}
+
+/// Whether an identity is in a rule's share: the first 8 bytes of SHA-256(rule id + `|` + identity key), as a big-endian
+/// number modulo 100, are below it. The same on every node, and other identities for other rules.
+fn in_rollout(id: &str, rollout: u8, subject: &str) -> bool {
+    if rollout >= 100 {
+        return true;
+    }
+    let mut hasher = Sha256::new();
+    hasher.update(id);
+    hasher.update("|");
+    hasher.update(subject);
+    let digest = hasher.finalize();
+    let number = digest.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    number % 100 < u64::from(rollout)
+}
+
+#[cfg(test)]
+mod tests;

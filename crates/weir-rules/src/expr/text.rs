@@ -56,15 +56,6 @@ pub(crate) enum TextOp {
 }
 
 impl TextOp {
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Equals => "==",
-            Self::Contains => "contains",
-            Self::StartsWith => "startsWith",
-            Self::EndsWith => "endsWith",
-        }
-    }
-
     /// Whether the relation holds between a text and another.
     #[inline]
     pub(crate) fn holds(self, text: &str, other: &str) -> bool {

@@ -89,6 +89,10 @@ pub(super) fn membership(wanted: Expr, of: Expr) -> Expr {
         (Expr::Const(Const::Str(word)), Expr::Fact(fact)) if fact.ty() == FactType::StringList => {
             Expr::ListHas(*fact, word.clone())
         }
+        (Expr::Const(Const::Str(name)), Expr::Fact(fact)) if fact.ty() == FactType::StringMap => {
+            let name = Const::Str(name.to_ascii_lowercase().into());
+            Expr::HasName(*fact, Box::new(Expr::Const(name)))
+        }
         (_, Expr::Fact(fact)) if fact.ty() == FactType::StringMap => Expr::HasName(*fact, Box::new(wanted)),
         _ => plain_in(wanted, of),
     }
