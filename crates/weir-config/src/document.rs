@@ -115,6 +115,9 @@ pub fn entry<'a>(entries: &'a [Entry], key: &str) -> Option<&'a Entry> {
     entries.iter().find(|e| e.key == key)
 }
 
+/// How much aliases may add up to, so that a small text cannot become a large tree.
+const ALIASED_NODES_MAX: usize = 100_000;
+
 /// Why a text is no YAML.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyntaxError {
@@ -134,6 +137,7 @@ pub fn parse(text: &str) -> Result<Node, SyntaxError> {
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
         non_finite_float_policy: serde_saphyr::NonFiniteFloatPolicy::PassThrough,
         with_snippet: false,
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: ALIASED_NODES_MAX },
     };
     let document: Spanned<Value> = serde_saphyr::from_str_with_options(&shield::shielded(text), options)
         .map_err(|error| syntax_error(&error))?;
