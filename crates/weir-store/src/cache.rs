@@ -1,6 +1,7 @@
 //! The shared short memory: action cache, limits, stats. In process, or on Redis for any number of nodes.
 
 mod actions;
+mod earliest;
 mod limits;
 mod names;
 mod redis;

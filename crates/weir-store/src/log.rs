@@ -6,6 +6,7 @@
 //! `weir_records_dropped_total`.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -74,6 +75,7 @@ struct Shared {
     options: RecorderOptions,
     queue: Mutex<Queue>,
     wake: Notify,
+    dropped: AtomicU64,
 }
 
 struct Entry {
@@ -117,7 +119,12 @@ impl Recorder {
     /// Starts the background task on the current runtime. `clock` is the time by which records grow old.
     #[must_use]
     pub fn start(database: Database, options: RecorderOptions, clock: SharedClock) -> Self {
-        let shared = Arc::new(Shared { options, queue: Mutex::default(), wake: Notify::new() });
+        let shared = Arc::new(Shared {
+            options,
+            queue: Mutex::default(),
+            wake: Notify::new(),
+            dropped: AtomicU64::new(0),
+        });
         tokio::spawn(Writer { database: database.clone(), shared: Arc::clone(&shared), warned: false }.run());
         tokio::spawn(prune(database, Arc::clone(&shared), clock));
         Self { handle: Arc::new(Handle { shared }) }
@@ -142,6 +149,12 @@ impl Recorder {
     pub fn pending(&self) -> usize {
         let queue = self.handle.shared.queue();
         queue.len() + queue.waiting.len()
+    }
+
+    /// Records that were dropped since the start, for want of room or because the database refused them.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.handle.shared.dropped.load(Ordering::Relaxed)
     }
 
     /// Waits until everything that was filed before is written.
@@ -169,15 +182,22 @@ impl Shared {
         match (full, entry.is_enforced()) {
             (false, true) => queue.enforced.push_back(entry),
             (false, false) => queue.routine.push_back(entry),
-            (true, false) => dropped("routine", 1),
+            (true, false) => self.drop_some("routine", 1),
             (true, true) if queue.routine.pop_front().is_some() => {
-                dropped("routine", 1);
+                self.drop_some("routine", 1);
                 queue.enforced.push_back(entry);
             }
             (true, true) if queue.waiting.len() < self.options.queue_max => {
                 queue.waiting.push_back((Instant::now() + self.options.deadline, entry));
             }
-            (true, true) => dropped("enforced", 1),
+            (true, true) => self.drop_some("enforced", 1),
+        }
+    }
+
+    fn drop_some(&self, kind: &'static str, count: usize) {
+        if count > 0 {
+            self.dropped.fetch_add(count as u64, Ordering::Relaxed);
+            metrics::counter!("weir_records_dropped_total", "kind" => kind).increment(count as u64);
         }
     }
 
@@ -190,13 +210,9 @@ impl Shared {
         let now = Instant::now();
         while queue.waiting.front().is_some_and(|(until, _)| *until <= now) {
             queue.waiting.pop_front();
-            dropped("enforced", 1);
+            self.drop_some("enforced", 1);
         }
     }
-}
-
-fn dropped(kind: &'static str, count: u64) {
-    metrics::counter!("weir_records_dropped_total", "kind" => kind).increment(count);
 }
 
 /// How long the writer waits before it tries a batch again, at first and at most.
@@ -272,7 +288,7 @@ impl Writer {
                 Err(error) if error.kind().is_outage() => self.warn(&error),
                 Err(error) => {
                     tracing::error!(error = %error, records = records.len(), "records were refused and are lost");
-                    dropped("refused", records.len() as u64);
+                    self.shared.drop_some("refused", records.len());
                     return true;
                 }
             }
@@ -280,7 +296,7 @@ impl Writer {
                 let mut queue = self.shared.queue();
                 self.shared.settle(&mut queue);
                 if queue.closed {
-                    dropped("unwritten", (queue.len() + queue.waiting.len()) as u64);
+                    self.shared.drop_some("unwritten", queue.len() + queue.waiting.len());
                     return false;
                 }
             }

@@ -15,6 +15,7 @@ use weir_core::clock::SharedClock;
 use weir_core::record::Stats;
 
 pub(super) use self::shared::StatsQueue;
+use super::earliest::Earliest;
 use crate::clock::to_ms;
 
 /// Identities whose stats are kept in process; beyond, those that were silent longest leave first.
@@ -114,15 +115,8 @@ fn make_room(shard: &mut HashMap<IdentityKey, Identity>) {
     if shard.len() < SHARD_MAX {
         return;
     }
-    let mut silent: Vec<i64> = shard.values().map(|identity| identity.last_ms).collect();
-    let eighth = silent.len() / 8;
-    let (_, last, _) = silent.select_nth_unstable(eighth);
-    let (last, mut left) = (*last, eighth.saturating_add(1));
-    shard.retain(|_, identity| {
-        let leaves = identity.last_ms <= last && left > 0;
-        left -= usize::from(leaves);
-        !leaves
-    });
+    let mut leaving = Earliest::of(shard.values().map(|identity| identity.last_ms).collect(), SHARD_MAX / 8);
+    shard.retain(|_, identity| !leaving.takes(identity.last_ms));
 }
 
 impl Identity {

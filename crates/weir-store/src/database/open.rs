@@ -162,7 +162,9 @@ async fn open_postgres(url: &Secret, deadline: Duration) -> Result<Pools> {
     // The server gives up as well, so that a call that nobody waits for holds no lock.
     let connect = PgConnectOptions::from_str(expose(url))?
         .application_name("weir")
-        .options([("statement_timeout", timeout.as_str()), ("lock_timeout", timeout.as_str())]);
+        .options([("statement_timeout", timeout.as_str()), ("lock_timeout", timeout.as_str())])
+        // Whatever the server's default: what is acknowledged is on its disk.
+        .options([("synchronous_commit", "on")]);
     let pool = postgres_pool(deadline).connect_with(connect).await?;
     migrate_postgres(&pool).await?;
     Ok(Pools::Postgres(pool))

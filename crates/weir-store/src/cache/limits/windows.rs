@@ -11,6 +11,7 @@ use std::time::Duration;
 use weir_core::clock::SharedClock;
 
 use super::{LimitCharge, LimitOutcome};
+use crate::cache::earliest::Earliest;
 use crate::clock::to_ms;
 
 /// Windows that are kept at most, about 64 bytes each. Beyond, the ones that end soonest are forgotten, which can
@@ -145,15 +146,9 @@ impl Shard {
 
     /// Forgets the eighth that ends soonest.
     fn evict(&mut self) {
-        let mut ends: Vec<i64> = self.windows.values().map(|window| window.ends_ms).collect();
-        let eighth = ends.len() / 8;
-        let (_, last, _) = ends.select_nth_unstable(eighth);
-        let (last, mut left) = (*last, eighth.saturating_add(1));
-        self.windows.retain(|_, window| {
-            let leaves = window.ends_ms <= last && left > 0;
-            left -= usize::from(leaves);
-            !leaves
-        });
+        let eighth = SHARD_MAX / 8;
+        let mut leaving = Earliest::of(self.windows.values().map(|window| window.ends_ms).collect(), eighth);
+        self.windows.retain(|_, window| !leaving.takes(window.ends_ms));
         metrics::counter!("weir_limit_windows_evicted_total").increment(eighth as u64);
     }
 }

@@ -1,0 +1,135 @@
+//! Decision and usage records: writing, paging, pruning, on both databases.
+
+use std::time::Duration;
+
+use weir_core::Boundary;
+use weir_store::database::{DecisionFilter, Retention, UsageFilter};
+use weir_store::{Database, ErrorKind};
+
+use super::support::{Place, at, id, on_both_databases, record, usage};
+
+on_both_databases! {
+    a_record_is_read_as_it_was_written,
+    filters_narrow_the_list,
+    paging_goes_through_everything_once_while_new_ones_come,
+    more_records_than_one_statement_takes,
+    old_and_surplus_records_are_pruned,
+}
+
+async fn a_record_is_read_as_it_was_written(place: Place) {
+    let database = place.open().await;
+    let (one, used) = (record(1, "block", "user:ann", Some("r1")), usage(1, "user:ann"));
+    database.write_records(std::slice::from_ref(&one), std::slice::from_ref(&used)).await.unwrap();
+    let mut again = one.clone();
+    again.decision.subject = "user:eve".to_owned();
+    database.write_records(&[again], std::slice::from_ref(&used)).await.unwrap();
+    assert_eq!(database.decision(&id(1)).await, Ok(Some(one)), "writing again changes nothing");
+    assert_eq!(database.decision(&id(2)).await, Ok(None));
+    let page = database.usage(&UsageFilter { limit: 10, ..UsageFilter::default() }).await.unwrap();
+    assert_eq!((page.items, page.next), (vec![used], None));
+    database.write_records(&[], &[]).await.unwrap();
+}
+
+async fn filters_narrow_the_list(place: Place) {
+    let database = place.open().await;
+    let mut tool = record(5, "allow", "user:bob", None);
+    tool.decision.boundary = Boundary::Tool;
+    let mut failure = record(6, "rate_limited", "user:bob", Some("f1"));
+    failure.decision.boundary = Boundary::Failure;
+    let records = [
+        record(1, "nothing", "user:ann", None),
+        record(2, "block", "user:ann", Some("r1")),
+        record(3, "quarantine-3", "user:bob", Some("r2")),
+        record(4, "nothing", "user:bob", Some("r2")),
+        tool,
+        failure,
+    ];
+    database.write_records(&records, &[]).await.unwrap();
+    let none = DecisionFilter { limit: 100, ..DecisionFilter::default() };
+    let text = |text: &str| Some(text.to_owned());
+    let table = [
+        (none.clone(), vec![6, 5, 4, 3, 2, 1]),
+        (DecisionFilter { boundary: Some(Boundary::Tool), ..none.clone() }, vec![5]),
+        (DecisionFilter { outcome: text("nothing"), ..none.clone() }, vec![4, 1]),
+        (DecisionFilter { outcome: text("allow"), ..none.clone() }, vec![5]),
+        (DecisionFilter { outcome: text("block"), ..none.clone() }, vec![2]),
+        (DecisionFilter { outcome: text("rate_limited"), ..none.clone() }, vec![6]),
+        (DecisionFilter { outcome: text("deny"), ..none.clone() }, vec![]),
+        (DecisionFilter { subject: text("user:ann"), ..none.clone() }, vec![2, 1]),
+        (DecisionFilter { subject: text("user:ann' OR 1=1 --"), ..none.clone() }, vec![]),
+        (DecisionFilter { rule: text("r2"), ..none.clone() }, vec![4, 3]),
+        (DecisionFilter { rule: text("r2"), outcome: text("nothing"), ..none.clone() }, vec![4]),
+        (DecisionFilter { since: Some(at(4)), ..none.clone() }, vec![6, 5, 4]),
+        (DecisionFilter { limit: 0, ..none.clone() }, vec![6]),
+    ];
+    for (filter, expected) in table {
+        let page = database.decisions(&filter).await.unwrap();
+        let ids: Vec<_> = page.items.iter().map(|r| r.decision.id).collect();
+        assert_eq!(ids, expected.into_iter().map(id).collect::<Vec<_>>(), "{filter:?}");
+    }
+    let garbage = DecisionFilter { cursor: text("'; DROP TABLE decisions"), ..none };
+    assert_eq!(database.decisions(&garbage).await.unwrap_err().kind(), ErrorKind::Refused);
+}
+
+async fn paging_goes_through_everything_once_while_new_ones_come(place: Place) {
+    let database = place.open().await;
+    let first: Vec<_> = (0..25).map(|n| record(n, "nothing", "user:ann", None)).collect();
+    let used: Vec<_> = (0..25).map(|n| usage(n, "user:ann")).collect();
+    database.write_records(&first, &used).await.unwrap();
+    let mut filter =
+        DecisionFilter { limit: 10, subject: Some("user:ann".to_owned()), ..DecisionFilter::default() };
+    let mut uses = UsageFilter { limit: 10, subject: Some("user:ann".to_owned()), ..UsageFilter::default() };
+    let (mut seen, mut used, mut new) = (Vec::new(), Vec::new(), 100);
+    loop {
+        let page = database.decisions(&filter).await.unwrap();
+        seen.extend(page.items.into_iter().map(|r| r.decision.id));
+        let page_used = database.usage(&uses).await.unwrap();
+        used.extend(page_used.items.into_iter().map(|r| r.decision));
+        assert_eq!(page.next, page_used.next);
+        database
+            .write_records(&[record(new, "block", "user:ann", None)], &[usage(new, "user:ann")])
+            .await
+            .unwrap();
+        new += 1;
+        match page.next {
+            Some(next) => (filter.cursor, uses.cursor) = (Some(next.clone()), Some(next)),
+            None => break,
+        }
+    }
+    assert_eq!(seen, (0..25).rev().map(id).collect::<Vec<_>>());
+    assert_eq!(used, seen);
+}
+
+async fn more_records_than_one_statement_takes(place: Place) {
+    let database = place.open().await;
+    let records: Vec<_> = (0..1_000).map(|n| record(n, "log", "user:ann", Some("r"))).collect();
+    let used: Vec<_> = (0..300).map(|n| usage(n, "user:ann")).collect();
+    database.write_records(&records, &used).await.unwrap();
+    assert_eq!(count(&database).await, (1_000, 300));
+}
+
+async fn old_and_surplus_records_are_pruned(place: Place) {
+    let database = place.open().await;
+    let records: Vec<_> = (0..100).map(|n| record(n * 1_000, "log", "user:ann", None)).collect();
+    let used: Vec<_> = (0..20).map(|n| usage(n * 1_000, "user:ann")).collect();
+    database.write_records(&records, &used).await.unwrap();
+    let keep = |age_s, rows_max| Retention { age_max: Duration::from_secs(age_s), rows_max };
+    let table = [
+        (keep(1_000, 1_000), (0, 0), (100, 20)),
+        (keep(90, 1_000), (10, 10), (90, 10)),
+        (keep(1_000, 60), (30, 0), (60, 10)),
+        (keep(40, 5), (55, 10), (5, 0)),
+    ];
+    for (retention, gone, left) in table {
+        let pruned = database.prune(&retention, at(100_000)).await.unwrap();
+        assert_eq!((pruned.decisions, pruned.usage), gone, "{retention:?}");
+        assert_eq!(count(&database).await, left, "{retention:?}");
+    }
+    assert!(database.decision(&id(99_000)).await.unwrap().is_some(), "the newest stay");
+}
+
+async fn count(database: &Database) -> (usize, usize) {
+    let all = DecisionFilter { limit: 1_000, ..DecisionFilter::default() };
+    let used = UsageFilter { limit: 1_000, ..UsageFilter::default() };
+    (database.decisions(&all).await.unwrap().items.len(), database.usage(&used).await.unwrap().items.len())
+}
