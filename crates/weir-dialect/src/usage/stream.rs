@@ -1,6 +1,7 @@
 //! A stream of events.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 use weir_core::ApiKind;
@@ -22,6 +23,10 @@ const RESPONSE_EVENTS: [&str; 6] = [
     "error",
 ];
 
+static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
+static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
+static RESPONSE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"response\""));
+
 pub(super) struct EventReader {
     scanner: Scanner,
     state: State,
@@ -29,23 +34,13 @@ pub(super) struct EventReader {
 
 struct State {
     kind: ApiKind,
-    usage: Finder<'static>,
-    error: Finder<'static>,
-    response: Finder<'static>,
     counts: Option<Counts>,
     seen: Observed,
 }
 
 impl EventReader {
     pub(super) fn new(kind: ApiKind) -> Self {
-        let state = State {
-            kind,
-            usage: Finder::new(b"\"usage\""),
-            error: Finder::new(b"\"error\""),
-            response: Finder::new(b"\"response\""),
-            counts: None,
-            seen: Observed::default(),
-        };
+        let state = State { kind, counts: None, seen: Observed::default() };
         Self { scanner: Scanner::new(EVENT_BYTES_MAX), state }
     }
 
@@ -88,7 +83,7 @@ impl State {
         }
         let nameless = self.seen.message_id.is_none() || self.seen.model.is_none();
         let names = nameless && self.seen.events <= NAMING_EVENTS_MAX;
-        if !(names || holds(data, &self.usage) || holds(data, &self.error)) {
+        if !(names || holds(data, &USAGE) || holds(data, &ERROR)) {
             return;
         }
         let Ok(text) = std::str::from_utf8(data) else { return };
@@ -101,7 +96,7 @@ impl State {
     /// Events are named, by most senders twice. Only the first ones and the terminal ones hold a response.
     fn responses(&mut self, event: Event<'_>) {
         let sought = match event.name {
-            "" => holds(event.data, &self.response) || self.error.find(event.data).is_some(),
+            "" => holds(event.data, &RESPONSE) || ERROR.find(event.data).is_some(),
             name => RESPONSE_EVENTS.contains(&name),
         };
         let Ok(text) = std::str::from_utf8(event.data) else { return };

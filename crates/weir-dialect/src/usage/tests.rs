@@ -205,7 +205,8 @@ fn bodies_are_read_at_any_chunking() {
             message: Some("no".to_owned()),
         })
     };
-    let table: &[(ApiKind, &str, Option<Usage>, Option<&str>, bool, Option<ProviderError>)] = &[
+    type Row = (ApiKind, &'static str, Option<Usage>, Option<&'static str>, bool, Option<ProviderError>);
+    let table: &[Row] = &[
         (
             CHAT,
             r#"{"id":"c1","model":"m","choices":[{"usage":{"prompt_tokens":9}}],"usage":{"prompt_tokens":7,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":2}}}"#,
