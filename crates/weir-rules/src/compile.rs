@@ -87,7 +87,14 @@ fn compile(source: &Source<'_>, patterns: &mut Patterns) -> Compiled {
     if let Some(remark) = ast::too_deep(&parsed) {
         return refused(remark);
     }
-    lower::lower(source, &parsed, patterns)
+    let compiled = lower::lower(source, &parsed, patterns);
+    if compiled.expr.is_ok() && compiled.warnings.is_empty() {
+        return compiled;
+    }
+    match ast::parse_with_places(source.when) {
+        Some(placed) => lower::lower(source, &placed, patterns),
+        None => compiled,
+    }
 }
 
 #[cfg(test)]

@@ -242,7 +242,9 @@ impl Expr {
             Self::Compare(_, sides) | Self::In(sides) | Self::Arith(_, sides) | Self::Index(sides) => {
                 4 + sides.0.cost() + sides.1.cost()
             }
-            Self::Within(_, of) | Self::Size(of) | Self::HasMember(of, _) | Self::Member(of, _) => 10 + of.cost(),
+            Self::Within(_, of) | Self::Size(of) | Self::HasMember(of, _) | Self::Member(of, _) => {
+                10 + of.cost()
+            }
             Self::Matches(of, _) => 60 + of.cost(),
             Self::Lower(of) => 60 + of.cost(),
             Self::Quantified(_) => 100,

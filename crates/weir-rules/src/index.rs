@@ -30,7 +30,12 @@ use text::{TextBuilder, TextIndex};
 /// A test that a lookup decides.
 #[derive(Clone, Copy, Debug)]
 enum Key<'x> {
-    Text { source: &'x TextSource, fold: bool, op: TextOp, literal: &'x str },
+    Text {
+        source: &'x TextSource,
+        fold: bool,
+        op: TextOp,
+        literal: &'x str,
+    },
     /// A map of strings has a name.
     Name(Fact, &'x str),
     /// A list of strings has an element.
@@ -233,7 +238,8 @@ impl Builder {
 }
 
 fn in_order<B, I>(by_fact: Map<Fact, B>, finish: impl Fn(B) -> I) -> Vec<(Fact, I)> {
-    let mut all: Vec<(Fact, I)> = by_fact.into_iter().map(|(fact, builder)| (fact, finish(builder))).collect();
+    let mut all: Vec<(Fact, I)> =
+        by_fact.into_iter().map(|(fact, builder)| (fact, finish(builder))).collect();
     all.sort_by_key(|(fact, _)| *fact);
     all
 }

@@ -121,8 +121,10 @@ fn report_duplicates(drafts: &[Draft<'_>], diagnostics: &mut Vec<Diagnostic>) {
 /// Compiles the conditions of all drafts that have one and whose boundary is known, in one go.
 fn compile_drafts(drafts: &[Draft<'_>]) -> Vec<Option<Compiled>> {
     let source = |draft: &'_ Draft<'_>| {
-        let forbidden = matches!(draft.then, Some(Then::Level(_)))
-            .then_some((Fact::CallLevel, "a rule that sets the level cannot read `call.level`, which follows from it"));
+        let forbidden = matches!(draft.then, Some(Then::Level(_))).then_some((
+            Fact::CallLevel,
+            "a rule that sets the level cannot read `call.level`, which follows from it",
+        ));
         Some((draft.on?, forbidden))
     };
     let sources: Vec<compile::Source<'_>> = drafts
@@ -144,7 +146,8 @@ fn finish(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<(Rule, Expr)> {
     let Compiled { expr, warnings } = compiled?;
-    let mut report = |severity, remark: &Remark| diagnostics.extend(condition_diagnostic(&draft, severity, remark));
+    let mut report =
+        |severity, remark: &Remark| diagnostics.extend(condition_diagnostic(&draft, severity, remark));
     warnings.iter().for_each(|remark| report(Severity::Warning, remark));
     let expr = match expr {
         Ok(expr) => expr,

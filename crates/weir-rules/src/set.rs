@@ -132,7 +132,12 @@ impl RuleSet {
     ///
     /// Nothing is allocated while no rule matches and the facts point to few.
     #[must_use]
-    pub fn evaluate(&self, boundary: Boundary, facts: &Facts<'_>, context: &EvaluateContext<'_>) -> Evaluation {
+    pub fn evaluate(
+        &self,
+        boundary: Boundary,
+        facts: &Facts<'_>,
+        context: &EvaluateContext<'_>,
+    ) -> Evaluation {
         let side = self.side(boundary);
         let mut evaluation = Evaluation::default();
         if !side.enabled {
@@ -151,7 +156,13 @@ impl RuleSet {
         evaluation
     }
 
-    fn evaluate_one(&self, at: u32, env: &Env<'_>, context: &EvaluateContext<'_>, evaluation: &mut Evaluation) {
+    fn evaluate_one(
+        &self,
+        at: u32,
+        env: &Env<'_>,
+        context: &EvaluateContext<'_>,
+        evaluation: &mut Evaluation,
+    ) {
         let Ok(at) = usize::try_from(at) else { return };
         let (Some(condition), Some(rule)) = (self.conditions.get(at), self.rules.get(at)) else { return };
         let outcome = condition.holds(env);
@@ -186,7 +197,8 @@ impl RuleSet {
 
 /// Whether a rule is asked at all: not expired, and for this identity.
 fn applies(rule: &Rule, context: &EvaluateContext<'_>) -> bool {
-    rule.expires.is_none_or(|expires| context.at < expires) && in_rollout(&rule.id, rule.rollout, context.subject)
+    rule.expires.is_none_or(|expires| context.at < expires)
+        && in_rollout(&rule.id, rule.rollout, context.subject)
 }
 
 /// Whether an identity is in a rule's share: the first 8 bytes of SHA-256(rule id + `|` + identity key), as a big-endian

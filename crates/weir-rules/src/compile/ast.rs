@@ -1,6 +1,7 @@
 //! Parsing, and finding one's way in the tree of the `cel` crate.
 
-use cel::common::ast::{EntryExpr, Expr as Ast, IdedExpr, SourceInfo};
+use cel::common::ast::{EntryExpr, Expr as Ast, IdedExpr, operators};
+use cel::parser::PrattParser;
 use cel::{ParseErrors, Program};
 
 use super::{DEPTH_MAX, Remark};
@@ -8,20 +9,36 @@ use super::{DEPTH_MAX, Remark};
 /// A parsed condition.
 pub(super) struct Parsed<'s> {
     pub(super) source: &'s str,
-    program: Program,
+    tree: Tree,
+}
+
+/// The crate has two parsers: one is fast, the other knows where its nodes stand. The trees are the same.
+enum Tree {
+    Fast(IdedExpr),
+    Placed(Box<Program>),
 }
 
 impl Parsed<'_> {
     pub(super) fn root(&self) -> &IdedExpr {
-        self.program.expression()
+        match &self.tree {
+            Tree::Fast(root) => root,
+            Tree::Placed(program) => program.expression(),
+        }
     }
 }
 
+/// Parses fast; the nodes have no places.
 pub(super) fn parse(source: &str) -> Result<Parsed<'_>, Remark> {
-    match Program::compile(source) {
-        Ok(program) => Ok(Parsed { source, program }),
+    match PrattParser::new().parse(source) {
+        Ok(root) => Ok(Parsed { source, tree: Tree::Fast(root) }),
         Err(errors) => Err(syntax_error(source, &errors)),
     }
+}
+
+/// Parses again, for the places of what is wrong. Some ten times slower.
+pub(super) fn parse_with_places(source: &str) -> Option<Parsed<'_>> {
+    let program = Program::compile(source).ok()?;
+    Some(Parsed { source, tree: Tree::Placed(Box::new(program)) })
 }
 
 /// The first error: what follows it is mostly its echo.
@@ -89,29 +106,36 @@ fn entry_children(entry: &EntryExpr) -> Vec<&IdedExpr> {
 }
 
 impl Parsed<'_> {
-    fn info(&self) -> &SourceInfo {
-        self.program.source_info()
-    }
-
-    /// The token that a node is known by: an operator, a dot, a bracket, a word.
+    /// The token that a node is known by: an operator, a dot, a bracket, a word. The end that the crate gives is the
+    /// token's last character.
     fn token(&self, node: &IdedExpr) -> Option<(usize, usize)> {
-        self.info().offset_for(node.id).map(|(start, end)| range(self.source, start, end))
+        let Tree::Placed(program) = &self.tree else { return None };
+        let (first, last) = program.source_info().offset_for(node.id)?;
+        Some(range(self.source, first, last.saturating_add(1)))
     }
 
     /// All that belongs to a node, as well as the tree tells.
     pub(super) fn span(&self, node: &IdedExpr) -> (usize, usize) {
         let own = self.token(node);
         let parts = children(node).into_iter().map(|child| self.span(child));
-        let (start, end) = parts
-            .chain(own)
-            .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
-            .unwrap_or((0, self.source.len()));
+        let (start, end) =
+            parts.chain(own).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).unwrap_or((0, self.source.len()));
         match &node.expr {
-            Ast::Select(select) => (start, self.name_after(own.map_or(end, |dot| dot.1), &select.field).unwrap_or(end)),
+            Ast::Select(select) if select.test => {
+                let name = self.name_before(own.map_or(start, |own| own.0), operators::HAS);
+                let dot = self.name_after(self.span(&select.operand).1, ".").unwrap_or(end);
+                let field = self.name_after(dot, &select.field).unwrap_or(end);
+                (name.map_or(start, |name| name.0), self.closing(field, ')'))
+            }
+            Ast::Select(select) => {
+                (start, self.name_after(own.map_or(end, |dot| dot.1), &select.field).unwrap_or(end))
+            }
             Ast::Call(call) if own.is_some_and(|own| self.source.get(own.0..own.1) == Some("(")) => {
                 let name = self.name_before(own.map_or(start, |own| own.0), &call.func_name);
-                (name.map_or(start, |name| name.0).min(start), self.closing(end))
+                (name.map_or(start, |name| name.0).min(start), self.closing(end, ')'))
             }
+            Ast::List(_) => (start, self.closing(end, ']')),
+            Ast::Call(call) if call.func_name == operators::INDEX => (start, self.closing(end, ']')),
             _ => (start, end),
         }
     }
@@ -150,10 +174,10 @@ impl Parsed<'_> {
         rest.trim_start().starts_with(name).then_some(at + skipped + name.len())
     }
 
-    /// The end of a call, given the end of its last part.
-    fn closing(&self, at: usize) -> usize {
+    /// The end of a call or a list, given the end of its last part.
+    fn closing(&self, at: usize, bracket: char) -> usize {
         let rest = self.source.get(at..).unwrap_or_default();
         let skipped = rest.len() - rest.trim_start().len();
-        if rest.trim_start().starts_with(')') { at + skipped + 1 } else { at }
+        if rest.trim_start().starts_with(bracket) { at + skipped + 1 } else { at }
     }
 }

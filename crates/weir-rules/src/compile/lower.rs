@@ -87,7 +87,12 @@ pub(super) fn lower(source: &Source<'_>, parsed: &Parsed<'_>, patterns: &mut Pat
 
 impl<'l> Lowering<'l> {
     /// Reports an error; the result stands for the expression that there is not.
-    fn error<T>(&mut self, span: (usize, usize), message: impl Into<String>, help: Option<String>) -> Option<T> {
+    fn error<T>(
+        &mut self,
+        span: (usize, usize),
+        message: impl Into<String>,
+        help: Option<String>,
+    ) -> Option<T> {
         self.errors.push(Remark { start: span.0, end: span.1, message: message.into(), help });
         None
     }
@@ -101,7 +106,8 @@ impl<'l> Lowering<'l> {
         self.nodes += 1;
         if self.nodes > NODES_MAX {
             if self.nodes == NODES_MAX + 1 {
-                let message = format!("the condition has more than {NODES_MAX} parts once its lists are written out");
+                let message =
+                    format!("the condition has more than {NODES_MAX} parts once its lists are written out");
                 return self.error(self.parsed.span(node), message, Some("make several rules of it".into()));
             }
             return None;
@@ -202,7 +208,10 @@ impl<'l> Lowering<'l> {
 
     fn has(&mut self, node: &IdedExpr, select: &SelectExpr) -> Option<Lowered> {
         if let Some(fact) = self.fact(node, select)? {
-            let message = format!("`has({})` is always true: facts are present, empty or zero when unknown", fact.path());
+            let message = format!(
+                "`has({})` is always true: facts are present, empty or zero when unknown",
+                fact.path()
+            );
             self.warn(self.parsed.span(node), message, Some("compare with the empty value instead".into()));
             return Some(Lowered::bool(Expr::TRUE));
         }
@@ -238,7 +247,11 @@ impl<'l> Lowering<'l> {
             }
             let known = element.get_or_insert_with(|| lowered.ty.clone());
             if !known.comparable_with(&lowered.ty) {
-                let message = format!("the elements of a list have one type: {} and {}", known.name(), lowered.ty.name());
+                let message = format!(
+                    "the elements of a list have one type: {} and {}",
+                    known.name(),
+                    lowered.ty.name()
+                );
                 return self.error(span, message, None);
             }
             items.push(value);

@@ -79,7 +79,8 @@ pub(super) fn required(hir: &Hir) -> Option<Required> {
     let best = |fold: bool| {
         let literals = needed(hir, fold)?;
         let shortest = literals.iter().map(|literal| literal.len()).min()?;
-        (shortest >= REQUIRED_BYTES_MIN && literals.len() <= REQUIRED_MAX).then_some(Required { literals, fold })
+        (shortest >= REQUIRED_BYTES_MIN && literals.len() <= REQUIRED_MAX)
+            .then_some(Required { literals, fold })
     };
     best(false).or_else(|| best(true))
 }
@@ -97,9 +98,12 @@ fn needed(hir: &Hir, fold: bool) -> Option<Vec<Box<str>>> {
             Some(all)
         }
         HirKind::Concat(parts) => {
-            let nested = parts.iter().filter(|part| piece(part, fold).is_none()).filter_map(|part| needed(part, fold));
+            let nested =
+                parts.iter().filter(|part| piece(part, fold).is_none()).filter_map(|part| needed(part, fold));
             let run = longest_run(parts, fold);
-            nested.chain(run).max_by_key(|literals| literals.iter().map(|literal| literal.len()).min().unwrap_or(0))
+            nested
+                .chain(run)
+                .max_by_key(|literals| literals.iter().map(|literal| literal.len()).min().unwrap_or(0))
         }
         _ => None,
     }

@@ -12,7 +12,8 @@ use jiff::Timestamp;
 use super::text::is_one_of;
 use super::time::parse_duration;
 use super::{
-    ArithOp, CompareOp, Expr, Fault, JOINED_BYTES_MAX, Number, Quantified, STEPS_MAX, TimePart, VARIABLES_MAX, Value,
+    ArithOp, CompareOp, Expr, Fault, JOINED_BYTES_MAX, Number, Quantified, STEPS_MAX, TimePart,
+    VARIABLES_MAX, Value,
 };
 use crate::facts::{Fact, Facts, Slot};
 
@@ -110,7 +111,11 @@ impl Expr {
             Self::Member(of, name) => member(&of.eval(env)?, name),
             Self::Index(sides) => index(&sides.0.eval(env)?, &sides.1.eval(env)?),
             Self::If(parts) => {
-                if parts.0.test(env)? { parts.1.eval(env) } else { parts.2.eval(env) }
+                if parts.0.test(env)? {
+                    parts.1.eval(env)
+                } else {
+                    parts.2.eval(env)
+                }
             }
             Self::Lower(of) => Ok(Value::Str(lower(of.eval(env)?.into_str()?))),
             Self::Size(of) => size(&of.eval(env)?),
@@ -301,7 +306,11 @@ fn negate<'e>(of: Value<'_>) -> Result<Value<'e>, Fault> {
     }
 }
 
-fn time_part<'e>(part: TimePart, of: &Value<'_>, zone: Option<&jiff::tz::TimeZone>) -> Result<Value<'e>, Fault> {
+fn time_part<'e>(
+    part: TimePart,
+    of: &Value<'_>,
+    zone: Option<&jiff::tz::TimeZone>,
+) -> Result<Value<'e>, Fault> {
     match of {
         Value::Time(time) => Ok(Value::Int(part.of_time(*time, zone))),
         Value::Duration(duration) if part.of_durations() => Ok(Value::Int(part.of_duration(*duration))),
@@ -324,7 +333,9 @@ impl ArithOp {
             (Value::Time(a), Value::Duration(b)) if self == Self::Subtract => {
                 a.checked_sub(b).map(Value::Time).map_err(|_| overflow())
             }
-            (Value::Time(a), Value::Time(b)) if self == Self::Subtract => Ok(Value::Duration(a.duration_since(b))),
+            (Value::Time(a), Value::Time(b)) if self == Self::Subtract => {
+                Ok(Value::Duration(a.duration_since(b)))
+            }
             (Value::Duration(a), Value::Duration(b)) if self == Self::Add => {
                 a.checked_add(b).map(Value::Duration).ok_or_else(overflow)
             }

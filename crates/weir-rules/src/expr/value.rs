@@ -155,7 +155,8 @@ impl<'e> Value<'e> {
             (Self::JsonMap(a), Value::JsonMap(b)) => {
                 a.len() == b.len()
                     && a.iter().all(|(name, value)| {
-                        b.get(name).is_some_and(|other| Value::from_json(value).equals(&Value::from_json(other)))
+                        b.get(name)
+                            .is_some_and(|other| Value::from_json(value).equals(&Value::from_json(other)))
                     })
             }
             _ => match (self.number(), other.number()) {

@@ -13,7 +13,10 @@ enum Exact {
 }
 
 impl From<Number> for Exact {
-    #[expect(clippy::cast_possible_truncation, reason = "taken only where the comparison says that it is exact")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "taken only where the comparison says that it is exact"
+    )]
     fn from(number: Number) -> Self {
         match number {
             Number::Int(value) => Self::Int(value),

@@ -93,7 +93,9 @@ fn fingerprint(key: &Key<'_>) -> u64 {
 fn likelihood(key: &Key<'_>) -> f64 {
     match key {
         Key::Text { literal: "", .. } => 0.5,
-        Key::Text { source: TextSource::Fact(fact), op: TextOp::Equals, .. } if !fact.words().is_empty() => 0.3,
+        Key::Text { source: TextSource::Fact(fact), op: TextOp::Equals, .. } if !fact.words().is_empty() => {
+            0.3
+        }
         Key::Text { op: TextOp::Equals, .. } => 0.01,
         Key::Text { literal, .. } if literal.len() < 4 => 0.3,
         Key::Text { .. } => 0.05,
@@ -161,7 +163,8 @@ fn pattern_keys<'x>(of: &'x Expr, pattern: &'x Pattern) -> Option<Vec<Key<'x>>> 
     let required = pattern.required.as_ref()?;
     let Expr::Fact(fact) = of else { return None };
     let source = fact_source(*fact)?;
-    let keys = required.literals.iter().map(|literal| text_key(source, required.fold, TextOp::Contains, literal));
+    let keys =
+        required.literals.iter().map(|literal| text_key(source, required.fold, TextOp::Contains, literal));
     keys.collect()
 }
 

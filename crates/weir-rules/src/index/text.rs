@@ -77,7 +77,11 @@ impl TextIndex {
 impl Scan {
     fn new(wanted: &Map<Box<str>, Vec<(TextOp, u32)>>, fold: bool) -> Option<Self> {
         let bytes: usize = wanted.keys().map(|literal| literal.len()).sum();
-        let kind = if bytes <= DENSE_LITERAL_BYTES_MAX { AhoCorasickKind::DFA } else { AhoCorasickKind::ContiguousNFA };
+        let kind = if bytes <= DENSE_LITERAL_BYTES_MAX {
+            AhoCorasickKind::DFA
+        } else {
+            AhoCorasickKind::ContiguousNFA
+        };
         let automaton = AhoCorasick::builder()
             .match_kind(MatchKind::Standard)
             .ascii_case_insensitive(fold)

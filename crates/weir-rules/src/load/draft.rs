@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 use weir_core::{Boundary, Mode};
 
 use super::LoadOptions;
-use super::words::{Complaint, is_kebab_case, one_of};
 use super::then;
+use super::words::{Complaint, is_kebab_case, one_of};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::rule::{Examples, Rule, Then, ToolThen};
 use crate::suggest::did_you_mean;
@@ -17,8 +17,8 @@ use crate::yaml::{Document, Key, Node, Span, Value};
 
 /// The keys of a rule, in the order of the design.
 pub(crate) const KEYS: [&str; 14] = [
-    "id", "on", "when", "then", "conceal", "because", "instead", "mode", "rollout", "score", "expires", "tags",
-    "match", "no_match",
+    "id", "on", "when", "then", "conceal", "because", "instead", "mode", "rollout", "score", "expires",
+    "tags", "match", "no_match",
 ];
 
 /// What a match may add to or take from a score.
@@ -80,7 +80,8 @@ pub(super) fn read<'d>(
         .required(&node, "", "on")
         .and_then(|on| reader.word(on, "on", "boundary", Boundary::ALL, Boundary::as_str));
     let when = reader.required(&node, "", "when").and_then(|when| reader.condition(when));
-    let then = reader.required(&node, "", "then").zip(on).and_then(|(node, on)| then::read(&mut reader, node, on));
+    let then =
+        reader.required(&node, "", "then").zip(on).and_then(|(node, on)| then::read(&mut reader, node, on));
     let rest = reader.read_rest(&node, then.as_ref(), options);
     let examples_match = reader.read_examples(&node, "match");
     let examples_no_match = reader.read_examples(&node, "no_match");
@@ -168,14 +169,20 @@ impl<'d> Reader<'_, 'd> {
                     Some(word) => format!("did you mean `{word}`?"),
                     None => format!("the keys are {}", known.join(", ")),
                 };
-                let place = if path.is_empty() { key.text.to_string() } else { format!("{path}.{}", key.text) };
+                let place =
+                    if path.is_empty() { key.text.to_string() } else { format!("{path}.{}", key.text) };
                 self.error::<()>(key.span, &place, format!("unknown key `{}`", key.text), Some(help));
             }
         }
     }
 
     /// A key that must be there.
-    pub(super) fn required<'n, 's>(&mut self, of: &'n Node<'s>, path: &str, key: &str) -> Option<&'n Node<'s>> {
+    pub(super) fn required<'n, 's>(
+        &mut self,
+        of: &'n Node<'s>,
+        path: &str,
+        key: &str,
+    ) -> Option<&'n Node<'s>> {
         match of.get(key) {
             Some(node) => Some(node),
             None => {
@@ -204,7 +211,8 @@ impl<'d> Reader<'_, 'd> {
                 self.error(node.span, key, format!("`{key}` is {value}, but must be {least} to {most}"), None)
             }
             _ => {
-                let message = format!("`{key}` is a whole number from {least} to {most}, not {}", node.kind());
+                let message =
+                    format!("`{key}` is a whole number from {least} to {most}, not {}", node.kind());
                 self.error(node.span, key, message, None)
             }
         }
@@ -287,7 +295,12 @@ impl<'d> Reader<'_, 'd> {
 
     fn read_tags(&mut self, node: &Node<'_>) -> Vec<String> {
         let Value::Seq(items) = &node.value else {
-            self.error::<()>(node.span, "tags", format!("`tags` is a list of words, not {}", node.kind()), None);
+            self.error::<()>(
+                node.span,
+                "tags",
+                format!("`tags` is a list of words, not {}", node.kind()),
+                None,
+            );
             return Vec::new();
         };
         items.iter().enumerate().filter_map(|(at, item)| self.text(item, &format!("tags[{at}]"))).collect()

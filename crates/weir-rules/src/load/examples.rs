@@ -10,8 +10,14 @@ use crate::facts::{FactError, OwnedFacts};
 use crate::yaml::Node;
 
 /// Runs a rule's examples and reports those that fail.
-pub(super) fn run(draft: &Draft<'_>, condition: &Expr, options: &LoadOptions, diagnostics: &mut Vec<Diagnostic>) {
-    for (key, examples, expected) in [("match", &draft.examples_match, true), ("no_match", &draft.examples_no_match, false)]
+pub(super) fn run(
+    draft: &Draft<'_>,
+    condition: &Expr,
+    options: &LoadOptions,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    for (key, examples, expected) in
+        [("match", &draft.examples_match, true), ("no_match", &draft.examples_no_match, false)]
     {
         for (at, example) in examples.iter().enumerate() {
             let path = format!("{}.{key}[{at}]", draft.path);

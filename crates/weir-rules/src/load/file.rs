@@ -12,7 +12,8 @@ pub(super) fn read<'d>(
     options: &LoadOptions,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<Draft<'d>> {
-    let error = |error: YamlError| document.diagnostic(Severity::Error, error.span, String::new(), error.message);
+    let error =
+        |error: YamlError| document.diagnostic(Severity::Error, error.span, String::new(), error.message);
     let root = match yaml::parse(document.text) {
         Ok((root, duplicates)) => {
             diagnostics.extend(duplicates.into_iter().map(error));
@@ -56,7 +57,12 @@ fn rules_of<'d>(
     for (key, node) in entries {
         if key.text != "rules" {
             let help = did_you_mean(&key.text, ["rules"]).map(|word| format!("did you mean `{word}`?"));
-            error(key.span, &key.text, format!("unknown key `{}`: a rule file has the key `rules`", key.text), help);
+            error(
+                key.span,
+                &key.text,
+                format!("unknown key `{}`: a rule file has the key `rules`", key.text),
+                help,
+            );
             continue;
         }
         let (span, kind) = (node.span, node.kind());

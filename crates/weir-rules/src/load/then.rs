@@ -39,7 +39,8 @@ fn request(reader: &mut Reader<'_, '_>, node: &Node<'_>) -> Option<Then> {
             limit(reader, node.get("rate-limit")?)
         }
         _ => {
-            let help = format!("it is one of {}, or {{rate-limit: {{requests: 60, per: 1m}}}}", known.join(", "));
+            let help =
+                format!("it is one of {}, or {{rate-limit: {{requests: 60, per: 1m}}}}", known.join(", "));
             reader.error(node.span, "then", format!("`then` is an action, not {}", node.kind()), Some(help))
         }
     }
@@ -72,7 +73,12 @@ fn limit(reader: &mut Reader<'_, '_>, node: &Node<'_>) -> Option<Then> {
 fn failure(reader: &mut Reader<'_, '_>, node: &Node<'_>) -> Option<ClassThen> {
     let Value::Map(entries) = &node.value else {
         let help = Some("write {class: quota_exhausted}".to_owned());
-        return reader.error(node.span, "then", format!("`then` is a mapping with a class, not {}", node.kind()), help);
+        return reader.error(
+            node.span,
+            "then",
+            format!("`then` is a mapping with a class, not {}", node.kind()),
+            help,
+        );
     };
     reader.known_keys(entries, "then", &["class", "owner", "retry", "report"]);
     let class = reader
@@ -128,7 +134,8 @@ fn tool(reader: &mut Reader<'_, '_>, node: &Node<'_>) -> Option<Then> {
         Value::Map(entries) if !entries.is_empty() => {
             reader.known_keys(entries, "then", &["level"]);
             let level = node.get("level")?;
-            let level = reader.word(level, "then.level", "level", PermissionLevel::ALL, PermissionLevel::token)?;
+            let level =
+                reader.word(level, "then.level", "level", PermissionLevel::ALL, PermissionLevel::token)?;
             Some(Then::Level(LevelThen { level }))
         }
         _ => {

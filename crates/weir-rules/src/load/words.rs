@@ -27,9 +27,8 @@ const ID_BYTES_MAX: usize = 100;
 
 /// Whether a text is kebab-case: words of lower-case letters and digits, joined by single hyphens.
 pub(super) fn is_kebab_case(text: &str) -> bool {
-    let word = |part: &str| {
-        !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-    };
+    let word =
+        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     text.len() <= ID_BYTES_MAX && text.split('-').all(word)
 }
 

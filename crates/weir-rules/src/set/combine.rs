@@ -23,9 +23,11 @@ pub(super) fn request(rules: &[Rule], evaluation: Evaluation, context: &DecideCo
         instead: verdict.rule.and_then(|rule| text(&rule.instead)),
         sus_score: enforced(&matched).fold(0, |sum, rule| sum.saturating_add(rule.score)),
         matched: matched.iter().map(|rule| listed(rule)).collect(),
-        errored: evaluation.errored.into_iter().filter_map(|(at, error)| {
-            Some(Errored { rule: rules.get(at)?.id.to_string(), error: error.0 })
-        }).collect(),
+        errored: evaluation
+            .errored
+            .into_iter()
+            .filter_map(|(at, error)| Some(Errored { rule: rules.get(at)?.id.to_string(), error: error.0 }))
+            .collect(),
         obligations,
         source: Source::Fresh,
         epoch: context.epoch,

@@ -71,7 +71,9 @@ impl Lowering<'_> {
             ("contains", Some(text), [other]) => self.find(TextOp::Contains, text, other),
             ("startsWith", Some(text), [other]) => self.find(TextOp::StartsWith, text, other),
             ("endsWith", Some(text), [other]) => self.find(TextOp::EndsWith, text, other),
-            ("matches", Some(text), [pattern]) | ("matches", None, [text, pattern]) => self.matches(text, pattern),
+            ("matches", Some(text), [pattern]) | ("matches", None, [text, pattern]) => {
+                self.matches(text, pattern)
+            }
             ("size", Some(of), []) | ("size", None, [of]) => self.size(of),
             ("lowerAscii", Some(of), []) => {
                 let of = self.string(of)?;
@@ -135,9 +137,11 @@ impl Lowering<'_> {
                 Some(Lowered::bool(specialize::find(op, text, Expr::Const(Const::Str(literal)))))
             }
             // Still evaluated where reading the text may fail.
-            Ok(Meaning::Anything) => {
-                Some(Lowered::bool(specialize::find(TextOp::Contains, text, Expr::Const(Const::Str("".into())))))
-            }
+            Ok(Meaning::Anything) => Some(Lowered::bool(specialize::find(
+                TextOp::Contains,
+                text,
+                Expr::Const(Const::Str("".into())),
+            ))),
             Ok(Meaning::Regex(pattern)) => Some(Lowered::bool(Expr::Matches(Box::new(text), pattern))),
             Err(reason) => self.error(span, format!("the regular expression is not valid: {reason}"), None),
         }
@@ -150,7 +154,8 @@ impl Lowering<'_> {
                 Some(Lowered::new(Expr::Size(Box::new(lowered.expr)), Type::Int))
             }
             ty => {
-                let message = format!("`size` needs a string, a list or a map, this is {}", ty.with_article());
+                let message =
+                    format!("`size` needs a string, a list or a map, this is {}", ty.with_article());
                 self.error(self.parsed.span(of), message, None)
             }
         }
@@ -192,10 +197,12 @@ impl Lowering<'_> {
 
     fn network(&mut self, node: &IdedExpr) -> Option<IpNet> {
         let argument = match &node.expr {
-            Ast::Call(call) if call.func_name == "cidr" && call.target.is_none() => match call.args.as_slice() {
-                [argument] => Some(argument),
-                _ => None,
-            },
+            Ast::Call(call) if call.func_name == "cidr" && call.target.is_none() => {
+                match call.args.as_slice() {
+                    [argument] => Some(argument),
+                    _ => None,
+                }
+            }
             _ => None,
         };
         let Some(argument) = argument else {
@@ -244,7 +251,8 @@ impl Lowering<'_> {
         match parse_zone(text) {
             Some(zone) => Some(zone),
             None => {
-                let help = Some("write a name such as \"Europe/Berlin\" or an offset such as \"+02:00\"".to_owned());
+                let help =
+                    Some("write a name such as \"Europe/Berlin\" or an offset such as \"+02:00\"".to_owned());
                 self.error(span, format!("unknown time zone `{text}`"), help)
             }
         }

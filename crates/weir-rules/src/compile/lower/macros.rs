@@ -16,7 +16,9 @@ enum Macro<'c> {
 
 fn recognize(of: &ComprehensionExpr) -> Macro<'_> {
     let body = match &of.loop_step.expr {
-        Ast::Call(call) if call.args.len() == 2 => call.args.last().map(|body| (call.func_name.as_str(), body)),
+        Ast::Call(call) if call.args.len() == 2 => {
+            call.args.last().map(|body| (call.func_name.as_str(), body))
+        }
         _ => None,
     };
     let init = match &of.accu_init.expr {
@@ -26,7 +28,9 @@ fn recognize(of: &ComprehensionExpr) -> Macro<'_> {
     match (init, body) {
         (Some(false), Some((operators::LOGICAL_OR, body))) if of.iter_var2.is_none() => Macro::Exists(body),
         (Some(true), Some((operators::LOGICAL_AND, body))) if of.iter_var2.is_none() => Macro::All(body),
-        _ if matches!(of.accu_init.expr, Ast::List(_)) => Macro::Other("`map` and `filter` are not supported"),
+        _ if matches!(of.accu_init.expr, Ast::List(_)) => {
+            Macro::Other("`map` and `filter` are not supported")
+        }
         _ => Macro::Other("`exists_one` and macros of two variables are not supported"),
     }
 }
@@ -48,7 +52,8 @@ impl Lowering<'_> {
             (Type::Map, expr) => self.quantified(node, all, &of.iter_var, (expr, Type::Str), body),
             (Type::Dyn, expr) => self.quantified(node, all, &of.iter_var, (expr, Type::Dyn), body),
             (ty, _) => {
-                let message = format!("`exists` and `all` need a list or a map, this is {}", ty.with_article());
+                let message =
+                    format!("`exists` and `all` need a list or a map, this is {}", ty.with_article());
                 self.error(self.parsed.span(&of.iter_range), message, None)
             }
         }

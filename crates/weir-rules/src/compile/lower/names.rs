@@ -43,7 +43,8 @@ pub(super) fn unknown_name(name: &str, on: Boundary) -> Complaint {
         (Some(field), _) => (format!("unknown fact `{name}`"), Some(meant(field.path()))),
         (None, Err((message, help))) => {
             let text = Some(format!("a text is written in quotes: \"{name}\""));
-            let guessed = help.filter(|help| help.starts_with("did you mean") || boundaries_of(name).len() == 1);
+            let guessed =
+                help.filter(|help| help.starts_with("did you mean") || boundaries_of(name).len() == 1);
             (message, guessed.or(text))
         }
         (None, Ok(())) => (format!("unknown fact `{name}`"), None),

@@ -8,7 +8,12 @@ use crate::expr::{ArithOp, CompareOp, Const, Expr};
 
 impl Lowering<'_> {
     /// An operator, if the function's name is one.
-    pub(super) fn operator(&mut self, node: &IdedExpr, name: &str, args: &[IdedExpr]) -> Option<Option<Lowered>> {
+    pub(super) fn operator(
+        &mut self,
+        node: &IdedExpr,
+        name: &str,
+        args: &[IdedExpr],
+    ) -> Option<Option<Lowered>> {
         let arith = |op| move |this: &mut Self| this.arithmetic(node, op, args);
         let compare = |op| move |this: &mut Self| this.compare(node, op, args);
         Some(match name {
@@ -30,9 +35,11 @@ impl Lowering<'_> {
             operators::MODULO => arith(ArithOp::Remainder)(self),
             operators::NEGATE => self.negate(node, args),
             operators::INDEX => self.index(node, args),
-            operators::OPT_INDEX | operators::OPT_SELECT => {
-                self.error(self.parsed.span(node), "optional values are not supported", Some("use has()".into()))
-            }
+            operators::OPT_INDEX | operators::OPT_SELECT => self.error(
+                self.parsed.span(node),
+                "optional values are not supported",
+                Some("use has()".into()),
+            ),
             _ => return None,
         })
     }
@@ -86,7 +93,8 @@ impl Lowering<'_> {
     fn compare(&mut self, node: &IdedExpr, op: CompareOp, args: &[IdedExpr]) -> Option<Lowered> {
         let (left, right) = self.both(args)?;
         let equality = matches!(op, CompareOp::Equal | CompareOp::NotEqual);
-        let fits = if equality { left.ty.comparable_with(&right.ty) } else { left.ty.ordered_with(&right.ty) };
+        let fits =
+            if equality { left.ty.comparable_with(&right.ty) } else { left.ty.ordered_with(&right.ty) };
         if !fits || left.ty == Type::Map || right.ty == Type::Map {
             let help = compare_help(&left, &right);
             let message = format!(
@@ -157,7 +165,8 @@ impl Lowering<'_> {
                     right.ty.with_article()
                 );
                 let mixed = left.ty.is_number() && right.ty.is_number() && left.ty != right.ty;
-                let help = mixed.then(|| "write both as doubles, such as 2.0; only comparisons mix them".to_owned());
+                let help =
+                    mixed.then(|| "write both as doubles, such as 2.0; only comparisons mix them".to_owned());
                 self.error(self.parsed.span(node), message, help)
             }
         }
@@ -169,7 +178,9 @@ impl Lowering<'_> {
             (Type::Int, Expr::Const(Const::Int(value))) if value != i64::MIN => {
                 Some(Lowered::constant(Const::Int(-value)))
             }
-            (Type::Double, Expr::Const(Const::Double(value))) => Some(Lowered::constant(Const::Double(-value))),
+            (Type::Double, Expr::Const(Const::Double(value))) => {
+                Some(Lowered::constant(Const::Double(-value)))
+            }
             (ty @ (Type::Int | Type::Double | Type::Duration | Type::Dyn), expr) => {
                 Some(Lowered::new(Expr::Negate(Box::new(expr)), ty))
             }
@@ -210,7 +221,8 @@ impl Lowering<'_> {
 
 fn compare_help(left: &Lowered, right: &Lowered) -> Option<String> {
     match (&left.ty, &right.ty) {
-        (Type::Str, Type::Int | Type::Double | Type::Bool) | (Type::Int | Type::Double | Type::Bool, Type::Str) => {
+        (Type::Str, Type::Int | Type::Double | Type::Bool)
+        | (Type::Int | Type::Double | Type::Bool, Type::Str) => {
             Some("a text is written in quotes, a number or a bool without".to_owned())
         }
         (Type::List(_), Type::Str) | (Type::Str, Type::List(_)) => {
@@ -239,7 +251,9 @@ fn arithmetic_type(op: ArithOp, left: &Type, right: &Type) -> Option<Type> {
         (Subtract, Type::Time, Type::Time) => Type::Duration,
         (Add | Subtract, Type::Duration, Type::Duration) => Type::Duration,
         (Add, Type::Str, Type::Str) => Type::Str,
-        (_, Type::Dyn, other) | (_, other, Type::Dyn) if !matches!(other, Type::Bool | Type::Null | Type::Map) => {
+        (_, Type::Dyn, other) | (_, other, Type::Dyn)
+            if !matches!(other, Type::Bool | Type::Null | Type::Map) =>
+        {
             Type::Dyn
         }
         _ => return None,

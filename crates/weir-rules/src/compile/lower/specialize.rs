@@ -62,7 +62,9 @@ pub(super) fn compare(op: CompareOp, left: Expr, right: Expr) -> Expr {
         (CompareOp::Equal, Expr::Const(Const::Str(_))) => find(TextOp::Equals, left, right),
         (CompareOp::NotEqual, Expr::Const(Const::Str(_))) => find(TextOp::Equals, left, right).negated(),
         (CompareOp::Equal, Expr::Const(Const::Bool(wanted))) if is_static_bool(&left) => flag(left, *wanted),
-        (CompareOp::NotEqual, Expr::Const(Const::Bool(wanted))) if is_static_bool(&left) => flag(left, !*wanted),
+        (CompareOp::NotEqual, Expr::Const(Const::Bool(wanted))) if is_static_bool(&left) => {
+            flag(left, !*wanted)
+        }
         _ => Expr::Compare(op, Box::new((left, right))),
     }
 }
@@ -85,7 +87,9 @@ fn flag(expr: Expr, wanted: bool) -> Expr {
 pub(super) fn membership(wanted: Expr, of: Expr) -> Expr {
     match (&wanted, &of) {
         (_, Expr::Const(Const::List(items))) if items.is_empty() && is_safe(&wanted) => Expr::FALSE,
-        (_, Expr::Const(Const::List(items))) => one_of(&wanted, items).unwrap_or_else(|| plain_in(wanted, of)),
+        (_, Expr::Const(Const::List(items))) => {
+            one_of(&wanted, items).unwrap_or_else(|| plain_in(wanted, of))
+        }
         (Expr::Const(Const::Str(word)), Expr::Fact(fact)) if fact.ty() == FactType::StringList => {
             Expr::ListHas(*fact, word.clone())
         }

@@ -1,0 +1,156 @@
+//! What people read when rules are wrong: all errors at once, each with its place.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "a test that fails should panic"
+)]
+
+use weir_rules::{Diagnostic, LoadFailure, LoadOptions, Loaded, SourceFile, load};
+
+fn options() -> LoadOptions {
+    LoadOptions { now: "2026-11-20T10:00:00Z".parse().unwrap() }
+}
+
+fn file(name: &str, text: &str) -> SourceFile {
+    SourceFile { name: name.to_owned(), text: text.to_owned() }
+}
+
+fn render(diagnostics: &[Diagnostic]) -> String {
+    diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n")
+}
+
+fn errors_of(files: &[SourceFile]) -> Vec<Diagnostic> {
+    match load(files, &options()) {
+        Ok(loaded) => panic!("loaded {} rules", loaded.rules.rules().len()),
+        Err(LoadFailure { diagnostics }) => diagnostics,
+    }
+}
+
+#[test]
+fn every_key_is_checked_and_every_error_reported() {
+    let text = r#"rules:
+  - id: Bad_Id
+    on: reqest
+    when: request.modle == "a"
+    then: blok
+  - on: request
+    then: block
+    wen: "true"
+  - id: ranges
+    on: request
+    when: "true"
+    then: {rate-limit: {requests: 0, per: 1w, burst: 3}}
+    rollout: 101
+    score: lots
+    expires: tomorrow
+    mode: shadwo
+    tags: abuse
+    because: 42
+    match: {}
+  - id: tools
+    on: tool
+    when: "true"
+    then: allow
+    conceal: true
+  - id: classes
+    on: failure
+    when: "true"
+    then: {class: quota_exausted, owner: nobody, retry: sometimes, report: loudly}
+  - id: levels
+    on: tool
+    when: call.level == "write"
+    then: {level: excute}
+  - just a word
+  - id: empty
+    on: request
+    when:
+    then: {}
+"#;
+    insta::assert_snapshot!(render(&errors_of(&[file("rules/bad.yaml", text)])));
+}
+
+#[test]
+fn conditions_are_shown_with_a_caret_below_the_very_place() {
+    let text = "rules:\n\
+        \x20 - {id: plain, on: request, then: log, when: request.modle == 1}\n\
+        \x20 - {id: quoted, on: request, then: log, when: \"request.model.contains(\\\"é\\\") && request.fre\"}\n\
+        \x20 - {id: single, on: request, then: log, when: 'request.country == ''DE'' && contry == ''x'''}\n\
+        \x20 - id: literal\n    on: request\n    then: log\n    when: |\n      request.free\n      && request.headers[\"a\"] > 5\n\
+        \x20 - id: folded\n    on: request\n    then: log\n    when: >-\n      request.free &&\n      request.user_agent.contians(\"x\")\n\
+        \x20 - id: syntax\n    on: request\n    then: log\n    when: request.free and request.stream\n\
+        \x20 - id: level\n    on: tool\n    then: {level: write}\n    when: call.level == \"write\"\n\
+        \x20 - id: word\n    on: request\n    then: log\n    when: identity.kind == \"anonymos\"\n";
+    insta::assert_snapshot!(render(&errors_of(&[file("rules/cel.yaml", text)])));
+}
+
+#[test]
+fn failing_examples_say_which_and_on_which_facts() {
+    let text = r#"rules:
+  - id: scripted
+    on: request
+    when: request.user_agent.contains("python-requests/") && identity.kind == "anonymous"
+    then: quarantine-2
+    match:
+      - {request: {user_agent: "curl/8"}, identity: {kind: anonymous}}
+      - {request: {user_agent: "python-requests/2.32"}, identity: {kind: anonymous}}
+    no_match:
+      - {request: {user_agent: "python-requests/2.32"}, identity: {kind: anonymous}}
+      - {request: {user_agnt: "x"}}
+      - {request: {free: NO}}
+      - {identity: {tags: [a, 1]}}
+      - {tool: {name: x}}
+  - id: divides
+    on: request
+    when: 10 / request.max_tokens > 1
+    then: log
+    no_match: [{}]
+"#;
+    insta::assert_snapshot!(render(&errors_of(&[file("rules/examples.yaml", text)])));
+}
+
+#[test]
+fn an_id_that_is_used_twice_names_both_places() {
+    let rule = "rules: [{id: same, on: request, when: true, then: log}]\n";
+    let files = [file("a.yaml", rule), file("b.yaml", &format!("# second\n{rule}"))];
+    insta::assert_snapshot!(render(&errors_of(&files)));
+}
+
+#[test]
+fn files_that_are_no_rules_are_refused() {
+    let files = [
+        file("broken.yaml", "rules:\n  - id: [a\n"),
+        file("list.yaml", "- id: a\n"),
+        file("keys.yaml", "rule: []\nother: 1\n"),
+        file("kind.yaml", "rules: {a: b}\n"),
+        file("twice.yaml", "rules:\n  - {id: a, id: b, on: request, when: true, then: log}\n"),
+        file("two.yaml", "rules: []\n---\nrules: []\n"),
+    ];
+    insta::assert_snapshot!(render(&errors_of(&files)));
+}
+
+#[test]
+fn warnings_come_with_rules_that_can_be_used() {
+    let text = "rules:\n  - {id: old, on: request, when: true, then: log, expires: 2026-01-01T00:00:00Z}\n  \
+                - {id: sure, on: request, when: has(request.model), then: log}\n";
+    let Loaded { rules, warnings } = load(&[file("w.yaml", text)], &options()).unwrap();
+    assert_eq!(rules.rules().len(), 2);
+    insta::assert_snapshot!(render(&warnings));
+}
+
+#[test]
+fn programs_get_diagnostics_as_json() {
+    let text = "rules: [{id: a, on: request, when: request.modle == 'x', then: log}]";
+    let diagnostics = errors_of(&[file("a.yaml", text)]);
+    insta::assert_json_snapshot!(diagnostics);
+}
+
+#[test]
+fn files_without_rules_are_empty_sets() {
+    for text in ["", "# nothing yet\n", "rules: []\n", "rules:\n", "{\"rules\": []}"] {
+        assert_eq!(load(&[file("e.yaml", text)], &options()).unwrap().rules.rules().len(), 0, "{text}");
+    }
+    assert_eq!(load(&[], &options()).unwrap().rules.rules().len(), 0);
+}
