@@ -97,12 +97,17 @@ impl UsageReader {
         }
     }
 
-    /// What was read, once the answer has ended: an event whose blank line never came counts too.
-    #[must_use]
-    pub fn finish(mut self) -> Observed {
+    /// Says that no more will come: an event whose blank line never came counts too.
+    pub fn end(&mut self) {
         if let Mode::Stream(reader) = &mut self.0 {
             reader.end();
         }
+    }
+
+    /// What was read, once the answer has ended.
+    #[must_use]
+    pub fn finish(mut self) -> Observed {
+        self.end();
         self.observed()
     }
 }

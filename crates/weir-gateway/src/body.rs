@@ -233,10 +233,14 @@ impl PassBody {
 
     fn end(&mut self) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         self.ended = true;
-        if self.reading.events && !self.reading.usage.observed().finished {
+        self.reading.usage.end();
+        let seen = self.reading.usage.observed();
+        // A provider's own error event has told the client already.
+        let told = seen.error.is_some();
+        if self.reading.events && !seen.finished && !told {
             return self.broke(Class::StreamErrorOther);
         }
-        self.complete(None);
+        self.complete(told.then_some(Class::StreamErrorOther));
         Poll::Ready(None)
     }
 

@@ -107,6 +107,8 @@ pub(crate) struct Classified {
     pub(crate) request_id: u64,
     /// None when the answer carried no `rules_engine`.
     pub(crate) verdict: Option<Verdict>,
+    /// Requests of the identity in a second, as the classifier counts them.
+    pub(crate) rps: f64,
 }
 
 /// The part of an answer that is acted on.
@@ -124,7 +126,8 @@ impl Classified {
     fn read(body: &[u8], unasked: &Decision, delays: QuarantineDelays) -> Result<Self, serde_json::Error> {
         let response: ClassifyResponse = serde_json::from_slice(body)?;
         let verdict = response.rules_engine.map(|engine| engine.verdict(unasked, delays));
-        Ok(Self { request_id: response.request_id, verdict })
+        let rps = response.context.get("requests_per_second").and_then(serde_json::Value::as_f64);
+        Ok(Self { request_id: response.request_id, verdict, rps: rps.unwrap_or_default() })
     }
 }
 

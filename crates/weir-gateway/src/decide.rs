@@ -3,6 +3,7 @@
 //! This module gathers facts and waits; what follows from them is said by `weir-rules` alone.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use http::HeaderMap;
@@ -35,10 +36,8 @@ pub(crate) struct Started {
     pub(crate) cached: Option<Action>,
     under_way: Option<UnderWay>,
     remote: bool,
-}
-
-impl Started {
-    const NOTHING: Self = Self { cached: None, under_way: None, remote: false };
+    /// Set once the decision is made: a verdict that comes after it is logged as late.
+    decided: Arc<AtomicBool>,
 }
 
 /// Starts the classification, without waiting for it, and reads the action cache.
@@ -49,19 +48,21 @@ pub(crate) async fn start(
     origin: &Origin,
 ) -> Started {
     if exchange.settings.mode != AbuseMode::Cached {
-        return Started::NOTHING;
+        return Started { cached: None, under_way: None, remote: false, decided: Arc::default() };
     }
+    let decided = Arc::default();
     let remote = exchange.settings.service.is_some();
     // The cache is read before it can learn from this very request: the first request of a new abuser always passes.
     let (read_done, cache_read) = oneshot::channel();
-    let mut under_way = remote.then(|| start_remote(exchange, body, origin, cache_read));
+    let mut under_way =
+        remote.then(|| start_remote(exchange, body, origin, cache_read, Arc::clone(&decided)));
     let cached = read_cache(&exchange.inner, &exchange.draft.identity).await;
     // The receiver is gone when the classifier failed already.
     let _ = read_done.send(());
     if !remote {
         under_way = start_local(exchange, headers, body);
     }
-    Started { cached, under_way, remote }
+    Started { cached, under_way, remote, decided }
 }
 
 async fn read_cache(inner: &Inner, identity: &IdentityKey) -> Option<Action> {
@@ -90,7 +91,8 @@ fn start_local(exchange: &mut Exchange, headers: &HeaderMap, body: &RequestBody)
     let decision = ask_rules(exchange, &active, headers, body);
     let action = Some(decision.action());
     let verdict = Verdict { action, cacheable: true, decision };
-    let classified = Arc::new(Classified { request_id: 0, verdict: Some(verdict) });
+    let rps = exchange.draft.facts.stats.requests_per_second;
+    let classified = Arc::new(Classified { request_id: 0, verdict: Some(verdict), rps });
     let (_, under_way) = watch::channel(Some(Arc::clone(&classified)));
     let (inner, identity) = (Arc::clone(&exchange.inner), exchange.draft.identity.clone());
     exchange.inner.spawn(async move { learn(&inner, &identity, &classified).await });
@@ -102,6 +104,7 @@ fn start_remote(
     body: &RequestBody,
     origin: &Origin,
     cache_read: oneshot::Receiver<()>,
+    decided: Arc<AtomicBool>,
 ) -> UnderWay {
     let request = classify_request(exchange, body, origin);
     let identity = exchange.draft.identity.clone();
@@ -131,9 +134,9 @@ fn start_remote(
             // An error only says that the request went away before the cache was read.
             let _ = cache_read.await;
             learn(&inner, &identity, &classified).await;
-            if sender.send(Some(Arc::clone(&classified))).is_err() {
-                facts.log(&classified, true);
-            }
+            // Here and not where it is waited for: most verdicts are never waited for (spec A8).
+            facts.log(&classified, decided.load(Ordering::Relaxed));
+            sender.send_replace(Some(classified));
         }
     });
     under_way
@@ -168,7 +171,8 @@ async fn decide_with_cache(exchange: &mut Exchange, started: Started) -> Decisio
         Some(under_way) if must_wait => wait(exchange, under_way).await,
         Some(_) => None,
     };
-    if let Some(classified) = &classified {
+    started.decided.store(true, Ordering::Relaxed);
+    if let Some(classified) = classified.as_ref().filter(|_| !started.remote) {
         LogFacts::of(exchange).log(classified, false);
     }
     let request_id = classified.as_ref().map(|c| c.request_id).filter(|id| *id != 0);
@@ -355,7 +359,6 @@ struct LogFacts {
     identity: IdentityKey,
     user_id: String,
     model: String,
-    rps: f64,
 }
 
 impl LogFacts {
@@ -365,7 +368,6 @@ impl LogFacts {
             identity: exchange.draft.identity.clone(),
             user_id: facts.identity.user_id.clone(),
             model: facts.request.model.clone(),
-            rps: facts.stats.requests_per_second,
         }
     }
 
@@ -379,7 +381,7 @@ impl LogFacts {
             identity_key = %self.identity,
             kilo_user_id = %self.user_id,
             requested_model = %self.model,
-            rps = self.rps,
+            rps = classified.rps,
             request_id = classified.request_id,
             late,
             "abuse classification"
