@@ -34,6 +34,7 @@ pub struct Scanner {
     /// A line of the event was too long: the event is not handed out.
     spoiled: bool,
     skipped: u64,
+    skipped_name: String,
 }
 
 /// The event being read, as far as it can borrow from the present chunk.
@@ -60,6 +61,7 @@ impl Scanner {
             has_data: false,
             spoiled: false,
             skipped: 0,
+            skipped_name: String::new(),
         }
     }
 
@@ -67,6 +69,12 @@ impl Scanner {
     #[must_use]
     pub fn skipped(&self) -> u64 {
         self.skipped
+    }
+
+    /// The name of the event that was skipped last.
+    #[must_use]
+    pub fn skipped_name(&self) -> &str {
+        &self.skipped_name
     }
 
     /// Whether bytes were read that no blank line has ended yet.
@@ -190,10 +198,11 @@ impl Scanner {
         if let (None, Some(data)) = (borrowed, data) {
             self.append_data(data);
         }
+        let name = std::str::from_utf8(name.unwrap_or(&self.name)).unwrap_or_default();
         if self.spoiled {
             self.skipped = self.skipped.saturating_add(1);
+            name.clone_into(&mut self.skipped_name);
         } else if self.has_data || borrowed.is_some() {
-            let name = std::str::from_utf8(name.unwrap_or(&self.name)).unwrap_or_default();
             on_event(Event { name, data: borrowed.unwrap_or(&self.data) });
         }
         self.name.clear();

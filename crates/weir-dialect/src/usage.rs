@@ -14,7 +14,8 @@ use crate::sse::Event;
 use body::BodyReader;
 use stream::EventReader;
 
-/// Events with longer lines are not read. The terminal event of responses repeats the whole answer.
+/// Events of more bytes are not read, so that no line can take more memory. The terminal event of responses repeats
+/// the whole answer, so it may be as long as this; events of the other APIs a quarter of it.
 pub const EVENT_BYTES_MAX: usize = 4 << 20;
 
 /// What was read of an answer.

@@ -82,12 +82,14 @@ fn too_long_lines_and_events_are_skipped_and_the_next_are_read() {
         format!("data: ok\n{long}\n\ndata: ok\n\n"),
         format!("data: {0}\ndata: {0}\n\ndata: ok\n\n", "z".repeat(11)),
         format!(": {long}\ndata: a\n\ndata: ok\n\n"),
+        format!("event: e\ndata: {long}\n\ndata: ok\n\n"),
     ];
     for text in table {
         for cut in 0..text.len() {
             let (events, scanner) = scanned(text.as_bytes(), &[cut, cut / 2], 20);
             assert_eq!(events, named(&[("", "ok")]), "{text:?} cut at {cut}");
-            assert_eq!(scanner.skipped(), 1, "{text:?} cut at {cut}");
+            let name = if text.starts_with("event") { "e" } else { "" };
+            assert_eq!((scanner.skipped(), scanner.skipped_name()), (1, name), "{text:?} cut at {cut}");
         }
     }
 }

@@ -23,6 +23,9 @@ const RESPONSE_EVENTS: [&str; 6] = [
     "error",
 ];
 
+/// Of those, the ones that end the answer.
+const TERMINAL_EVENTS: [&str; 3] = ["response.completed", "response.failed", "response.incomplete"];
+
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
 static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
 static RESPONSE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"response\""));
@@ -41,12 +44,22 @@ struct State {
 impl EventReader {
     pub(super) fn new(kind: ApiKind) -> Self {
         let state = State { kind, counts: None, seen: Observed::default() };
-        Self { scanner: Scanner::new(EVENT_BYTES_MAX), state }
+        let limit = match kind {
+            ApiKind::Responses => EVENT_BYTES_MAX,
+            ApiKind::ChatCompletions | ApiKind::Embeddings | ApiKind::Messages | ApiKind::CountTokens => {
+                EVENT_BYTES_MAX / 4
+            }
+        };
+        Self { scanner: Scanner::new(limit), state }
     }
 
     pub(super) fn push(&mut self, chunk: &[u8]) {
         let state = &mut self.state;
+        let skipped = self.scanner.skipped();
         self.scanner.push(chunk, &mut |event| state.event(event));
+        if self.scanner.skipped() > skipped {
+            state.skipped(self.scanner.skipped_name());
+        }
     }
 
     pub(super) fn end(&mut self) {
@@ -65,6 +78,14 @@ impl EventReader {
 }
 
 impl State {
+    /// An event that was too long to be read. Its name may still say that the answer is complete.
+    fn skipped(&mut self, name: &str) {
+        self.seen.events = self.seen.events.saturating_add(1);
+        if matches!(self.kind, ApiKind::Responses) && TERMINAL_EVENTS.contains(&name) {
+            self.seen.finished = true;
+        }
+    }
+
     fn event(&mut self, event: Event<'_>) {
         self.seen.events = self.seen.events.saturating_add(1);
         match self.kind {
@@ -106,7 +127,7 @@ impl State {
         let [kind, response, error] = json::pick(text, ["type", "response", "error"]);
         let kind = kind.and_then(json::string).unwrap_or(Cow::Borrowed(event.name));
         match &*kind {
-            "response.completed" | "response.failed" | "response.incomplete" => self.seen.finished = true,
+            kind if TERMINAL_EVENTS.contains(&kind) => self.seen.finished = true,
             // This event is itself the error, or holds it.
             "error" => return self.failed(error.filter(|raw| raw.starts_with('{')).or(Some(text))),
             _ => {}

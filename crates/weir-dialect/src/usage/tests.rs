@@ -187,6 +187,18 @@ fn it_says_whether_an_event_is_open() {
 }
 
 #[test]
+fn an_answer_whose_last_event_is_too_long_is_complete_all_the_same() {
+    let mut reader = UsageReader::new(RESPONSES, true);
+    reader.push(b"event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"x\":\"");
+    for _ in 0..=super::EVENT_BYTES_MAX / 65_536 {
+        reader.push(&[b'x'; 65_536]);
+    }
+    reader.push(b"\"}}\n\n");
+    let seen = reader.finish();
+    assert_eq!((seen.finished, seen.usage, seen.events), (true, None, 1));
+}
+
+#[test]
 fn names_are_not_sought_for_ever() {
     let mut reader = UsageReader::new(CHAT, true);
     for _ in 0..4 {
