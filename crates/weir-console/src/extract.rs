@@ -163,7 +163,7 @@ mod tests {
         let table: &[(&str, Option<&str>, Option<u32>)] = &[
             ("{\"n\": [1,\n 300]}", Some("n[1]"), Some(2)),
             ("{\"n\": \"x\"}", Some("n"), Some(1)),
-            ("{\"n\": [1", Some("n[1]"), Some(1)),
+            ("{\"n\": [1", Some("n"), Some(1)),
             ("{\"n\": [1]} x", None, Some(1)),
             ("", None, Some(1)),
         ];

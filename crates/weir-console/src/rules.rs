@@ -88,6 +88,13 @@ async fn text(request: Request) -> Result<(String, bool), Problem> {
 /// A whole set: a rule file, or the same as JSON. `epoch`, which `GET` gives beside `rules`, is passed over.
 async fn whole_set(request: Request) -> Result<Vec<SourceFile>, Problem> {
     let (mut text, is_json) = text(request).await?;
+    if text.trim().is_empty() {
+        // A file may be empty; a body that is was probably forgotten, and would remove everything.
+        return Err(Problem::bad_request(
+            "the body is empty; to remove all rules send `rules: []`",
+            Vec::new(),
+        ));
+    }
     if is_json {
         let mut value: Value = parse_json(text.as_bytes())?;
         if value.is_array() {

@@ -240,7 +240,7 @@ mod tests {
     fn events_say_what_changes() {
         let now = at("2026-11-20T10:00:00Z");
         let created = |text: &str| IdentityChange { created_at: Some(at(text)), ..IdentityChange::default() };
-        let table: &[(Value, Change)] = &[
+        let table: &[(Value, IdentityChange)] = &[
             (
                 json!({"type": "plan.changed", "data": {"kilo_user_id": "u", "plan": "pro"}}),
                 IdentityChange { plan: Some("pro".into()), ..IdentityChange::default() },

@@ -1,0 +1,20 @@
+//! The admin plane as its users see it: through the router, on SQLite in memory and the cache in process.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "a test that fails should panic"
+)]
+
+mod abuse;
+mod access;
+mod decisions;
+mod identities;
+mod keys;
+mod plane;
+mod rulebook;
+mod rules;
+mod secrets;
+mod service;
