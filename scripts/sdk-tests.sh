@@ -57,8 +57,20 @@ echo "sdk-tests: Node"
 cp sdk-tests/node/*.mjs "$modules/"
 "$node" --test --test-reporter=dot "$modules"/*.test.mjs || failed=1
 
+# All of that went through it: neither its log nor what it keeps may hold a prompt or a key of it.
+kill "$weir" && wait "$weir" || failed=1
+weir=""
+echo "sdk-tests: what was kept"
+for secret in "Say this, please." sdk-key sdk-broke-key sdk-limited; do
+    if grep -rlaF -e "$secret" "$folder/stdout" "$folder/stderr" "$folder/weir-data"; then
+        echo "sdk-tests: \`$secret\` was found in the files named above" >&2
+        failed=1
+    fi
+done
+
 if [ "$failed" -ne 0 ]; then
     echo "sdk-tests: the log of weir:" >&2
     tail -n 50 "$folder/stderr" >&2
 fi
+if [ "$failed" -eq 0 ]; then echo "sdk-tests: all passed"; fi
 exit "$failed"
