@@ -69,16 +69,17 @@ fn without_tabs(line: &str) -> String {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.severity.as_str(), self.message)?;
+        let number = format!("{:>2}", self.line);
+        let gutter = " ".repeat(number.len());
         if self.line == 0 {
-            write!(f, "\n  --> {}", self.file)?;
+            write!(f, "\n{gutter}--> {}", self.file)?;
         } else {
-            write!(f, "\n  --> {}:{}:{}", self.file, self.line, self.column)?;
+            write!(f, "\n{gutter}--> {}:{}:{}", self.file, self.line, self.column)?;
         }
-        let gutter = " ".repeat(self.line.to_string().len());
         if let Some(source) = &self.source_line {
             let indent = " ".repeat(self.column.saturating_sub(1));
             let carets = "^".repeat(self.span_len.max(1));
-            write!(f, "\n{gutter} |\n{} | {}", self.line, without_tabs(source))?;
+            write!(f, "\n{gutter} |\n{number} | {}", without_tabs(source))?;
             write!(f, "\n{gutter} | {indent}{carets}")?;
         }
         if let Some(help) = &self.help {

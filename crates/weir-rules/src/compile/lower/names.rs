@@ -38,17 +38,18 @@ pub(super) fn unknown_name(name: &str, on: Boundary) -> Complaint {
         let message = format!("`{name}` is no value: read one of its fields");
         return (message, Some(format!("its fields are {}", list_of(fields))));
     }
-    let field = Fact::ALL.iter().find(|f| f.is_known_on(on) && f.name() == name);
-    match (field, check_root(name, on)) {
-        (Some(field), _) => (format!("unknown fact `{name}`"), Some(meant(field.path()))),
-        (None, Err((message, help))) => {
-            let text = Some(format!("a text is written in quotes: \"{name}\""));
-            let guessed =
-                help.filter(|help| help.starts_with("did you mean") || boundaries_of(name).len() == 1);
-            (message, guessed.or(text))
-        }
-        (None, Ok(())) => (format!("unknown fact `{name}`"), None),
+    let known = || Fact::ALL.iter().filter(|f| f.is_known_on(on));
+    let (message, help) = match check_root(name, on) {
+        Err(complaint) => complaint,
+        Ok(()) => (format!("unknown fact `{name}`"), None),
+    };
+    if !boundaries_of(name).is_empty() || help.as_ref().is_some_and(|help| help.starts_with("did you mean")) {
+        return (message, help);
     }
+    let nearest = did_you_mean(name, known().map(|f| f.name()));
+    let field = nearest.and_then(|nearest| known().find(|f| f.name() == nearest));
+    let help = field.map_or_else(|| format!("a text is written in quotes: \"{name}\""), |field| meant(field.path()));
+    (message, Some(help))
 }
 
 /// A field that its root does not have.
