@@ -56,6 +56,9 @@ fn a_test_that_is_not_there_is_noticed() {
     assert!(find("crates/weir-testkit/tests/lost.rs::a_test").is_err());
     assert!(find(&format!("{here}::references")).is_err(), "a function, but no test");
     assert!(find("a word").is_err());
+    let cases = "crates/weir-gateway/tests/area_a.rs";
+    assert_eq!(find(&format!("{cases}::A014")), Ok(()), "made by a macro");
+    assert!(find(&format!("{cases}::A072")).is_err(), "named, but not given to the macro");
 }
 
 /// Rows of four cells: the id, what it is, the good cases, the bad cases.
@@ -97,7 +100,7 @@ fn find(reference: &str) -> Result<(), String> {
     let (file, name) = reference.split_once("::").ok_or(format!("`{reference}` is not `file::test`"))?;
     let text = std::fs::read_to_string(repository::root().join(file)).map_err(|e| format!("{file}: {e}"))?;
     let found = match file.rsplit('.').next() {
-        Some("rs") => is_rust_test(&text, name),
+        Some("rs") => is_rust_test(&text, name) || is_made_by_a_macro(file, &text, name),
         Some("py") => name.starts_with("test_") && text.contains(&format!("def {name}(")),
         _ => text.contains(&format!("test(\"{name}\"")),
     };
@@ -106,13 +109,36 @@ fn find(reference: &str) -> Result<(), String> {
 
 /// Whether a function of this name has an attribute that makes it a test, and none that leaves it out.
 fn is_rust_test(text: &str, name: &str) -> bool {
-    let Some(at) = text.find(&format!("fn {name}(")) else {
-        return false;
-    };
-    // `async` and `pub` may stand before it on its line.
-    let line = text[..at].rfind('\n').map_or(0, |end| end + 1);
-    let attributes: Vec<_> =
-        text[..line].lines().rev().take_while(|line| line.trim_start().starts_with(['#', '/'])).collect();
-    let has = |words: &[&str]| attributes.iter().any(|line| words.iter().any(|word| line.contains(word)));
-    has(&["#[test]", "::test]", "::test("]) && !has(&["#[ignore"])
+    text.match_indices(&format!("fn {name}(")).any(|(at, _)| {
+        // `async` and `pub` may stand before it on its line.
+        let line = text[..at].rfind('\n').map_or(0, |end| end + 1);
+        let above = text[..line].lines().rev();
+        let attributes: Vec<_> = above.take_while(|line| line.trim_start().starts_with(['#', '/'])).collect();
+        let has = |words: &[&str]| attributes.iter().any(|line| words.iter().any(|word| line.contains(word)));
+        has(&["#[test]", "::test]", "::test("]) && !has(&["#[ignore"])
+    })
+}
+
+/// Whether the name is given to a macro of this crate that makes tests: `cases! { A000 A002 }`.
+fn is_made_by_a_macro(file: &str, text: &str, name: &str) -> bool {
+    let calls =
+        text.split("\n").enumerate().filter_map(|(number, line)| Some((number, line.strip_suffix("! {")?)));
+    let mut macros = calls.filter(|(number, _)| {
+        let body = text.lines().skip(number + 1).take_while(|line| *line != "}");
+        body.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_')).any(|word| word == name)
+    });
+    macros.any(|(_, called)| makes_tests(file, called))
+}
+
+/// Whether the crate of this file has a macro of this name with a test attribute in it.
+fn makes_tests(file: &str, called: &str) -> bool {
+    let package: String = file.split('/').take(2).collect::<Vec<_>>().join("/") + "/";
+    let sources =
+        repository::files().into_iter().filter(|path| path.starts_with(&package) && path.ends_with(".rs"));
+    sources.map(|path| repository::read(&path)).any(|text| {
+        let definition = text.split(&format!("macro_rules! {called} {{")).nth(1);
+        definition
+            .and_then(|rest| rest.split("\n}").next())
+            .is_some_and(|body| body.contains("test]") || body.contains("::test("))
+    })
 }
