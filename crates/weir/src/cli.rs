@@ -38,11 +38,14 @@ pub enum Command {
     Keys(KeysArgs),
 }
 
+/// Options that many commands have are listed after a command's own.
+const LAST: usize = 900;
+
 /// Where the configuration lies.
 #[derive(Args, Debug, Clone, Default)]
 pub struct ConfigArg {
     /// Configuration file [default: ./weir.yaml if it is there]
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", global = true, display_order = LAST)]
     pub config: Option<PathBuf>,
 }
 
@@ -50,26 +53,26 @@ pub struct ConfigArg {
 #[derive(Args, Debug, Clone, Copy, Default)]
 pub struct JsonArg {
     /// Print JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = LAST)]
     pub json: bool,
 }
 
 /// Arguments of `weir serve`.
 #[derive(Args, Debug)]
 pub struct ServeArgs {
+    /// Where the configuration lies.
     #[command(flatten)]
-    #[expect(missing_docs, reason = "documented at its type")]
     pub config: ConfigArg,
 }
 
 /// Arguments of `weir check`.
 #[derive(Args, Debug)]
 pub struct CheckArgs {
+    /// Where the configuration lies.
     #[command(flatten)]
-    #[expect(missing_docs, reason = "documented at its type")]
     pub config: ConfigArg,
+    /// Whether a program reads the output.
     #[command(flatten)]
-    #[expect(missing_docs, reason = "documented at its type")]
     pub json: JsonArg,
     /// Print the JSON Schema of the configuration
     #[arg(long, conflicts_with_all = ["files", "config"])]
@@ -82,7 +85,7 @@ pub struct CheckArgs {
 /// The boundary whose facts are decided.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum On {
-    /// Requests of callers.
+    // Not a doc comment: clap would print it as help of the value, on lines of its own.
     Request,
 }
 
@@ -95,8 +98,8 @@ pub struct DecideArgs {
     /// Rule file or folder, more than once if need be [default: the configuration's]
     #[arg(long, value_name = "FILE")]
     pub rules: Vec<PathBuf>,
+    /// Where the configuration lies.
     #[command(flatten)]
-    #[expect(missing_docs, reason = "documented at its type")]
     pub config: ConfigArg,
 }
 
@@ -105,11 +108,11 @@ pub struct DecideArgs {
 pub struct ExplainArgs {
     /// Id of the decision (`x-weir-decision` of the answer), with or without `dec_`
     pub id: String,
+    /// Where the configuration lies.
     #[command(flatten)]
-    #[expect(missing_docs, reason = "documented at its type")]
     pub config: ConfigArg,
+    /// Whether a program reads the output.
     #[command(flatten)]
-    #[expect(missing_docs, reason = "documented at its type")]
     pub json: JsonArg,
 }
 
@@ -120,11 +123,11 @@ pub struct RulesArgs {
     /// What to do with the rules.
     #[command(subcommand)]
     pub command: RulesCommand,
+    /// Where the configuration lies.
     #[command(flatten)]
-    #[expect(missing_docs, reason = "documented at its type")]
     pub config: ConfigArg,
+    /// Whether a program reads the output.
     #[command(flatten)]
-    #[expect(missing_docs, reason = "documented at its type")]
     pub json: JsonArg,
 }
 
@@ -164,11 +167,11 @@ pub struct KeysArgs {
     /// What to do with the keys.
     #[command(subcommand)]
     pub command: KeysCommand,
+    /// Where the configuration lies.
     #[command(flatten)]
-    #[expect(missing_docs, reason = "documented at its type")]
     pub config: ConfigArg,
+    /// Whether a program reads the output.
     #[command(flatten)]
-    #[expect(missing_docs, reason = "documented at its type")]
     pub json: JsonArg,
 }
 

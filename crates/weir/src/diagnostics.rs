@@ -37,7 +37,11 @@ impl Problem {
     }
 
     /// A diagnostic of a file as a whole.
-    pub fn of_file(severity: weir_rules::Severity, file: impl Into<String>, message: impl Into<String>) -> Self {
+    pub fn of_file(
+        severity: weir_rules::Severity,
+        file: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
         Self::Rules(weir_rules::Diagnostic {
             severity,
             file: file.into(),

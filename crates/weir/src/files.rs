@@ -150,7 +150,14 @@ impl Stamp {
 fn state(found: &Metadata) -> [i64; 6] {
     use std::os::unix::fs::MetadataExt as _;
     let whole = |n: u64| i64::from_ne_bytes(n.to_ne_bytes());
-    [whole(found.dev()), whole(found.ino()), whole(found.size()), found.mtime(), found.ctime(), found.ctime_nsec()]
+    [
+        whole(found.dev()),
+        whole(found.ino()),
+        whole(found.size()),
+        found.mtime(),
+        found.ctime(),
+        found.ctime_nsec(),
+    ]
 }
 
 #[cfg(test)]

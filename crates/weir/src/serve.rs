@@ -70,7 +70,8 @@ impl Start {
         let mut problems: Vec<Problem> = settings.warnings.drain(..).map(Problem::from).collect();
         if let Some(texts) = &texts {
             problems.extend(texts.warnings.iter().cloned());
-            rule_files::compile(&texts.files, SystemClock.now(), &mut problems).ok_or_else(|| refuse(&problems))?;
+            rule_files::compile(&texts.files, SystemClock.now(), &mut problems)
+                .ok_or_else(|| refuse(&problems))?;
         }
         diagnostics::print(&problems);
         Ok(Self { named, settings, texts, watch })

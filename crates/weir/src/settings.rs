@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn without_a_file_the_defaults_lie_below_the_current_folder() {
         let settings = load(None).unwrap();
-        assert_eq!(settings.config.data_dir, Path::new("./weir-data"));
+        assert_eq!(settings.config.data_dir, Path::new("weir-data"));
         assert!(settings.read.is_empty());
     }
 

@@ -4,9 +4,11 @@ use std::future::Future;
 
 use weir_config::Config;
 use weir_config::config::{CacheUrl, DatabaseUrl};
+use weir_core::clock::Clock as _;
 use weir_store::cache::SentinelLocation;
+use weir_store::clock::SystemClock;
 use weir_store::database::KeyOwner;
-use weir_store::directory::ConfiguredKey;
+use weir_store::directory::{ConfiguredKey, FEED_PERIOD};
 use weir_store::{CacheLocation, CacheOptions, Database, DatabaseLocation, DatabaseOptions};
 
 use crate::exit::Failure;
@@ -17,9 +19,13 @@ use crate::exit::Failure;
 /// It cannot be reached or used.
 pub async fn database(config: &Config) -> Result<Database, Failure> {
     let (url, named) = match &config.store {
-        DatabaseUrl::Sqlite(path) => (DatabaseLocation::Sqlite(path.clone()), format!("store `{}`", path.display())),
+        DatabaseUrl::Sqlite(path) => {
+            (DatabaseLocation::Sqlite(path.clone()), format!("store `{}`", path.display()))
+        }
         // The URL may hold a password.
-        DatabaseUrl::Postgres(url) => (DatabaseLocation::Postgres(url.clone()), "store (PostgreSQL)".to_owned()),
+        DatabaseUrl::Postgres(url) => {
+            (DatabaseLocation::Postgres(url.clone()), "store (PostgreSQL)".to_owned())
+        }
     };
     Database::open(DatabaseOptions::new(url)).await.map_err(|e| Failure::dependency(named, e))
 }
@@ -30,16 +36,14 @@ pub fn cache_options(config: &Config) -> CacheOptions {
         CacheUrl::Memory => CacheLocation::Memory,
         CacheUrl::Redis(url) => CacheLocation::Redis(url.clone()),
         CacheUrl::RedisCluster(urls) => CacheLocation::RedisCluster(urls.clone()),
-        CacheUrl::RedisSentinel(s) => {
-            CacheLocation::RedisSentinel(SentinelLocation {
-                sentinels: s.sentinels.clone(),
-                service: s.service.clone(),
-                database: s.database,
-                tls: s.tls,
-                username: s.username.clone(),
-                password: s.password.clone(),
-            })
-        }
+        CacheUrl::RedisSentinel(s) => CacheLocation::RedisSentinel(SentinelLocation {
+            sentinels: s.sentinels.clone(),
+            service: s.service.clone(),
+            database: s.database,
+            tls: s.tls,
+            username: s.username.clone(),
+            password: s.password.clone(),
+        }),
     })
 }
 
@@ -59,6 +63,12 @@ fn configured_key(key: &weir_config::config::ConfiguredKey) -> ConfiguredKey {
         channel: Some(key.channel.clone()),
     };
     ConfiguredKey { key: key.key.clone(), owner, byok: key.byok.clone() }
+}
+
+/// Waits until nodes that run on the same store have read the change that was just written to it, so that a script
+/// that goes on at once finds it in force.
+pub async fn followed() {
+    SystemClock.sleep(FEED_PERIOD + FEED_PERIOD / 2).await;
 }
 
 /// Runs a command that waits for a store, on this thread.

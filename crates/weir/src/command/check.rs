@@ -85,7 +85,8 @@ impl Checked {
     }
 
     fn examples(&self) -> usize {
-        let of_rule = |r: &weir_rules::Rule| r.examples_match.iter().count() + r.examples_no_match.iter().count();
+        let of_rule =
+            |r: &weir_rules::Rule| r.examples_match.iter().count() + r.examples_no_match.iter().count();
         self.rules.as_ref().map_or(0, |rules| rules.rules().iter().map(of_rule).sum())
     }
 

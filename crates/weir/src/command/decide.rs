@@ -14,7 +14,7 @@ use weir_rules::{DecideContext, Fact, OwnedFacts, RuleSet};
 use weir_store::clock::SystemClock;
 
 use crate::cli::{DecideArgs, On};
-use crate::diagnostics::{self, Problem};
+use crate::diagnostics;
 use crate::exit::{Failure, Verdict, say};
 use crate::rule_files;
 
@@ -127,7 +127,13 @@ impl DecisionPoint {
         Ok(verdict)
     }
 
-    fn decide(&self, output: &mut impl Write, id: Json, facts: &OwnedFacts, now: Timestamp) -> io::Result<()> {
+    fn decide(
+        &self,
+        output: &mut impl Write,
+        id: Json,
+        facts: &OwnedFacts,
+        now: Timestamp,
+    ) -> io::Result<()> {
         let facts = facts.as_facts();
         let at = facts.now().unwrap_or(now);
         let context = DecideContext {

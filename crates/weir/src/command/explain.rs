@@ -58,7 +58,8 @@ async fn find(database: &Database, id: &DecisionId) -> Result<Record, Failure> {
             return Ok(record);
         }
         if !is_young(id.at(), SystemClock.now()) {
-            let said = format!("no decision `{id}` in this store: is it the store of the weir that answered?");
+            let said =
+                format!("no decision `{id}` in this store: is it the store of the weir that answered?");
             return Err(Failure::No(said));
         }
         SystemClock.sleep(LOOK_EVERY).await;
@@ -95,10 +96,7 @@ async fn rules_now(database: &Database, config: &Config) -> Option<RuleSet> {
 
 fn ways(config: &Config) -> Ways {
     let names = |paths: &Vec<std::path::PathBuf>| paths.iter().map(|p| p.display().to_string()).collect();
-    Ways {
-        admin: format!("http://{}", config.listen.admin),
-        rule_files: config.rules.as_ref().map(names),
-    }
+    Ways { admin: format!("http://{}", config.listen.admin), rule_files: config.rules.as_ref().map(names) }
 }
 
 #[cfg(test)]
@@ -108,7 +106,9 @@ mod tests {
     #[test]
     fn an_id_is_read_with_and_without_its_prefix() {
         let id = "dec_019aa0f5-2a00-7707-8707-070707070707";
-        for text in [id, " dec_019aa0f5-2a00-7707-8707-070707070707\n", "019aa0f5-2a00-7707-8707-070707070707"] {
+        for text in
+            [id, " dec_019aa0f5-2a00-7707-8707-070707070707\n", "019aa0f5-2a00-7707-8707-070707070707"]
+        {
             assert_eq!(parse(text).unwrap().to_string(), id);
         }
         for text in ["", "dec_", "dec_1", "x", "dec_dec_019aa0f5-2a00-7707-8707-070707070707"] {

@@ -84,6 +84,7 @@ async fn create(database: &Database, owner: KeyOwner, json: bool) -> Result<Verd
     };
     database.key_insert(&key).await.map_err(failed)?;
     audit(database, "key.create", &key.id, json!({"user": user})).await;
+    store::followed().await;
     if json {
         output::json(&Created { id: &made.id, key: expose(&made.plain) })?;
     } else {
@@ -188,6 +189,7 @@ async fn revoke(database: &Database, config: &Config, id: &str, json: bool) -> R
         }));
     }
     audit(database, "key.revoke", id, json!({})).await;
+    store::followed().await;
     if json {
         output::json(&json!({"id": id, "revoked": true}))?;
     } else {

@@ -22,7 +22,9 @@ const HISTORY_MAX: u32 = 500;
 /// The rules are wrong or written in files, the epoch is another one, the store fails.
 pub fn run(args: &RulesArgs) -> Result<Verdict, Failure> {
     let files = match &args.command {
-        RulesCommand::Apply { files, .. } | RulesCommand::Diff { files } => rule_files::of_command_line(files)?,
+        RulesCommand::Apply { files, .. } | RulesCommand::Diff { files } => {
+            rule_files::of_command_line(files)?
+        }
         RulesCommand::Export | RulesCommand::History | RulesCommand::Rollback { .. } => Vec::new(),
     };
     let settings = load_settings(args.config.config.as_deref())?;
@@ -67,11 +69,15 @@ async fn apply(
     expected: Option<u64>,
     json: bool,
 ) -> Result<Verdict, Failure> {
-    told(&book.apply(files, &author(), expected).await.map_err(failed)?, json)
+    let applied = book.apply(files, &author(), expected).await.map_err(failed)?;
+    store::followed().await;
+    told(&applied, json)
 }
 
 async fn rollback(book: &Rulebook, epoch: u64, json: bool) -> Result<Verdict, Failure> {
-    told(&book.rollback(epoch, &author(), None).await.map_err(failed)?, json)
+    let applied = book.rollback(epoch, &author(), None).await.map_err(failed)?;
+    store::followed().await;
+    told(&applied, json)
 }
 
 fn told(applied: &Applied, json: bool) -> Result<Verdict, Failure> {

@@ -42,14 +42,20 @@ impl Greeting<'_> {
         tracing::info!(data = %self.data, admin = %self.admin, rules = self.rules, epoch = self.epoch, "ready");
         if let (true, Some(file)) = (self.token.made, &self.token.file) {
             let token = expose(&self.token.token);
-            tracing::info!("made the admin token {token}; it is kept in {} and not shown again", file.display());
+            tracing::info!(
+                "made the admin token {token}; it is kept in {} and not shown again",
+                file.display()
+            );
         }
     }
 
     fn tell(&self) {
         say(format_args!("weir {}", env!("CARGO_PKG_VERSION")));
         say(format_args!("  data plane   http://{}  OpenAI's and Anthropic's APIs", self.data));
-        say(format_args!("  admin plane  http://{}  rules, keys, decisions; OpenAPI at /api/openapi.json", self.admin));
+        say(format_args!(
+            "  admin plane  http://{}  rules, keys, decisions; OpenAPI at /api/openapi.json",
+            self.admin
+        ));
         say(format_args!("  rules        {}, epoch {}", self.rules, self.epoch));
         match (&self.token.file, self.token.made) {
             (Some(file), true) => say(format_args!(

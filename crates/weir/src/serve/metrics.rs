@@ -10,8 +10,8 @@ const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Upper bounds of durations in seconds, from a decision to a long stream.
 const SECONDS: &[f64] = &[
-    0.000_001, 0.000_01, 0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
-    5.0, 10.0, 30.0, 60.0, 300.0,
+    0.000_001, 0.000_01, 0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
+    2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
 ];
 
 /// Renders the metrics as Prometheus text.

@@ -22,15 +22,15 @@ use super::greeting::Greeting;
 use super::logging::Log;
 use super::reload::Reloader;
 use super::{Start, listen, metrics};
-use crate::command::rules::master;
 use crate::command::refuse;
+use crate::command::rules::master;
 use crate::diagnostics::Problem;
 use crate::exit::Failure;
 use crate::rule_files::Texts;
 use crate::store;
 
-/// How often files are looked at for changes.
-const WATCH_EVERY: Duration = Duration::from_secs(1);
+/// How often files are looked at. A change comes into force at the second look that sees it.
+const WATCH_EVERY: Duration = Duration::from_millis(400);
 
 /// Who stored a rule set that was written in files, for the history.
 pub const FILES_AUTHOR: &str = "files";
@@ -101,8 +101,7 @@ impl Base {
         let database = store::database(config).await?;
         let cache = Cache::open(store::cache_options(config), clock.clone()).await;
         let options = DirectoryOptions { configured: store::configured_keys(config) };
-        let directory =
-            Directory::start(database.clone(), options, clock.clone()).await.map_err(of_store)?;
+        let directory = Directory::start(database.clone(), options, clock.clone()).await.map_err(of_store)?;
         let recorder = Recorder::start(database.clone(), RecorderOptions::default(), clock.clone());
         let rules = Arc::new(LiveRules::new(RuleSet::default(), 0));
         let rulebook = Rulebook::new(database.clone(), Some(rules.clone()), master(config), clock.clone());

@@ -81,12 +81,17 @@ impl Reloader {
                 for reason in &reasons {
                     tracing::error!(why, "{reason}");
                 }
-                tracing::error!(why, errors = reasons.len(), "reload refused; the old configuration and rules stay in force");
+                tracing::error!(
+                    why,
+                    errors = reasons.len(),
+                    "reload refused; the old configuration and rules stay in force"
+                );
             }
         }
     }
 
     async fn try_reload(&mut self) -> Result<(), Refused> {
+        self.watch.loading();
         let mut settings = self.load()?;
         self.watch.set(watched(self.named.as_deref(), &settings));
         let files = rule_texts(&settings.config)?;
@@ -112,7 +117,8 @@ impl Reloader {
     }
 
     async fn check_rules(&self, files: &[SourceFile]) -> Result<(), Refused> {
-        let problems: Vec<Problem> = self.rulebook.check(files).await.into_iter().map(Problem::from).collect();
+        let problems: Vec<Problem> =
+            self.rulebook.check(files).await.into_iter().map(Problem::from).collect();
         if problems.iter().any(Problem::is_error) { Err(problems.into()) } else { Ok(()) }
     }
 
@@ -223,7 +229,7 @@ fn cache_text(url: &CacheUrl) -> Vec<String> {
 fn admin_text(config: &Config) -> Vec<String> {
     let admin = &config.admin;
     let mut all: Vec<String> = admin.token.iter().map(|t| expose(t).to_owned()).collect();
-    for pair in &admin.access {
+    if let Some(pair) = &admin.access {
         all.extend([pair.client_id.clone(), expose(&pair.client_secret).to_owned()]);
     }
     for token in &admin.tokens {

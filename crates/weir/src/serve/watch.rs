@@ -25,43 +25,59 @@ pub struct Watched {
     pub rules: Vec<PathBuf>,
 }
 
-/// The content that was last seen.
+/// The content that was loaded last, and what has been seen since.
 #[derive(Debug, Default)]
 pub struct Watch {
     watched: Watched,
     stamps: Vec<Stamp>,
-    content: BTreeMap<PathBuf, Content>,
+    loaded: Contents,
+    /// Another content, seen once: it may be half-written.
+    differing: Option<Contents>,
 }
 
 /// SHA-256 of a file's text, or of the reason why it has none.
 type Content = [u8; 32];
 
+type Contents = BTreeMap<PathBuf, Content>;
+
 impl Watch {
     /// Watches these from now on. Call it before they are loaded, so that no change can fall between. What was
     /// watched before keeps the content that was seen.
     pub fn set(&mut self, watched: Watched) {
-        let mut before = std::mem::take(&mut self.content);
+        let mut before = std::mem::take(&mut self.loaded);
         for path in paths(&watched) {
             let content = before.remove(&path).unwrap_or_else(|| content(&path));
-            self.content.insert(path, content);
+            self.loaded.insert(path, content);
         }
         self.watched = watched;
         self.stamps.clear();
     }
 
-    /// Whether the content differs from what was seen last; what is seen now is the last from then on.
+    /// Takes the present content as loaded. Call it before it is.
+    pub fn loading(&mut self) {
+        self.loaded = contents(paths(&self.watched));
+        self.differing = None;
+    }
+
+    /// Whether the content differs from what was loaded, and has been the same at two looks: an editor that writes in
+    /// place leaves an empty file for a moment, and an empty configuration is a good one.
     pub fn changed(&mut self, now: Timestamp) -> bool {
         let paths = paths(&self.watched);
         let stamps: Vec<Stamp> = paths.iter().map(|path| Stamp::of(path)).collect();
-        if stamps == self.stamps && settled(&stamps, now) {
+        if stamps == self.stamps && settled(&stamps, now) && self.differing.is_none() {
             return false;
         }
         self.stamps = stamps;
-        let seen: BTreeMap<PathBuf, Content> = paths.into_iter().map(with_content).collect();
-        let changed = seen != self.content;
-        self.content = seen;
-        changed
+        let seen = contents(paths);
+        let differing = (seen != self.loaded).then_some(seen);
+        let stable = differing.is_some() && differing == self.differing;
+        self.differing = differing;
+        stable
     }
+}
+
+fn contents(paths: Vec<PathBuf>) -> Contents {
+    paths.into_iter().map(with_content).collect()
 }
 
 fn settled(stamps: &[Stamp], now: Timestamp) -> bool {
@@ -108,6 +124,17 @@ mod tests {
         now() + jiff::SignedDuration::from_secs(3600)
     }
 
+    /// Two looks, and loading if they say so.
+    fn reloads(watch: &mut Watch, now: Timestamp) -> bool {
+        let at_once = watch.changed(now);
+        assert!(!at_once, "what was seen once may be half-written");
+        let changed = watch.changed(now);
+        if changed {
+            watch.loading();
+        }
+        changed
+    }
+
     #[test]
     fn only_a_change_of_content_counts() {
         let folder = tempfile::tempdir().unwrap();
@@ -117,29 +144,47 @@ mod tests {
         fs::write(&file, "a").unwrap();
         let mut watch = Watch::default();
         watch.set(Watched { files: vec![file.clone()], rules: vec![rules.clone()] });
-        assert!(!watch.changed(now()));
+        assert!(!reloads(&mut watch, now()));
 
         fs::write(&file, "b").unwrap();
-        assert!(watch.changed(now()), "same length, same tick");
-        assert!(!watch.changed(now()));
+        assert!(reloads(&mut watch, now()), "same length, same tick");
+        assert!(!reloads(&mut watch, now()));
 
         fs::write(&file, "b").unwrap();
-        assert!(!watch.changed(now()), "written again with the same text");
+        assert!(!reloads(&mut watch, now()), "written again with the same text");
 
         fs::write(rules.join("new.yaml"), "rules: []").unwrap();
-        assert!(watch.changed(now()), "a new file in a folder");
-        assert!(!watch.changed(later()));
+        assert!(reloads(&mut watch, now()), "a new file in a folder");
+        assert!(!reloads(&mut watch, later()));
 
         fs::write(rules.join("notes.txt"), "x").unwrap();
-        assert!(!watch.changed(later()), "no rule file");
+        assert!(!reloads(&mut watch, later()), "no rule file");
 
         fs::write(folder.path().join("other"), "rules: [1]").unwrap();
         fs::rename(folder.path().join("other"), rules.join("new.yaml")).unwrap();
-        assert!(watch.changed(later()), "renamed over");
+        assert!(reloads(&mut watch, later()), "renamed over");
 
         fs::remove_file(&file).unwrap();
-        assert!(watch.changed(later()), "gone");
+        assert!(reloads(&mut watch, later()), "gone");
         fs::write(&file, "b").unwrap();
-        assert!(watch.changed(later()), "back");
+        assert!(reloads(&mut watch, later()), "back");
+    }
+
+    #[test]
+    fn what_is_written_in_pieces_counts_when_it_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("weir.yaml");
+        fs::write(&file, "a").unwrap();
+        let mut watch = Watch::default();
+        watch.set(Watched { files: vec![file.clone()], rules: Vec::new() });
+        for piece in ["", "b", "bc"] {
+            fs::write(&file, piece).unwrap();
+            assert!(!watch.changed(now()), "{piece:?}");
+        }
+        assert!(watch.changed(now()));
+        fs::write(&file, "").unwrap();
+        assert!(!watch.changed(now()));
+        fs::write(&file, "a").unwrap();
+        assert!(!watch.changed(later()) && !watch.changed(later()), "back to what was loaded");
     }
 }

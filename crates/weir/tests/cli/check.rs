@@ -24,11 +24,14 @@ fn bad_rules_are_shown_with_their_places_all_at_once() {
 
 #[test]
 fn an_example_that_fails_is_an_error() {
-    let wrong = NO_ECHO.replace("no_match:\n      - {request: {model: sim/free}}", "no_match:\n      - {request: {model: sim/echo}}");
+    let wrong = NO_ECHO.replace(
+        "no_match:\n      - {request: {model: sim/free}}",
+        "no_match:\n      - {request: {model: sim/echo}}",
+    );
     let folder = Folder::with(&[("a.yaml", &wrong)]);
     let run = folder.run(&["check", "a.yaml"]);
     assert_eq!((run.code, run.stdout.as_str()), (1, "1 error, 0 warnings\n"), "{run:#?}");
-    assert!(run.stderr.contains("a.yaml:12:"), "{run:#?}");
+    assert!(run.stderr.contains("a.yaml:11:"), "{run:#?}");
 }
 
 #[test]
@@ -45,7 +48,10 @@ fn json_is_for_programs() {
     let good = folder.run(&["check", "--json", "good.yaml"]);
     assert_eq!(
         (good.code, good.json()),
-        (0, json!({"ok": true, "config": null, "rules": 1, "examples": 2, "errors": 0, "warnings": 0, "diagnostics": []}))
+        (
+            0,
+            json!({"ok": true, "config": null, "rules": 1, "examples": 2, "errors": 0, "warnings": 0, "diagnostics": []})
+        )
     );
     let bad = folder.run(&["check", "--json", "bad.yaml"]);
     let found = bad.json();

@@ -95,7 +95,13 @@ fn lines_are_answered_in_order_and_combined_as_the_language_says() {
             json!([]),
             json!(["at-night"]),
         ),
-        (json!({"request": {"feature": "night"}, "now": "2026-11-20T06:00:00Z"}), "nothing", Value::Null, json!([]), json!([])),
+        (
+            json!({"request": {"feature": "night"}, "now": "2026-11-20T06:00:00Z"}),
+            "nothing",
+            Value::Null,
+            json!([]),
+            json!([]),
+        ),
     ];
     let input: String = table.iter().map(|(facts, ..)| format!("{facts}\n")).collect();
     let (code, lines) = decide(RULES, &input);
@@ -117,7 +123,8 @@ rules:
   - {id: pass, on: request, when: '\"internal\" in identity.tags', then: skip}
   - {id: broken, on: request, when: '10 / request.max_tokens > 1', then: block}
 ";
-    let (code, lines) = decide(rules, "{\"identity\": {\"tags\": [\"internal\"]}}\n{\"request\": {\"max_tokens\": 100}}\n");
+    let (code, lines) =
+        decide(rules, "{\"identity\": {\"tags\": [\"internal\"]}}\n{\"request\": {\"max_tokens\": 100}}\n");
     assert_eq!(code, 0, "whatever was decided");
     assert_eq!(lines[0]["outcome"], "nothing", "{}", lines[0]);
     assert_eq!(lines[0]["errored"][0]["rule"], "broken");
@@ -230,7 +237,8 @@ fn an_expired_rule_is_not_asked_at_the_time_of_the_facts() {
 fn a_reader_that_has_enough_ends_it_well() {
     let folder = Folder::with(&[("r.yaml", NO_ECHO)]);
     let mut command = folder.command(&["decide", "--on", "request", "--rules", "r.yaml"]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let mut stdin = child.stdin.take().unwrap();
     let _ = stdin.write_all(b"{}\n{}\n{}\n");

@@ -16,7 +16,8 @@ async fn keys_and_rules_survive_a_kill_at_once_after_the_answer() {
     let put = [("authorization", admin.as_str()), ("content-type", "application/yaml")];
     let rules = http::request("PUT", &format!("{}/api/rules", weir.admin()), &put, NO_ECHO).await;
     assert_eq!(rules.status, 200, "{}", rules.text());
-    let by_api = http::post_json(&format!("{}/api/keys", weir.admin()), &authorized, &json!({"user": "api"})).await;
+    let by_api =
+        http::post_json(&format!("{}/api/keys", weir.admin()), &authorized, &json!({"user": "api"})).await;
     assert_eq!(by_api.status, 201, "{}", by_api.text());
     weir.signal(Signal::KILL);
     assert_eq!(weir.wait().await.code(), None, "it was killed");

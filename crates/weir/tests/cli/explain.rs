@@ -45,14 +45,18 @@ async fn a_refusal_is_explained_while_weir_runs() {
     assert_eq!(folder.run(&["explain", uuid]).good(), text, "the bare UUID will do");
     let record = folder.run(&["explain", "--json", &id]).json();
     assert_eq!((&record["id"], &record["outcome"]), (&json!(id), &json!("block")));
-    assert_eq!((&record["result"]["status"], &record["facts"]["request"]["model"]), (&json!(403), &json!("sim/echo")));
+    assert_eq!(
+        (&record["result"]["status"], &record["facts"]["request"]["model"]),
+        (&json!(403), &json!("sim/echo"))
+    );
 }
 
 #[tokio::test]
 async fn what_passed_is_explained_too_after_the_end() {
     let folder = Folder::new();
-    let mut weir = weir_testkit::WeirCommand::new(binary(), "{}\n").folder(folder.path()).start().await;
-    let answer = http::post_json(&format!("{}/v1/chat/completions", weir.data()), &[], &chat("sim/free")).await;
+    let mut weir = weir_testkit::WeirCommand::new(binary(), "").folder(folder.path()).start().await;
+    let answer =
+        http::post_json(&format!("{}/v1/chat/completions", weir.data()), &[], &chat("sim/free")).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let id = answer.header("x-weir-decision").unwrap().to_owned();
     end(&mut weir).await;

@@ -58,7 +58,11 @@ fn a_key_for_nobody_or_with_a_strange_budget_is_refused() {
 #[test]
 fn a_database_that_cannot_be_opened_exits_with_3() {
     let folder = Folder::with(&[("a-file", ""), ("weir.yaml", "store: sqlite:./a-file/weir.db\n")]);
-    for command in [&["keys", "list"][..], &["rules", "history"], &["explain", "dec_019aa0f5-2a00-7707-8707-070707070707"]] {
+    for command in [
+        &["keys", "list"][..],
+        &["rules", "history"],
+        &["explain", "dec_019aa0f5-2a00-7707-8707-070707070707"],
+    ] {
         folder.run(command).failed(3, "a-file/weir.db");
     }
     folder.write("weir.yaml", "store: postgres://weir:secret-word@127.0.0.1:1/weir\n");
@@ -69,9 +73,13 @@ fn a_database_that_cannot_be_opened_exits_with_3() {
 
 #[test]
 fn keys_of_the_configuration_are_listed_and_cannot_be_revoked() {
-    let folder = Folder::with(&[("weir.yaml", "keys: [{key: a-configured-key, user: demo, budget_usd: 1}]\n")]);
+    let folder =
+        Folder::with(&[("weir.yaml", "keys: [{key: a-configured-key, user: demo, budget_usd: 1}]\n")]);
     let listed = folder.run(&["keys", "list", "--json"]).json();
-    assert_eq!((&listed["items"][0]["user"], &listed["items"][0]["origin"]), (&json!("demo"), &json!("configured")));
+    assert_eq!(
+        (&listed["items"][0]["user"], &listed["items"][0]["origin"]),
+        (&json!("demo"), &json!("configured"))
+    );
     assert!(!listed.to_string().contains("a-configured-key"));
     folder.run(&["keys", "revoke", listed["items"][0]["id"].as_str().unwrap()]).failed(1, "configuration");
 }

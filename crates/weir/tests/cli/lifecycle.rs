@@ -16,13 +16,17 @@ fn chat(model: &str) -> serde_json::Value {
 async fn without_a_configuration_it_serves_the_simulated_provider() {
     let mut weir = WeirProcess::start(binary(), "").await;
     assert_eq!(weir.stdout().lines().count(), 1, "{}", weir.stdout());
-    let answer = http::post_json(&format!("{}/v1/chat/completions", weir.data()), &[], &chat("sim/free")).await;
+    let answer =
+        http::post_json(&format!("{}/v1/chat/completions", weir.data()), &[], &chat("sim/free")).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let paid = http::post_json(&format!("{}/v1/chat/completions", weir.data()), &[], &chat("sim/echo")).await;
     assert_eq!(paid.status, 401, "{}", paid.text());
+    let token = format!("Bearer {}", weir.admin_token());
     for path in ["healthz", "readyz", "metrics"] {
-        let answer = http::get(&format!("{}/{path}", weir.admin())).await;
+        let url = format!("{}/{path}", weir.admin());
+        let answer = http::request("GET", &url, &[("authorization", token.as_str())], "").await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        assert!(path != "metrics" || answer.text().contains("weir_requests_total"), "{}", answer.text());
     }
     weir.signal(Signal::TERM);
     assert_eq!(weir.wait().await.code(), Some(0), "{}", weir.stderr());
@@ -61,7 +65,9 @@ async fn two_with_folders_of_their_own_do_not_know_each_other() {
     let key = format!("Bearer {}", one.admin_token());
     let status = |admin: String| {
         let key = key.clone();
-        async move { http::request("GET", &format!("{admin}/api/rules"), &[("authorization", &key)], "").await.status }
+        async move {
+            http::request("GET", &format!("{admin}/api/rules"), &[("authorization", &key)], "").await.status
+        }
     };
     assert_eq!((status(one.admin().to_owned()).await, status(two.admin().to_owned()).await), (200, 401));
 }
@@ -113,7 +119,8 @@ async fn a_database_that_cannot_be_opened_exits_with_3() {
         ("store: postgres://weir:secret-word@127.0.0.1:1/weir\n", "PostgreSQL"),
     ];
     for (config, said) in table {
-        let ended = WeirCommand::new(binary(), config).file("a-file", "").try_start().await.err().expect("it ended");
+        let ended =
+            WeirCommand::new(binary(), config).file("a-file", "").try_start().await.err().expect("it ended");
         assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(3), ""), "{config} {ended:?}");
         assert!(ended.stderr.contains(said) && !ended.stderr.contains("secret-word"), "{config} {ended:?}");
     }
@@ -124,14 +131,16 @@ async fn without_redis_it_starts_degraded_and_serves() {
     let weir = WeirProcess::start(binary(), "cache: redis://127.0.0.1:1\n").await;
     let ready = http::get(&format!("{}/readyz", weir.admin())).await;
     assert_eq!((ready.status, &ready.json()["status"]), (200, &json!("degraded")), "{}", ready.text());
-    let answer = http::post_json(&format!("{}/v1/chat/completions", weir.data()), &[], &chat("sim/free")).await;
+    let answer =
+        http::post_json(&format!("{}/v1/chat/completions", weir.data()), &[], &chat("sim/free")).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
 #[tokio::test]
 async fn at_the_end_an_open_stream_is_let_finish() {
     let mut weir = WeirProcess::start(binary(), "keys: [{key: the-key-of-me, user: me}]\n").await;
-    let body = json!({"model": "sim/slow", "stream": true, "messages": [{"role": "user", "content": "hello"}]});
+    let body =
+        json!({"model": "sim/slow", "stream": true, "messages": [{"role": "user", "content": "hello"}]});
     let headers = [("authorization", "Bearer the-key-of-me"), ("content-type", "application/json")];
     let url = format!("{}/v1/chat/completions", weir.data());
     let mut stream = http::stream("POST", &url, &headers, body.to_string()).await;
@@ -148,21 +157,18 @@ async fn at_the_end_an_open_stream_is_let_finish() {
 
 #[tokio::test]
 async fn a_second_signal_does_not_wait_for_open_requests() {
-    let config = "keys: [{key: the-key-of-me, user: me}]\nlimits: {drain: 1h}\n";
-    let mut weir = WeirProcess::start(binary(), config).await;
-    let body = json!({"model": "sim/hang", "messages": [{"role": "user", "content": "hello"}]});
+    let config = "rules: [a.yaml]\nlimits: {drain: 1h}\nabuse: {quarantine: {first: 1h}}\n";
+    let rules = NO_ECHO
+        .replace("then: block", "then: quarantine-1")
+        .replace("sim/free", "sim/other")
+        .replace("sim/echo", "sim/free");
+    let mut weir = WeirCommand::new(binary(), config).file("a.yaml", &rules).start().await;
     let url = format!("{}/v1/chat/completions", weir.data());
     let asked = tokio::spawn(async move {
-        let headers = [("authorization", "Bearer the-key-of-me"), ("content-type", "application/json")];
-        http::try_request("POST", &url, &headers, body.to_string()).await.map(|response| response.status)
+        let body = chat("sim/free").to_string();
+        http::try_request("POST", &url, &[("content-type", "application/json")], body).await.map(|r| r.status)
     });
-    // The metrics say when the request is inside.
-    weir_testkit::deadline::within("the request to arrive", async {
-        while !http::get(&format!("{}/metrics", weir.admin())).await.text().contains("weir_requests") {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    weir.wait_for_stderr("the request is delayed").await;
     weir.signal(Signal::TERM);
     weir.wait_for_stderr("no new connections").await;
     weir.signal(Signal::TERM);
@@ -177,7 +183,11 @@ async fn fewer_files_mean_fewer_connections_and_it_says_so() {
     folder.write("run", format!("#!/bin/sh\n{script}\n"));
     std::fs::set_permissions(folder.at("run"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let weir = WeirCommand::new(&folder.at("run"), "").folder(folder.path()).start().await;
-    assert!(weir.stderr().contains("limits.connections_max is lowered from 18000 to 230"), "{}", weir.stderr());
+    assert!(
+        weir.stderr().contains("limits.connections_max is lowered from 18000 to 230"),
+        "{}",
+        weir.stderr()
+    );
 }
 
 #[tokio::test]
@@ -185,12 +195,16 @@ async fn logs_are_json_where_nobody_looks_and_results_alone_are_on_stdout() {
     let mut weir = WeirProcess::start(binary(), "rules: [./rules]\n").await;
     weir.signal(Signal::TERM);
     weir.wait().await;
-    let (warnings, log): (Vec<_>, Vec<_>) = weir.stderr().lines().map(str::to_owned).partition(|l| !l.starts_with('{'));
+    let (warnings, log): (Vec<_>, Vec<_>) =
+        weir.stderr().lines().map(str::to_owned).partition(|l| !l.starts_with('{'));
     assert!(warnings.join("\n").contains("does not exist"), "{warnings:?}");
     assert!(log.len() > 2);
     for line in log {
         let event: serde_json::Value = serde_json::from_str(&line).unwrap();
-        assert!(event["timestamp"].is_string() && event["level"].is_string() && event["message"].is_string(), "{line}");
+        assert!(
+            event["timestamp"].is_string() && event["level"].is_string() && event["message"].is_string(),
+            "{line}"
+        );
     }
     let pretty = WeirProcess::start(binary(), "telemetry: {log_format: pretty}\n").await;
     assert!(pretty.stderr().contains("data plane") && !pretty.stderr().contains('{'), "{}", pretty.stderr());
@@ -200,8 +214,12 @@ async fn logs_are_json_where_nobody_looks_and_results_alone_are_on_stdout() {
 async fn a_rule_that_is_stored_counts_after_the_next_start() {
     let folder = Folder::with(&[("a.yaml", NO_ECHO), ("weir.yaml", "")]);
     folder.run(&["rules", "apply", "a.yaml"]).good();
-    let weir = WeirCommand::new(binary(), "keys: [{key: the-key-of-me, user: me}]\n").folder(folder.path()).start().await;
+    let weir = WeirCommand::new(binary(), "keys: [{key: the-key-of-me, user: me}]\n")
+        .folder(folder.path())
+        .start()
+        .await;
     let key = [("authorization", "Bearer the-key-of-me")];
-    let answer = http::post_json(&format!("{}/v1/chat/completions", weir.data()), &key, &chat("sim/echo")).await;
+    let answer =
+        http::post_json(&format!("{}/v1/chat/completions", weir.data()), &key, &chat("sim/echo")).await;
     assert_eq!(answer.status, 403, "{}", answer.text());
 }

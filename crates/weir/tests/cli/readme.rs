@@ -16,12 +16,15 @@ fn blocks() -> Vec<String> {
 
 /// Runs commands in one shell after what has been set before, and gives what they printed.
 fn shell(folder: &Folder, before: &str, commands: &str) -> String {
-    let path = std::env::join_paths([binary().parent().unwrap().to_owned()].into_iter().chain(
-        std::env::split_paths(&std::env::var_os("PATH").unwrap()),
-    ));
+    let path = std::env::join_paths(
+        [binary().parent().unwrap().to_owned()]
+            .into_iter()
+            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
+    );
     let script = format!("set -euo pipefail\n{before}\n{commands}");
     let mut command = Command::new("bash");
-    let output = command.args(["-c", &script]).current_dir(folder.path()).env("PATH", path.unwrap()).output().unwrap();
+    let output =
+        command.args(["-c", &script]).current_dir(folder.path()).env("PATH", path.unwrap()).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{commands}\n{stderr}");
     String::from_utf8(output.stdout).unwrap()
@@ -59,7 +62,9 @@ async fn the_first_minute_works_as_it_is_written() {
     assert!(std::fs::read_to_string(folder.at("headers.txt")).unwrap().starts_with("HTTP/1.1 403"));
 
     let why = shell(&folder, "", why);
-    for said in ["no-curl", "Scripts may not use this model.", "Use sim/free, or an SDK.", "403 abuse_blocked"] {
+    for said in
+        ["no-curl", "Scripts may not use this model.", "Use sim/free, or an SDK.", "403 abuse_blocked"]
+    {
         assert!(why.contains(said), "{why}");
     }
     assert!(shell(&folder, "", decide).contains("\"outcome\":\"block\""));

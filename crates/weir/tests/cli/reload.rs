@@ -11,13 +11,19 @@ const KEY: &str = "keys: [{key: the-key-of-me, user: me}]\n";
 /// `weir serve` with the rule files as master.
 async fn with_files(folder: &Folder) -> WeirProcess {
     let config = format!("rules: [./rules]\n{KEY}");
-    WeirCommand::new(binary(), &config).folder(folder.path()).file("rules/a.yaml", "rules: []\n").start().await
+    WeirCommand::new(binary(), &config)
+        .folder(folder.path())
+        .file("rules/a.yaml", "rules: []\n")
+        .start()
+        .await
 }
 
 async fn status(weir: &WeirProcess, model: &str, key: &str) -> u16 {
     let body = json!({"model": model, "messages": [{"role": "user", "content": "hello"}]});
     let key = format!("Bearer {key}");
-    http::post_json(&format!("{}/v1/chat/completions", weir.data()), &[("authorization", &key)], &body).await.status
+    http::post_json(&format!("{}/v1/chat/completions", weir.data()), &[("authorization", &key)], &body)
+        .await
+        .status
 }
 
 /// Asks until the answer is this; the kit's patience bounds it.
@@ -96,7 +102,13 @@ async fn what_cannot_change_while_it_runs_is_named() {
     assert!(!folder.at("elsewhere").exists() && !folder.at("other.db").exists());
     folder.write("r.yaml", NO_ECHO);
     let key = format!("Bearer {}", weir.admin_token());
-    let put = http::request("PUT", &format!("{}/api/rules", weir.admin()), &[("authorization", key.as_str()), ("content-type", "application/yaml")], NO_ECHO).await;
+    let put = http::request(
+        "PUT",
+        &format!("{}/api/rules", weir.admin()),
+        &[("authorization", key.as_str()), ("content-type", "application/yaml")],
+        NO_ECHO,
+    )
+    .await;
     assert_eq!(put.status, 200, "the store is still the master: {}", put.text());
 }
 

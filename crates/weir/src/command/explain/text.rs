@@ -172,7 +172,9 @@ fn until(record: &Record, rule: &RuleNow) -> String {
     match rule {
         RuleNow::Same { expires: Some(at) } => format!("the rule expires at {at}, or is changed before"),
         RuleNow::Same { expires: None } => "the rule, which does not expire, is changed".to_owned(),
-        RuleNow::Changed => "the rule has changed since: the next request is decided by its new text".to_owned(),
+        RuleNow::Changed => {
+            "the rule has changed since: the next request is decided by its new text".to_owned()
+        }
         RuleNow::Gone => "the rule is gone: the next request is decided without it".to_owned(),
         RuleNow::Unknown if record.decision.source == Source::Cache => {
             "the cached action runs out, or the next classification replaces it".to_owned()
@@ -187,7 +189,9 @@ fn lift(text: &mut Text, record: &Record, ways: &Ways) {
     match (&record.decision.rule, &ways.rule_files) {
         (Some(rule), Some(files)) => steps.push(format!("- change `{rule}` in {}", files.join(", "))),
         (Some(rule), None) => {
-            steps.push(format!("- change `{rule}`: weir rules export > rules.yaml, edit, weir rules apply rules.yaml"));
+            steps.push(format!(
+                "- change `{rule}`: weir rules export > rules.yaml, edit, weir rules apply rules.yaml"
+            ));
         }
         (None, _) => {}
     }

@@ -41,10 +41,7 @@ fn record(action: Action) -> Record {
 }
 
 fn ways(files: bool) -> Ways {
-    Ways {
-        admin: "http://127.0.0.1:8081".into(),
-        rule_files: files.then(|| vec!["./rules".to_owned()]),
-    }
+    Ways { admin: "http://127.0.0.1:8081".into(), rule_files: files.then(|| vec!["./rules".to_owned()]) }
 }
 
 fn matched(rule: &str, action: &str, mode: Mode) -> Matched {
@@ -60,15 +57,14 @@ fn a_quarantine_tells_everything() {
     decision.because = Some("The shared capacity is for everybody.".into());
     decision.instead = Some("Bring your own key.".into());
     decision.sus_score = 40;
-    decision.matched = vec![
-        matched("watched", "block", Mode::Shadow),
-        matched("too-much", "quarantine-3", Mode::Enforce),
-    ];
+    decision.matched =
+        vec![matched("watched", "block", Mode::Shadow), matched("too-much", "quarantine-3", Mode::Enforce)];
     decision.errored = vec![Errored { rule: "broken".into(), error: "division by zero".into() }];
     decision.obligations.push(Obligation::RateLimit(Limit { rule: "slow".into(), requests: 60, per_s: 60 }));
     record.result.abuse_delay = Some(6000);
     record.result.abuse_downgraded_from = Some("openai/gpt-4o".into());
-    record.result.usage = Some(Usage { input_tokens: 3, output_tokens: 4, cost_microusd: 15, ..Usage::default() });
+    record.result.usage =
+        Some(Usage { input_tokens: 3, output_tokens: 4, cost_microusd: 15, ..Usage::default() });
     let expires = Some("2027-01-01T00:00:00Z".parse().unwrap());
     let text = render(&record, &RuleNow::Same { expires }, &ways(false));
     let expected = "\
