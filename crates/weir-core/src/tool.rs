@@ -39,8 +39,7 @@ impl PermissionLevel {
     /// Reads a token as people write it: case, `-` and `_` do not count (spec C1).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let word: String =
-            text.trim().to_lowercase().chars().filter(|c| !matches!(c, '-' | '_')).collect();
+        let word: String = text.trim().to_lowercase().chars().filter(|c| !matches!(c, '-' | '_')).collect();
         match word.as_str() {
             "none" => Some(Self::None),
             "readonly" | "read" => Some(Self::ReadOnly),
