@@ -226,12 +226,9 @@ impl Walker {
         }
     }
 
-    fn end(&mut self, at: usize, on_step: &mut dyn FnMut(Path, Step)) {
+    fn end(&self, at: usize, on_step: &mut dyn FnMut(Path, Step)) {
         if let Some(path) = self.path() {
             on_step(path, Step::End { at });
-            if let Some(level) = self.level() {
-                level.member = None;
-            }
         }
     }
 }

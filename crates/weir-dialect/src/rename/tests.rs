@@ -87,6 +87,10 @@ fn all_of_a_stream_but_the_name_stays() {
             "dat: {\"model\":\"old\"}\ndataa: {\"model\":\"old\"}\n\n",
         ),
         (
+            "data: {\"a\": {\r\ndata: \"model\":\"inner\"},\r\ndata: \"model\":\"old\"}\r\n\r\n",
+            "data: {\"a\": {\r\ndata: \"model\":\"inner\"},\r\ndata: \"model\":\"new\\\"name\"}\r\n\r\n",
+        ),
+        (
             "event: x\r\ndata: {\"model\":\"old\"}\r\n\r\n",
             "event: x\r\ndata: {\"model\":\"new\\\"name\"}\r\n\r\n",
         ),
