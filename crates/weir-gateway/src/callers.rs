@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use weir_core::secret::Secret;
+use weir_dialect::Refusal;
 use weir_store::directory::{ApiKey, Directory};
 
 /// The word that says "I have no key" where a client library insists on one (design, section 6).
@@ -52,6 +53,17 @@ impl Caller {
             Self::Keyed(key, _) => Some(key),
             Self::Anonymous | Self::Invalid => None,
         }
+    }
+}
+
+/// A caller's own key that cannot be read must not fall to the platform's.
+///
+/// # Errors
+/// `invalid_request`.
+pub(crate) fn check_own_key(headers: &HeaderMap) -> Result<(), Refusal> {
+    match plain(headers, BYOK_HEADER) {
+        Presented::Unreadable => Err(Refusal::header_not_text(BYOK_HEADER)),
+        Presented::Nothing | Presented::Key(_) => Ok(()),
     }
 }
 

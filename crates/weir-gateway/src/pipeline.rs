@@ -19,7 +19,7 @@ use weir_store::{LimitCharge, LimitOutcome};
 
 use crate::answer;
 use crate::body::{ResponseBody, UpstreamBody};
-use crate::callers::Caller;
+use crate::callers::{Caller, check_own_key};
 use crate::decide::{self, Asked};
 use crate::exchange::{Exchange, Stage};
 use crate::gateway::Inner;
@@ -186,6 +186,7 @@ async fn identify(
     if caller.key().is_none() && !resolved.model.free {
         return Err(Refusal::PaidModelAuthRequired { model: body.model().to_owned() });
     }
+    check_own_key(&arrived.head.headers)?;
     if let Some(refusal) = body.unsupported_field() {
         return Err(refusal);
     }
