@@ -71,8 +71,7 @@ pub enum TransportFault {
 
 impl TransportFault {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::None, Self::Connect, Self::Dns, Self::Tls, Self::Timeout, Self::Reset];
+    pub const ALL: [Self; 6] = [Self::None, Self::Connect, Self::Dns, Self::Tls, Self::Timeout, Self::Reset];
 
     /// The word of the fact `failure.transport`.
     #[must_use]
@@ -241,7 +240,8 @@ impl Evidence {
 }
 
 fn headers(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    let cut = |value: &str| value.get(..value.floor_char_boundary(HEADER_BYTES_MAX)).unwrap_or_default().to_owned();
+    let cut =
+        |value: &str| value.get(..value.floor_char_boundary(HEADER_BYTES_MAX)).unwrap_or_default().to_owned();
     pairs.iter().take(HEADERS_MAX).map(|(name, value)| (name.to_ascii_lowercase(), cut(value))).collect()
 }
 

@@ -13,12 +13,14 @@
 //! | [`rename`] | the model's name in a downgraded answer |
 //! | [`simulate`] | the simulated provider's answers as data |
 //! | [`models`] | the list of models |
+//! | [`failure`] | what went wrong at a provider, read from whatever it sent |
 //! | [`seed_error`] | what the seed's prefixes do to a provider's errors |
 
 mod json;
 mod walk;
 
 pub mod dialect;
+pub mod failure;
 pub mod models;
 pub mod refusal;
 pub mod rename;

@@ -39,30 +39,46 @@ pub(super) fn normal(name: &str) -> String {
 pub(super) fn role(normal: &str) -> Role {
     match normal {
         "message" | "msg" | "errormessage" | "errormsg" | "errmsg" | "statusmsg" | "statusmessage"
-        | "statustext" | "description" | "errordescription" | "title" | "faultstring" | "exception" | "detail"
-        | "errortext" | "errorstring" | "failurereason" | "failuremessage" | "statusreason" | "developermessage"
-        | "exceptionmessage" | "reasonphrase" | "errorinfo" | "lasterror" | "fullmessage" | "failure" => Role::Message,
-        "error" | "err" | "errors" | "cause" | "causes" | "innererror" | "inner" | "fault" | "baseresp" | "raw" | "response"
-        | "rawresponse" | "responsebody" | "errorbody" | "errorresponse" | "originalerror" | "upstreamerror" | "lastexception"
-        | "providererror" | "errordata" | "result" | "rawerror" | "responsemetadata" | "causedby" | "upstream" | "responsedata"
-        | "upstreamresponse" | "rawbody" | "providerresponse" | "innerexception" | "errordetail" | "providermessage" => Role::Inner,
-        "details" | "errordetails" | "metadata" | "violations" | "extensions" | "previouserrors" | "incompletedetails"
-        | "contentfilterresult" | "contentfilterresults" | "promptfeedback" => Role::Beside,
-        "code" | "errorcode" | "errcode" | "reason" | "errno" | "errorkey" | "subcode" | "errorreason" | "blockreason"
-        | "exceptioncode" | "faultcode" | "bizcode" | "finishreason" | "stopreason" => Role::Code,
+        | "statustext" | "description" | "errordescription" | "title" | "faultstring" | "exception"
+        | "detail" | "errortext" | "errorstring" | "failurereason" | "failuremessage" | "statusreason"
+        | "developermessage" | "exceptionmessage" | "reasonphrase" | "errorinfo" | "lasterror"
+        | "fullmessage" | "failure" => Role::Message,
+        "error" | "err" | "errors" | "cause" | "causes" | "innererror" | "inner" | "fault" | "baseresp"
+        | "raw" | "response" | "rawresponse" | "responsebody" | "errorbody" | "errorresponse"
+        | "originalerror" | "upstreamerror" | "lastexception" | "providererror" | "errordata" | "result"
+        | "rawerror" | "responsemetadata" | "causedby" | "upstream" | "responsedata" | "upstreamresponse"
+        | "rawbody" | "providerresponse" | "innerexception" | "errordetail" | "providermessage" => {
+            Role::Inner
+        }
+        "details"
+        | "errordetails"
+        | "metadata"
+        | "violations"
+        | "extensions"
+        | "previouserrors"
+        | "incompletedetails"
+        | "contentfilterresult"
+        | "contentfilterresults"
+        | "promptfeedback" => Role::Beside,
+        "code" | "errorcode" | "errcode" | "reason" | "errno" | "errorkey" | "subcode" | "errorreason"
+        | "blockreason" | "exceptioncode" | "faultcode" | "bizcode" | "finishreason" | "stopreason" => {
+            Role::Code
+        }
         "type" | "errortype" | "exceptiontype" | "kind" | "category" | "errorname" | "class" => Role::Kind,
-        "status" | "statuscode" | "httpstatus" | "httpcode" | "httpstatuscode" | "responsecode" | "rawstatuscode" => Role::Status,
+        "status" | "statuscode" | "httpstatus" | "httpcode" | "httpstatuscode" | "responsecode"
+        | "rawstatuscode" => Role::Status,
         "param" | "quotaid" | "quotametric" | "parameter" | "limittype" | "plantype" | "hint" => Role::Word,
-        "retrydelay" | "retryafter" | "retryafterms" | "retryafterseconds" | "resetsinseconds" | "resetsat" | "resetat"
-        | "estimatedtime" | "xratelimitreset" | "resettime" | "retryin" | "retryafters" | "retryaftersec"
-        | "quotaresetdelay" => Role::Hint,
+        "retrydelay" | "retryafter" | "retryafterms" | "retryafterseconds" | "resetsinseconds"
+        | "resetsat" | "resetat" | "estimatedtime" | "xratelimitreset" | "resettime" | "retryin"
+        | "retryafters" | "retryaftersec" | "quotaresetdelay" => Role::Hint,
         "body" | "content" | "data" | "text" | "value" | "output" | "stderr" | "payload" => Role::Answer,
-        "messages" | "contents" | "instructions" | "tools" | "choices" | "delta" | "arguments" | "failedgeneration"
-        | "url" | "uri" | "path" | "file" | "filename" | "baseurl" | "endpoint" | "docs" | "documentation"
-        | "documentationurl" | "helpurl" | "links" | "link" | "id" | "userid" | "orgid" | "organization" | "traceback"
-        | "config" | "params" | "args" | "candidates" | "query" | "system" | "usage" | "timestamp" | "created" | "createdat"
-        | "metadataheaders" | "generatedtext" | "completion" | "loc" | "instance" | "hostname" | "useragent"
-        | "command" | "env" | "options" | "domain" | "user" | "email" | "toolusage" => Role::Never,
+        "messages" | "contents" | "instructions" | "tools" | "choices" | "delta" | "arguments"
+        | "failedgeneration" | "url" | "uri" | "path" | "file" | "filename" | "baseurl" | "endpoint"
+        | "docs" | "documentation" | "documentationurl" | "helpurl" | "links" | "link" | "id" | "userid"
+        | "orgid" | "organization" | "traceback" | "config" | "params" | "args" | "candidates" | "query"
+        | "system" | "usage" | "timestamp" | "created" | "createdat" | "metadataheaders"
+        | "generatedtext" | "completion" | "loc" | "instance" | "hostname" | "useragent" | "command"
+        | "env" | "options" | "domain" | "user" | "email" | "toolusage" => Role::Never,
         _ if NEVER_PREFIXES.iter().any(|prefix| normal.starts_with(prefix)) => Role::Never,
         _ => Role::Other,
     }
