@@ -16,7 +16,7 @@ use weir_core::failure::Class;
 use weir_dialect::refusal::stream_error;
 use weir_dialect::rename::{JsonRenamer, StreamRenamer};
 use weir_dialect::simulate::{End, Part};
-use weir_dialect::{Refusal, UsageReader};
+use weir_dialect::{Observed, Refusal, UsageReader};
 
 use crate::exchange::Exchange;
 
@@ -233,26 +233,36 @@ impl PassBody {
 
     fn end(&mut self) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         self.ended = true;
+        let mid_event = self.reading.usage.observed().mid_event;
         self.reading.usage.end();
         let seen = self.reading.usage.observed();
         // A provider's own error event has told the client already.
         let told = seen.error.is_some();
         if self.reading.events && !seen.finished && !told {
-            return self.broke(Class::StreamErrorOther);
+            return self.broke_after(Class::StreamErrorOther, &Observed { mid_event, ..seen });
         }
         self.complete(told.then_some(Class::StreamErrorOther));
         Poll::Ready(None)
     }
 
+    fn broke(&mut self, class: Class) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        let seen = self.reading.usage.observed();
+        self.broke_after(class, &seen)
+    }
+
     /// Ends a stream that broke with the protocol's own terminal event; a body that is no stream is cut off, which
     /// its declared length tells the client.
-    fn broke(&mut self, class: Class) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+    fn broke_after(
+        &mut self,
+        class: Class,
+        seen: &Observed,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         self.ended = true;
         let event = self.exchange.as_ref().filter(|_| self.reading.events).map(|exchange| {
             let refusal = Refusal::failed(class, exchange.provider_name(), 0);
             let request_id = &exchange.draft.result.request_id;
-            let (reading, seen) = (&self.reading, self.reading.usage.observed());
-            stream_error(reading.kind, &refusal, &exchange.id, request_id, &reading.asked_model, &seen)
+            let reading = &self.reading;
+            stream_error(reading.kind, &refusal, &exchange.id, request_id, &reading.asked_model, seen)
         });
         self.complete(Some(class));
         Poll::Ready(Some(event.map(Frame::data).ok_or(BrokenOff)))
