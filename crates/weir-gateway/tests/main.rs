@@ -10,4 +10,11 @@
 )]
 
 mod area_a;
+mod bad_input;
+mod cached;
+mod callers;
+mod exits;
+mod inline;
+mod quarantine;
+mod streams;
 mod support;

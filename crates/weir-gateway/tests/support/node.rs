@@ -121,6 +121,13 @@ impl Node {
         self.database.decision(&id).await.unwrap().unwrap_or_else(|| panic!("no record of {id}"))
     }
 
+    /// The usage record of the same request. Requests of one moment have no order, so this is how to find one.
+    pub async fn usage_of(&self, answer: &Response) -> UsageRecord {
+        let id = decision_id(answer);
+        let found = self.usage().await.into_iter().find(|usage| usage.decision == id);
+        found.unwrap_or_else(|| panic!("no usage record of {id}"))
+    }
+
     /// Waits until there are `n` records: for requests whose end the client does not see.
     pub async fn wait_for_records(&self, n: usize) -> Vec<Record> {
         eventually(&format!("{n} records"), async || {
