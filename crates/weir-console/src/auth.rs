@@ -177,14 +177,15 @@ mod tests {
         authenticator()
             .authenticate(&method.parse().unwrap(), path, &headers)
             .map(|p| p.name.to_string())
-            .map_err(|p| p.status)
+            .map_err(|p| p.status())
     }
 
     #[test]
     fn roles_and_pairs_open_what_they_should() {
         let pair: &[(&str, &str)] = &[("cf-access-client-id", "id"), ("cf-access-client-secret", "secret")];
         let half: &[(&str, &str)] = &[("cf-access-client-id", "id"), ("cf-access-client-secret", "wrong")];
-        let table: &[(&str, &str, &[(&'static str, &str)], Result<&str, u16>)] = &[
+        type Case<'a> = (&'a str, &'a str, &'a [(&'static str, &'a str)], Result<&'a str, u16>);
+        let table: &[Case<'_>] = &[
             ("PUT", "/api/rules", &[("authorization", "Bearer root-token")], Ok("admin")),
             ("PUT", "/api/rules", &[("authorization", "bearer  root-token ")], Ok("admin")),
             ("PUT", "/api/rules", &[("authorization", "Basic root-token")], Err(401)),

@@ -80,7 +80,6 @@ impl Shared {
 }
 
 /// Everything of the admin plane.
-#[must_use]
 pub fn router(parts: Parts) -> Router {
     let authenticator = Arc::new(Authenticator::configured(&parts.admin_token, &parts.config.admin));
     let started = parts.clock.now();

@@ -24,7 +24,7 @@ use crate::query::{Parameters, limit, since};
     ),
     responses(
         (status = 200, description = "`{items, next}`, newest first", body = Object),
-        (status = 400, description = "A parameter is not as it should be", body = Problem),
+        (status = 400, description = "A parameter is not as it should be", body = crate::problem::Details),
     ))]
 pub(crate) async fn list(
     State(console): State<Console>,
@@ -57,7 +57,7 @@ fn boundary(word: &str) -> Result<Boundary, String> {
     params(("id" = String, Path, description = "`dec_…`, as `x-weir-decision` gives it")),
     responses(
         (status = 200, description = "The record", body = Object),
-        (status = 404, description = "There is no such decision", body = Problem),
+        (status = 404, description = "There is no such decision", body = crate::problem::Details),
     ))]
 pub(crate) async fn get(
     State(console): State<Console>,
@@ -88,7 +88,7 @@ async fn find(console: &Shared, id: &DecisionId) -> Result<Option<weir_core::rec
     ),
     responses(
         (status = 200, description = "`{items, next}`, newest first", body = Object),
-        (status = 400, description = "A parameter is not as it should be", body = Problem),
+        (status = 400, description = "A parameter is not as it should be", body = crate::problem::Details),
     ))]
 pub(crate) async fn usage(
     State(console): State<Console>,

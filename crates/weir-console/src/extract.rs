@@ -169,8 +169,8 @@ mod tests {
         ];
         for (text, path, line) in table {
             let problem = parse_json::<Probe>(text.as_bytes()).unwrap_err();
-            assert_eq!(problem.status, 400);
-            let fault = &problem.errors[0];
+            assert_eq!(problem.status(), 400);
+            let fault = &problem.errors()[0];
             assert!(!fault.message.contains(" at line "), "{}", fault.message);
             if path.is_some() {
                 assert_eq!(fault.path.as_deref(), *path, "{text}");
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn values_of_a_wrong_type_are_not_repeated() {
         let problem = parse_json::<Probe>(b"{\"n\": \"my secret, expected nothing\"}").unwrap_err();
-        let fault = &problem.errors[0];
+        let fault = &problem.errors()[0];
         assert!(!fault.message.contains("secret"), "{}", fault.message);
     }
 
@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(read("7"), Ok(Some(7)));
         assert_eq!(read("\"7\""), Ok(Some(7)));
         assert_eq!(read("*"), Ok(None));
-        assert_eq!(read("W/x").unwrap_err().status, 400);
+        assert_eq!(read("W/x").unwrap_err().status(), 400);
         assert_eq!(if_match(&HeaderMap::new()), Ok(None));
     }
 }

@@ -84,7 +84,7 @@ fn identity_key(segment: String) -> Result<IdentityKey, Problem> {
     params(("key" = String, Path, description = "`user:…` or `fingerprint:…`, percent-encoded")),
     responses(
         (status = 200, description = "What is known of it; of an unknown identity, nothing", body = IdentityView),
-        (status = 400, description = "This is no key of an identity", body = Problem),
+        (status = 400, description = "This is no key of an identity", body = crate::problem::Details),
     ))]
 pub(crate) async fn get(
     State(console): State<Console>,
@@ -102,7 +102,7 @@ pub(crate) async fn get(
         IdentityKind::User => key.as_str().trim_start_matches("user:"),
         IdentityKind::Anonymous => "",
     };
-    let owners = facts::Owners::of(&console.parts.directory.keys(), user_id, None);
+    let owners = facts::Owners::of(&console.parts.directory, user_id, None);
     let facts = facts::identity(&key, user_id, &owners, row.as_ref(), console.now());
     let stats = console.parts.cache.stats_read(&key).await;
     let exempt_until = row.and_then(|row| row.exempt_until);
@@ -138,7 +138,7 @@ pub(crate) async fn clear_actions(
     params(("key" = String, Path, description = "The identity's key, percent-encoded")),
     responses(
         (status = 200, description = "`{key, exempt_until}`", body = Object),
-        (status = 400, description = "The time is not to come", body = Problem),
+        (status = 400, description = "The time is not to come", body = crate::problem::Details),
     ))]
 pub(crate) async fn exempt(
     State(console): State<Console>,
@@ -185,7 +185,7 @@ async fn set_exemption(
     params(("key" = String, Path, description = "The identity's key, percent-encoded")),
     responses(
         (status = 200, description = "`{key, tags}`: all tags that it has now", body = Object),
-        (status = 400, description = "These cannot be tags", body = Problem),
+        (status = 400, description = "These cannot be tags", body = crate::problem::Details),
     ))]
 pub(crate) async fn set_tags(
     State(console): State<Console>,

@@ -139,7 +139,7 @@ pub(crate) async fn list(State(console): State<Console>) -> Result<Json<Value>, 
 #[utoipa::path(post, path = "/api/keys", tag = "keys", request_body = NewKeyRequest,
     responses(
         (status = 201, description = "The key, which is shown this once", body = CreatedKey),
-        (status = 400, description = "A member is not as it should be", body = Problem),
+        (status = 400, description = "A member is not as it should be", body = crate::problem::Details),
     ))]
 pub(crate) async fn create(
     State(console): State<Console>,
@@ -179,8 +179,8 @@ pub(crate) async fn create(
     params(("id" = String, Path, description = "The key's id")),
     responses(
         (status = 204, description = "It is not valid any more"),
-        (status = 404, description = "There is no valid key with this id", body = Problem),
-        (status = 409, description = "The key is in the configuration", body = Problem),
+        (status = 404, description = "There is no valid key with this id", body = crate::problem::Details),
+        (status = 409, description = "The key is in the configuration", body = crate::problem::Details),
     ))]
 pub(crate) async fn revoke(
     State(console): State<Console>,

@@ -4,7 +4,7 @@ use axum::Json;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::problem::Problem;
+use crate::problem::Details;
 
 /// What the description says beside the routes.
 #[derive(OpenApi)]
@@ -14,7 +14,7 @@ use crate::problem::Problem;
         description = "Rules, keys, decisions, identities, and the abuse service. Errors are RFC 9457 problem \
                        details. A viewer's token may read; everything else needs an operator's.",
     ),
-    components(schemas(Problem)),
+    components(schemas(Details)),
     modifiers(&Credentials),
     security(("bearer" = []))
 )]

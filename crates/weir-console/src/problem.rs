@@ -9,8 +9,16 @@ use utoipa::ToSchema;
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
 /// What went wrong, for the caller: never a secret, never a prompt, never a store's own words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
+    details: Box<Details>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// A problem as it is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct Details {
     /// Always `about:blank`: the status says what kind of problem it is.
     #[serde(rename = "type")]
     pub kind: String,
@@ -29,8 +37,6 @@ pub struct Problem {
     /// The files that are the master of the rules, when the API may not write them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
-    #[serde(skip)]
-    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// One fault of what was sent.
@@ -62,7 +68,7 @@ impl Problem {
     /// A problem of a status, with its words for the caller.
     #[must_use]
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self {
+        let details = Details {
             kind: "about:blank".to_owned(),
             title: status.canonical_reason().unwrap_or("Error").to_owned(),
             status: status.as_u16(),
@@ -70,14 +76,47 @@ impl Problem {
             errors: Vec::new(),
             epoch: None,
             files: Vec::new(),
-            headers: Vec::new(),
-        }
+        };
+        Self { details: Box::new(details), headers: Vec::new() }
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.details.status
+    }
+
+    /// Each fault with its place.
+    #[must_use]
+    pub fn errors(&self) -> &[Fault] {
+        &self.details.errors
+    }
+
+    /// The same with faults.
+    #[must_use]
+    pub fn with_errors(mut self, errors: Vec<Fault>) -> Self {
+        self.details.errors = errors;
+        self
+    }
+
+    /// The same with the epoch in force.
+    #[must_use]
+    pub fn with_epoch(mut self, epoch: u64) -> Self {
+        self.details.epoch = Some(epoch);
+        self
+    }
+
+    /// The same with the files that are the master of the rules.
+    #[must_use]
+    pub fn with_files(mut self, files: Vec<String>) -> Self {
+        self.details.files = files;
+        self
     }
 
     /// 400 with one fault for each parameter or member that is wrong.
     #[must_use]
     pub fn bad_request(detail: impl Into<String>, errors: Vec<Fault>) -> Self {
-        Self { errors, ..Self::new(StatusCode::BAD_REQUEST, detail) }
+        Self::new(StatusCode::BAD_REQUEST, detail).with_errors(errors)
     }
 
     /// 401, and how to sign in.
@@ -121,8 +160,8 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let status = StatusCode::from_u16(self.details.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self.details).unwrap_or_default();
         let mut response = (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
         for (name, value) in self.headers {
             response.headers_mut().append(name, value);

@@ -115,7 +115,8 @@ mod tests {
             let mut parameters = Parameters::read(Some(query), &known);
             let since = since(&mut parameters, now);
             let limit = limit(&mut parameters);
-            let faults = parameters.finish().err().map(|problem| problem.errors).unwrap_or_default();
+            let faults =
+                parameters.finish().err().map(|problem| problem.errors().to_vec()).unwrap_or_default();
             let named: Vec<_> = faults.iter().filter_map(|fault| fault.path.as_deref()).collect();
             assert_eq!(named, *expected, "{query}");
             if query.contains("24h") {

@@ -5,9 +5,9 @@
 //! survive; a set from several files and the edit of one rule are written out anew where that is not possible.
 
 mod edit;
+mod error;
+mod loading;
 mod summary;
-#[cfg(test)]
-mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,12 +18,15 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use weir_core::clock::SharedClock;
 use weir_rules::{
-    ActiveRules, Change, Diagnostic, LiveRules, LoadFailure, LoadOptions, Loaded, RuleSet, SourceFile, diff,
+    ActiveRules, Change, Diagnostic, LiveRules, LoadOptions, Loaded, RuleSet, SourceFile, diff,
 };
 use weir_store::database::RulesVersion;
 use weir_store::{Database, ErrorKind, StoreError};
 
+pub use self::error::ApplyError;
+
 use self::edit::Edit;
+use self::loading::{blocking, diagnostics, load_stored, stored_file};
 
 /// The name that diagnostics give to rules that come from the store.
 pub const STORED_NAME: &str = "rules.yaml";
@@ -48,40 +51,6 @@ pub struct Applied {
     pub changes: Vec<Change>,
     /// What is doubtful about it.
     pub warnings: Vec<Diagnostic>,
-}
-
-/// Why nothing was changed.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// The rules have errors; all of them, and the warnings.
-    #[error("the rules have errors")]
-    Diagnostics(Vec<Diagnostic>),
-    /// The set that was changed from is not the one in force.
-    #[error("the rules in force are those of epoch {current}")]
-    Conflict {
-        /// The epoch in force.
-        current: u64,
-    },
-    /// The rules are written in files.
-    #[error("the rules are written in files: {}", list(.0))]
-    FilesAreMaster(Vec<PathBuf>),
-    /// There is no rule with this id.
-    #[error("there is no rule `{0}`")]
-    UnknownRule(String),
-    /// There is a rule with this id already.
-    #[error("there is a rule `{0}` already")]
-    RuleExists(String),
-    /// The history has no set of this epoch.
-    #[error("the history has no rules of epoch {0}")]
-    UnknownEpoch(u64),
-    /// The store could not be used.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-fn list(files: &[PathBuf]) -> String {
-    let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
-    names.join(", ")
 }
 
 /// What a write carries beside the rules.
@@ -508,29 +477,5 @@ impl Rulebook {
 
     fn now(&self) -> Timestamp {
         self.inner.clock.now()
-    }
-}
-
-fn stored_file(text: String) -> SourceFile {
-    SourceFile { name: STORED_NAME.to_owned(), text }
-}
-
-/// Loads rules of the store; an empty text, which one has that was never written, is the empty set.
-fn load_stored(files: &[SourceFile], options: &LoadOptions) -> Result<Loaded, ApplyError> {
-    if files.iter().all(|file| file.text.is_empty()) {
-        return Ok(Loaded { rules: RuleSet::default(), warnings: Vec::new() });
-    }
-    weir_rules::load(files, options).map_err(diagnostics)
-}
-
-fn diagnostics(failure: LoadFailure) -> ApplyError {
-    ApplyError::Diagnostics(failure.diagnostics)
-}
-
-/// Runs what takes long by computing, such as the loading of ten thousand rules, off the threads that serve.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }

@@ -25,19 +25,17 @@ impl From<ApplyError> for Problem {
             ApplyError::Diagnostics(diagnostics) => {
                 let errors: Vec<Fault> = diagnostics.iter().filter(|d| d.is_error()).map(fault).collect();
                 let detail = format!("the rules have {} error(s); nothing was changed", errors.len());
-                Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail).with_errors(errors)
             }
-            ApplyError::Conflict { current } => Self {
-                epoch: Some(current),
-                ..Self::conflict(format!("the rules in force are those of epoch {current}; read them again"))
-            },
+            ApplyError::Conflict { current } => {
+                let detail = format!("the rules in force are those of epoch {current}; read them again");
+                Self::conflict(detail).with_epoch(current)
+            }
             ApplyError::FilesAreMaster(files) => {
                 let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
                 let names = files.join(", ");
-                Self {
-                    files,
-                    ..Self::conflict(format!("the rules are written in files; change them there: {names}"))
-                }
+                Self::conflict(format!("the rules are written in files; change them there: {names}"))
+                    .with_files(files)
             }
             ApplyError::RuleExists(_) => Self::conflict(error.to_string()),
             ApplyError::UnknownRule(_) | ApplyError::UnknownEpoch(_) => Self::not_found(error.to_string()),
@@ -140,8 +138,8 @@ pub(crate) async fn list(State(console): State<Console>, headers: HeaderMap) -> 
     params(("If-Match" = Option<String>, Header, description = "The epoch that this is based on")),
     responses(
         (status = 200, description = "`{epoch, changes, warnings}`: the set is in force", body = Object),
-        (status = 409, description = "Another epoch is in force, or the rules are written in files", body = Problem),
-        (status = 422, description = "The rules have errors; the old ones stay", body = Problem),
+        (status = 409, description = "Another epoch is in force, or the rules are written in files", body = crate::problem::Details),
+        (status = 422, description = "The rules have errors; the old ones stay", body = crate::problem::Details),
     ))]
 pub(crate) async fn replace(
     State(console): State<Console>,
@@ -158,8 +156,8 @@ pub(crate) async fn replace(
     params(("If-Match" = Option<String>, Header, description = "The epoch that this is based on")),
     responses(
         (status = 201, description = "`{id, epoch, changes, warnings}`: it is in force, after all others", body = Object),
-        (status = 409, description = "There is such a rule, another epoch is in force, or the rules are written in files", body = Problem),
-        (status = 422, description = "The rule has errors", body = Problem),
+        (status = 409, description = "There is such a rule, another epoch is in force, or the rules are written in files", body = crate::problem::Details),
+        (status = 422, description = "The rule has errors", body = crate::problem::Details),
     ))]
 pub(crate) async fn add(
     State(console): State<Console>,
@@ -179,7 +177,7 @@ pub(crate) async fn add(
 #[utoipa::path(get, path = "/api/rules/{id}", tag = "rules", params(("id" = String, Path, description = "The rule's id")),
     responses(
         (status = 200, description = "The rule with its keys", body = Object),
-        (status = 404, description = "There is no such rule", body = Problem),
+        (status = 404, description = "There is no such rule", body = crate::problem::Details),
     ))]
 pub(crate) async fn get(State(console): State<Console>, Segment(id): Segment) -> Result<Response, Problem> {
     let active = console.parts.rulebook.current().await?;
@@ -197,9 +195,9 @@ pub(crate) async fn get(State(console): State<Console>, Segment(id): Segment) ->
     ),
     responses(
         (status = 200, description = "`{epoch, changes, warnings}`: it is in force, in its old place", body = Object),
-        (status = 404, description = "There is no such rule", body = Problem),
-        (status = 409, description = "Another epoch is in force, or the rules are written in files", body = Problem),
-        (status = 422, description = "The rule has errors, or another id", body = Problem),
+        (status = 404, description = "There is no such rule", body = crate::problem::Details),
+        (status = 409, description = "Another epoch is in force, or the rules are written in files", body = crate::problem::Details),
+        (status = 422, description = "The rule has errors, or another id", body = crate::problem::Details),
     ))]
 pub(crate) async fn put(
     State(console): State<Console>,
@@ -219,8 +217,8 @@ pub(crate) async fn put(
     ),
     responses(
         (status = 204, description = "It is gone; `ETag` is the new epoch"),
-        (status = 404, description = "There is no such rule", body = Problem),
-        (status = 409, description = "Another epoch is in force, or the rules are written in files", body = Problem),
+        (status = 404, description = "There is no such rule", body = crate::problem::Details),
+        (status = 409, description = "Another epoch is in force, or the rules are written in files", body = crate::problem::Details),
     ))]
 pub(crate) async fn delete(
     State(console): State<Console>,
@@ -257,7 +255,7 @@ pub(crate) async fn history(
     params(("epoch" = u64, Path, description = "The set's epoch")),
     responses(
         (status = 200, description = "The set with its text", body = Object),
-        (status = 404, description = "The history has no such set", body = Problem),
+        (status = 404, description = "The history has no such set", body = crate::problem::Details),
     ))]
 pub(crate) async fn version(
     State(console): State<Console>,
@@ -280,8 +278,8 @@ pub(crate) struct Rollback {
     params(("If-Match" = Option<String>, Header, description = "The epoch that this is based on")),
     responses(
         (status = 200, description = "`{epoch, changes, warnings}`: the old set is in force under a new epoch", body = Object),
-        (status = 404, description = "The history has no such set", body = Problem),
-        (status = 409, description = "Another epoch is in force, or the rules are written in files", body = Problem),
+        (status = 404, description = "The history has no such set", body = crate::problem::Details),
+        (status = 409, description = "Another epoch is in force, or the rules are written in files", body = crate::problem::Details),
     ))]
 pub(crate) async fn rollback(
     State(console): State<Console>,

@@ -17,7 +17,6 @@ use super::protocol::{
 };
 use crate::console::{Console, Shared};
 use crate::extract::Large;
-use crate::problem::Problem;
 
 /// What a bare `rate-limit` tells the caller to wait, in seconds (design, section 6).
 const RETRY_AFTER_BARE_S: u64 = 60;
@@ -38,7 +37,7 @@ struct Classified {
     security(("bearer" = []), ("access_client_id" = [], "access_client_secret" = [])),
     responses(
         (status = 200, description = "The verdict", body = ClassifyResponse),
-        (status = 400, description = "A member has a wrong type", body = Problem),
+        (status = 400, description = "A member has a wrong type", body = crate::problem::Details),
     ))]
 pub(crate) async fn classify(
     State(console): State<Console>,
@@ -78,7 +77,7 @@ async fn gather(
     let row = parts.directory.identity(&identity).await;
     let exempt = row.exempt_until.is_some_and(|until| until > now);
     let user_id = asked.kilo_user_id.as_deref().unwrap_or_default().trim();
-    let owners = facts::Owners::of(&parts.directory.keys(), user_id, asked.organization_id.as_deref());
+    let owners = facts::Owners::of(&parts.directory, user_id, asked.organization_id.as_deref());
     let mut known = facts::identity(&identity, user_id, &owners, Some(&row), now);
     if let Some(org) = &asked.organization_id {
         known.org_id = facts::text(Some(org));

@@ -15,7 +15,7 @@ use crate::problem::{Fault, Problem};
     security(("bearer" = []), ("access_client_id" = [], "access_client_secret" = [])),
     responses(
         (status = 200, description = "Counted for the identity", body = CostResponse),
-        (status = 400, description = "A member has a wrong type, or nothing says whose cost it is", body = Problem),
+        (status = 400, description = "A member has a wrong type, or nothing says whose cost it is", body = crate::problem::Details),
     ))]
 pub(crate) async fn usage_cost(
     State(console): State<Console>,

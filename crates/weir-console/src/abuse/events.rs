@@ -156,7 +156,7 @@ pub fn change(
     security(("bearer" = []), ("access_client_id" = [], "access_client_secret" = [])),
     responses(
         (status = 202, description = "It is applied", body = EventsAccepted),
-        (status = 400, description = "A member is not as it should be", body = Problem),
+        (status = 400, description = "A member is not as it should be", body = crate::problem::Details),
     ))]
 pub(crate) async fn auth_event(
     State(console): State<Console>,
@@ -179,7 +179,7 @@ pub(crate) async fn auth_event(
     security(("bearer" = []), ("access_client_id" = [], "access_client_secret" = [])),
     responses(
         (status = 202, description = "Those that could be read are applied; the others are listed", body = EventsAccepted),
-        (status = 400, description = "There is no list of events, or it is too long", body = Problem),
+        (status = 400, description = "There is no list of events, or it is too long", body = crate::problem::Details),
     ))]
 pub(crate) async fn events(
     State(console): State<Console>,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use weir_core::record::{IdentityFacts, RecordedFacts, RequestFacts};
 use weir_core::{Boundary, IdentityKey, Timestamp};
 use weir_rules::{Fact, Facts};
-use weir_store::ApiKey;
 use weir_store::database::IdentityRow;
+use weir_store::{ApiKey, Directory};
 
 use super::protocol::ClassifyRequest;
 
@@ -32,11 +32,15 @@ pub(crate) struct Owners {
 }
 
 impl Owners {
-    /// Reads the keys of a user.
-    pub(crate) fn of(keys: &[Arc<ApiKey>], user_id: &str, org: Option<&str>) -> Self {
+    /// Reads the keys of a user; nobody has none.
+    pub(crate) fn of(directory: &Directory, user_id: &str, org: Option<&str>) -> Self {
+        if user_id.is_empty() {
+            return Self::default();
+        }
+        let keys = directory.keys();
         let is_owner = |key: &&Arc<ApiKey>| {
             let named = org.is_none_or(|org| key.owner.org.as_deref().is_none_or(|of| of == org));
-            !user_id.is_empty() && key.owner.user.trim() == user_id && named
+            key.owner.user.trim() == user_id && named
         };
         let mut keys: Vec<&Arc<ApiKey>> = keys.iter().filter(is_owner).collect();
         keys.sort_by(|a, b| a.id.cmp(&b.id));

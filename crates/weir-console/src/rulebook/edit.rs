@@ -7,7 +7,11 @@
 use serde_json::{Value, json};
 use weir_rules::{Diagnostic, LoadOptions, Loaded, Rule, RuleSet, Severity, SourceFile};
 
-use super::{ApplyError, Candidate, STORED_NAME, load_stored, stored_file};
+use super::loading::{load_stored, stored_file};
+use super::{ApplyError, Candidate, STORED_NAME};
+
+#[cfg(test)]
+mod tests;
 
 /// One rule as it was sent.
 #[derive(Clone, Debug)]

@@ -1,0 +1,40 @@
+//! Why a write was refused.
+
+use std::path::PathBuf;
+
+use weir_rules::Diagnostic;
+use weir_store::StoreError;
+
+/// Why nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The rules have errors; all of them, and the warnings.
+    #[error("the rules have errors")]
+    Diagnostics(Vec<Diagnostic>),
+    /// The set that was changed from is not the one in force.
+    #[error("the rules in force are those of epoch {current}")]
+    Conflict {
+        /// The epoch in force.
+        current: u64,
+    },
+    /// The rules are written in files.
+    #[error("the rules are written in files: {}", list(.0))]
+    FilesAreMaster(Vec<PathBuf>),
+    /// There is no rule with this id.
+    #[error("there is no rule `{0}`")]
+    UnknownRule(String),
+    /// There is a rule with this id already.
+    #[error("there is a rule `{0}` already")]
+    RuleExists(String),
+    /// The history has no set of this epoch.
+    #[error("the history has no rules of epoch {0}")]
+    UnknownEpoch(u64),
+    /// The store could not be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn list(files: &[PathBuf]) -> String {
+    let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
+    names.join(", ")
+}
