@@ -8,7 +8,7 @@ use crate::console::Console;
 use crate::problem::Problem;
 use crate::query::{Parameters, limit};
 
-#[utoipa::path(get, path = "/api/audit", tag = "service",
+#[utoipa::path(get, path = "/api/audit", operation_id = "listAudit", tag = "service",
     params(("limit" = Option<u32>, Query, description = "Items of a page, 1 to 1000"), ("cursor" = Option<String>, Query, description = "`next` of the page before")),
     responses((status = 200, description = "`{items, next}`, newest first", body = Object)))]
 pub(crate) async fn list(

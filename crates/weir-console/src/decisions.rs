@@ -12,7 +12,7 @@ use crate::extract::Segment;
 use crate::problem::{Fault, Problem};
 use crate::query::{Parameters, limit, since};
 
-#[utoipa::path(get, path = "/api/decisions", tag = "decisions",
+#[utoipa::path(get, path = "/api/decisions", operation_id = "listDecisions", tag = "decisions",
     params(
         ("boundary" = Option<String>, Query, description = "request, failure or tool"),
         ("outcome" = Option<String>, Query, description = "The outcome in the boundary's own word"),
@@ -53,7 +53,7 @@ fn boundary(word: &str) -> Result<Boundary, String> {
         .ok_or_else(|| "it must be request, failure or tool".to_owned())
 }
 
-#[utoipa::path(get, path = "/api/decisions/{id}", tag = "decisions",
+#[utoipa::path(get, path = "/api/decisions/{id}", operation_id = "getDecision", tag = "decisions",
     params(("id" = String, Path, description = "`dec_…`, as `x-weir-decision` gives it")),
     responses(
         (status = 200, description = "The record", body = Object),
@@ -79,7 +79,7 @@ async fn find(console: &Shared, id: &DecisionId) -> Result<Option<weir_core::rec
     console.parts.database.decision(id).await
 }
 
-#[utoipa::path(get, path = "/api/usage", tag = "decisions",
+#[utoipa::path(get, path = "/api/usage", operation_id = "listUsage", tag = "decisions",
     params(
         ("subject" = Option<String>, Query, description = "The identity's key"),
         ("since" = Option<String>, Query, description = "A time, or a duration before now such as 24h"),

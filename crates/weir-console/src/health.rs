@@ -61,12 +61,12 @@ fn readiness(store: DependencyState, cache: DependencyState, service: Option<Dep
     }
 }
 
-#[utoipa::path(get, path = "/healthz", tag = "service", security(()), responses((status = 200, description = "The process is alive", body = Object)))]
+#[utoipa::path(get, path = "/healthz", operation_id = "healthz", tag = "service", security(()), responses((status = 200, description = "The process is alive", body = Object)))]
 pub(crate) async fn healthz() -> Json<serde_json::Value> {
     Json(serde_json::json!({ "status": "ok" }))
 }
 
-#[utoipa::path(get, path = "/readyz", tag = "service", security(()), responses(
+#[utoipa::path(get, path = "/readyz", operation_id = "readyz", tag = "service", security(()), responses(
     (status = 200, description = "Requests are served, if with less than all", body = Report),
     (status = 503, description = "Not ready", body = Report),
 ))]
@@ -85,7 +85,7 @@ pub(crate) async fn readyz(State(console): State<Console>) -> Response {
     (code, Json(Report { status, dependencies })).into_response()
 }
 
-#[utoipa::path(get, path = "/metrics", tag = "service", responses((status = 200, description = "Prometheus text", body = String, content_type = "text/plain")))]
+#[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "service", responses((status = 200, description = "Prometheus text", body = String, content_type = "text/plain")))]
 pub(crate) async fn metrics(State(console): State<Console>) -> Response {
     let text = (console.parts.metrics)();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()

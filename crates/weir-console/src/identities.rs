@@ -80,7 +80,7 @@ fn identity_key(segment: String) -> Result<IdentityKey, Problem> {
     ))
 }
 
-#[utoipa::path(get, path = "/api/identities/{key}", tag = "identities",
+#[utoipa::path(get, path = "/api/identities/{key}", operation_id = "getIdentity", tag = "identities",
     params(("key" = String, Path, description = "`user:…` or `fingerprint:…`, percent-encoded")),
     responses(
         (status = 200, description = "What is known of it; of an unknown identity, nothing", body = IdentityView),
@@ -109,7 +109,7 @@ pub(crate) async fn get(
     Ok(Json(IdentityView { key: key.as_str().to_owned(), action, exempt_until, facts, stats }))
 }
 
-#[utoipa::path(delete, path = "/api/identities/{key}/action", tag = "identities",
+#[utoipa::path(delete, path = "/api/identities/{key}/action", operation_id = "clearAction", tag = "identities",
     params(("key" = String, Path, description = "The identity's key, percent-encoded")),
     responses((status = 204, description = "Nothing is cached for it")))]
 pub(crate) async fn clear_action(
@@ -123,7 +123,7 @@ pub(crate) async fn clear_action(
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[utoipa::path(delete, path = "/api/actions", tag = "identities",
+#[utoipa::path(delete, path = "/api/actions", operation_id = "clearActions", tag = "identities",
     responses((status = 200, description = "`{cleared}`: how many actions were cached", body = Object)))]
 pub(crate) async fn clear_actions(
     State(console): State<Console>,
@@ -134,7 +134,7 @@ pub(crate) async fn clear_actions(
     Ok(Json(json!({ "cleared": cleared })))
 }
 
-#[utoipa::path(put, path = "/api/identities/{key}/exemption", tag = "identities", request_body = Exemption,
+#[utoipa::path(put, path = "/api/identities/{key}/exemption", operation_id = "exemptIdentity", tag = "identities", request_body = Exemption,
     params(("key" = String, Path, description = "The identity's key, percent-encoded")),
     responses(
         (status = 200, description = "`{key, exempt_until}`", body = Object),
@@ -156,7 +156,7 @@ pub(crate) async fn exempt(
     Ok(Json(json!({ "key": key, "exempt_until": until })))
 }
 
-#[utoipa::path(delete, path = "/api/identities/{key}/exemption", tag = "identities",
+#[utoipa::path(delete, path = "/api/identities/{key}/exemption", operation_id = "endExemption", tag = "identities",
     params(("key" = String, Path, description = "The identity's key, percent-encoded")),
     responses((status = 204, description = "It is not exempt")))]
 pub(crate) async fn end_exemption(
@@ -181,7 +181,7 @@ async fn set_exemption(
     Ok(())
 }
 
-#[utoipa::path(put, path = "/api/identities/{key}/tags", tag = "identities", request_body = Tags,
+#[utoipa::path(put, path = "/api/identities/{key}/tags", operation_id = "setTags", tag = "identities", request_body = Tags,
     params(("key" = String, Path, description = "The identity's key, percent-encoded")),
     responses(
         (status = 200, description = "`{key, tags}`: all tags that it has now", body = Object),

@@ -110,7 +110,7 @@ impl ListedKey {
     }
 }
 
-#[utoipa::path(get, path = "/api/keys", tag = "keys",
+#[utoipa::path(get, path = "/api/keys", operation_id = "listKeys", tag = "keys",
     responses((status = 200, description = "`{items, next}`: all keys, revoked ones included, without the keys themselves", body = Object)))]
 pub(crate) async fn list(State(console): State<Console>) -> Result<Json<Value>, Problem> {
     let stored = console.parts.database.keys_all(true).await;
@@ -136,7 +136,7 @@ pub(crate) async fn list(State(console): State<Console>) -> Result<Json<Value>, 
     Ok(Json(json!({ "items": items, "next": null })))
 }
 
-#[utoipa::path(post, path = "/api/keys", tag = "keys", request_body = NewKeyRequest,
+#[utoipa::path(post, path = "/api/keys", operation_id = "createKey", tag = "keys", request_body = NewKeyRequest,
     responses(
         (status = 201, description = "The key, which is shown this once", body = CreatedKey),
         (status = 400, description = "A member is not as it should be", body = crate::problem::Details),
@@ -175,7 +175,7 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], body).into_response())
 }
 
-#[utoipa::path(delete, path = "/api/keys/{id}", tag = "keys",
+#[utoipa::path(delete, path = "/api/keys/{id}", operation_id = "revokeKey", tag = "keys",
     params(("id" = String, Path, description = "The key's id")),
     responses(
         (status = 204, description = "It is not valid any more"),

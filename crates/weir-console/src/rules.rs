@@ -120,7 +120,7 @@ fn wants_yaml(headers: &HeaderMap) -> bool {
         .is_some_and(|accept| accept.contains("yaml"))
 }
 
-#[utoipa::path(get, path = "/api/rules", tag = "rules",
+#[utoipa::path(get, path = "/api/rules", operation_id = "listRules", tag = "rules",
     responses((status = 200, description = "`{epoch, rules}`; with `Accept: application/yaml` the rule file. `ETag` is the epoch", body = Object)))]
 pub(crate) async fn list(State(console): State<Console>, headers: HeaderMap) -> Result<Response, Problem> {
     let book = &console.parts.rulebook;
@@ -133,7 +133,7 @@ pub(crate) async fn list(State(console): State<Console>, headers: HeaderMap) -> 
     Ok(with_epoch(active.epoch, body))
 }
 
-#[utoipa::path(put, path = "/api/rules", tag = "rules",
+#[utoipa::path(put, path = "/api/rules", operation_id = "replaceRules", tag = "rules",
     request_body(content = String, content_type = "application/yaml", description = "A rule file, or the same as JSON"),
     params(("If-Match" = Option<String>, Header, description = "The epoch that this is based on")),
     responses(
@@ -151,7 +151,7 @@ pub(crate) async fn replace(
     Ok(applied(&console.parts.rulebook.apply(&files, &who.name, expected).await?))
 }
 
-#[utoipa::path(post, path = "/api/rules", tag = "rules",
+#[utoipa::path(post, path = "/api/rules", operation_id = "addRule", tag = "rules",
     request_body(content = String, content_type = "application/yaml", description = "One rule, in YAML or JSON"),
     params(("If-Match" = Option<String>, Header, description = "The epoch that this is based on")),
     responses(
@@ -174,7 +174,7 @@ pub(crate) async fn add(
     Ok(with_epoch(epoch, (StatusCode::CREATED, [(header::LOCATION, location)], body)))
 }
 
-#[utoipa::path(get, path = "/api/rules/{id}", tag = "rules", params(("id" = String, Path, description = "The rule's id")),
+#[utoipa::path(get, path = "/api/rules/{id}", operation_id = "getRule", tag = "rules", params(("id" = String, Path, description = "The rule's id")),
     responses(
         (status = 200, description = "The rule with its keys", body = Object),
         (status = 404, description = "There is no such rule", body = crate::problem::Details),
@@ -187,7 +187,7 @@ pub(crate) async fn get(State(console): State<Console>, Segment(id): Segment) ->
     }
 }
 
-#[utoipa::path(put, path = "/api/rules/{id}", tag = "rules",
+#[utoipa::path(put, path = "/api/rules/{id}", operation_id = "putRule", tag = "rules",
     request_body(content = String, content_type = "application/yaml", description = "The rule, in YAML or JSON"),
     params(
         ("id" = String, Path, description = "The rule's id"),
@@ -210,7 +210,7 @@ pub(crate) async fn put(
     Ok(applied(&console.parts.rulebook.put(&id, &text, &who.name, expected).await?))
 }
 
-#[utoipa::path(delete, path = "/api/rules/{id}", tag = "rules",
+#[utoipa::path(delete, path = "/api/rules/{id}", operation_id = "deleteRule", tag = "rules",
     params(
         ("id" = String, Path, description = "The rule's id"),
         ("If-Match" = Option<String>, Header, description = "The epoch that this is based on"),
@@ -230,7 +230,7 @@ pub(crate) async fn delete(
     Ok(with_epoch(applied.epoch, StatusCode::NO_CONTENT))
 }
 
-#[utoipa::path(post, path = "/api/rules/check", tag = "rules",
+#[utoipa::path(post, path = "/api/rules/check", operation_id = "checkRules", tag = "rules",
     request_body(content = String, content_type = "application/yaml", description = "A rule file, or the same as JSON"),
     responses((status = 200, description = "`{diagnostics}`: errors and warnings; nothing is changed", body = Object)))]
 pub(crate) async fn check(State(console): State<Console>, request: Request) -> Result<Json<Value>, Problem> {
@@ -238,7 +238,7 @@ pub(crate) async fn check(State(console): State<Console>, request: Request) -> R
     Ok(Json(json!({ "diagnostics": console.parts.rulebook.check(&files).await })))
 }
 
-#[utoipa::path(get, path = "/api/rules/history", tag = "rules",
+#[utoipa::path(get, path = "/api/rules/history", operation_id = "listRulesHistory", tag = "rules",
     params(("limit" = Option<u32>, Query, description = "Sets at most, 1 to 1000")),
     responses((status = 200, description = "`{items, next}`: epoch, time, author and summary of each set, newest first", body = Object)))]
 pub(crate) async fn history(
@@ -251,7 +251,7 @@ pub(crate) async fn history(
     Ok(Json(json!({ "items": console.parts.rulebook.history(limit).await?, "next": null })))
 }
 
-#[utoipa::path(get, path = "/api/rules/history/{epoch}", tag = "rules",
+#[utoipa::path(get, path = "/api/rules/history/{epoch}", operation_id = "getRulesVersion", tag = "rules",
     params(("epoch" = u64, Path, description = "The set's epoch")),
     responses(
         (status = 200, description = "The set with its text", body = Object),
@@ -274,7 +274,7 @@ pub(crate) struct Rollback {
     epoch: u64,
 }
 
-#[utoipa::path(post, path = "/api/rules/rollback", tag = "rules", request_body = Rollback,
+#[utoipa::path(post, path = "/api/rules/rollback", operation_id = "rollbackRules", tag = "rules", request_body = Rollback,
     params(("If-Match" = Option<String>, Header, description = "The epoch that this is based on")),
     responses(
         (status = 200, description = "`{epoch, changes, warnings}`: the old set is in force under a new epoch", body = Object),

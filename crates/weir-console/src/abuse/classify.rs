@@ -33,7 +33,7 @@ struct Classified {
 /// Decides on a request that another gateway asks about. The identity is derived here from the members that say whose
 /// it is. Of `ip_address` the last element is what the asking gateway saw itself; while it is a trusted proxy, the
 /// next from the right counts.
-#[utoipa::path(post, path = "/api/classify", tag = "abuse service", request_body = ClassifyRequest,
+#[utoipa::path(post, path = "/api/classify", operation_id = "classify", tag = "abuse service", request_body = ClassifyRequest,
     security(("bearer" = []), ("access_client_id" = [], "access_client_secret" = [])),
     responses(
         (status = 200, description = "The verdict", body = ClassifyResponse),

@@ -11,7 +11,7 @@ use crate::console::{Console, Shared};
 use crate::extract::Json as Body;
 use crate::problem::{Fault, Problem};
 
-#[utoipa::path(post, path = "/api/usage/cost", tag = "abuse service", request_body = CostRequest,
+#[utoipa::path(post, path = "/api/usage/cost", operation_id = "usageCost", tag = "abuse service", request_body = CostRequest,
     security(("bearer" = []), ("access_client_id" = [], "access_client_secret" = [])),
     responses(
         (status = 200, description = "Counted for the identity", body = CostResponse),

@@ -152,7 +152,7 @@ pub fn change(
     Ok((key, IdentityChange { plan, verified, blocked, tags, created_at }))
 }
 
-#[utoipa::path(post, path = "/api/auth-event", tag = "abuse service", request_body = AuthEvent,
+#[utoipa::path(post, path = "/api/auth-event", operation_id = "authEvent", tag = "abuse service", request_body = AuthEvent,
     security(("bearer" = []), ("access_client_id" = [], "access_client_secret" = [])),
     responses(
         (status = 202, description = "It is applied", body = EventsAccepted),
@@ -175,7 +175,7 @@ pub(crate) async fn auth_event(
     Ok((StatusCode::ACCEPTED, Json(EventsAccepted { accepted: 1, rejected: Vec::new() })))
 }
 
-#[utoipa::path(post, path = "/api/events", tag = "abuse service", request_body = EventBatch,
+#[utoipa::path(post, path = "/api/events", operation_id = "events", tag = "abuse service", request_body = EventBatch,
     security(("bearer" = []), ("access_client_id" = [], "access_client_secret" = [])),
     responses(
         (status = 202, description = "Those that could be read are applied; the others are listed", body = EventsAccepted),

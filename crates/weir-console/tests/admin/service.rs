@@ -101,6 +101,13 @@ async fn the_description_lists_the_routes_of_the_design() {
         ("/readyz", "get"),
         ("/metrics", "get"),
     ];
+    let operations =
+        document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
+    let mut ids: Vec<_> = operations.map(|operation| operation["operationId"].as_str().unwrap()).collect();
+    let all = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), all, "each operation has an id of its own: {ids:?}");
     for (path, methods) in routes {
         for method in methods.split(' ') {
             let operation = &document["paths"][path][method];
