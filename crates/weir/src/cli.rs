@@ -143,7 +143,7 @@ pub enum RulesCommand {
         #[arg(long, value_name = "EPOCH")]
         expect_epoch: Option<u64>,
     },
-    /// Show what apply would change; exit 1 when it would change something
+    /// Show what apply would change
     Diff {
         /// Rule files and folders
         #[arg(required = true, value_name = "FILES")]

@@ -33,7 +33,7 @@ pub fn run(command: Command) -> Result<Verdict, Failure> {
 pub fn load_settings(named: Option<&Path>) -> Result<Settings, Failure> {
     settings::load(settings::chosen(named).as_deref()).map_err(|unloaded| match unloaded {
         Unloaded::Unreadable(said) => Failure::Input(said),
-        Unloaded::Wrong(found) => refuse(&found.into_iter().map(Problem::from).collect::<Vec<_>>()),
+        Unloaded::Wrong(problems) => refuse(&problems),
     })
 }
 

@@ -6,7 +6,7 @@
 mod admin_token;
 mod greeting;
 mod listen;
-mod logging;
+pub mod logging;
 mod metrics;
 mod node;
 mod open_files;

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use weir_config::{Config, Diagnostic, SourceText, Sources};
 
+use crate::diagnostics::Problem;
 use crate::files;
+use crate::serve::logging;
 
 /// The file that is read when none is named.
 const DEFAULT_FILE: &str = "weir.yaml";
@@ -27,7 +29,7 @@ pub enum Unloaded {
     /// The file cannot be read.
     Unreadable(String),
     /// The file is wrong; warnings are among the errors.
-    Wrong(Vec<Diagnostic>),
+    Wrong(Vec<Problem>),
 }
 
 /// The file that is meant: the one that was named, else `./weir.yaml` if it is there.
@@ -49,9 +51,22 @@ pub fn load(file: Option<&Path>) -> Result<Settings, Unloaded> {
     let source = file.map(source_text).transpose()?;
     let base = file.and_then(Path::parent).filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let disk = Disk::default();
-    let loaded = weir_config::load(source.as_ref(), base, &disk).map_err(Unloaded::Wrong)?;
+    let loaded = weir_config::load(source.as_ref(), base, &disk).map_err(wrong)?;
+    check_log_filter(&loaded.config, source.as_ref())?;
     let read = file.map(Path::to_owned).into_iter().chain(disk.read.into_inner()).collect();
     Ok(Settings { config: loaded.config, warnings: loaded.warnings, read })
+}
+
+fn wrong(found: Vec<Diagnostic>) -> Unloaded {
+    Unloaded::Wrong(found.into_iter().map(Problem::from).collect())
+}
+
+/// What the pure crate of the configuration cannot know: whether the log's filter can be read.
+fn check_log_filter(config: &Config, source: Option<&SourceText>) -> Result<(), Unloaded> {
+    logging::filter(&config.telemetry.log).map(drop).map_err(|message| {
+        let name = source.map(|s| s.name.clone()).unwrap_or_default();
+        Unloaded::Wrong(vec![Problem::of_file(weir_rules::Severity::Error, name, message)])
+    })
 }
 
 fn source_text(file: &Path) -> Result<SourceText, Unloaded> {

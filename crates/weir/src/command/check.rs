@@ -63,8 +63,8 @@ fn check_config(file: Option<&Path>) -> Result<Checked, Failure> {
     let settings = match settings::load(file) {
         Ok(settings) => settings,
         Err(Unloaded::Unreadable(said)) => return Err(Failure::Input(said)),
-        Err(Unloaded::Wrong(found)) => {
-            checked.problems.extend(found.into_iter().map(Problem::from));
+        Err(Unloaded::Wrong(problems)) => {
+            checked.problems = problems;
             return Ok(checked);
         }
     };

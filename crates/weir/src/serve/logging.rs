@@ -36,7 +36,11 @@ impl Log {
     }
 }
 
-fn filter(text: &str) -> Result<EnvFilter, String> {
+/// Reads a filter of the log: `info`, or `info,weir_gateway=debug`.
+///
+/// # Errors
+/// It cannot be read.
+pub fn filter(text: &str) -> Result<EnvFilter, String> {
     EnvFilter::try_new(text).map_err(|e| format!("telemetry.log: `{text}` is no log filter: {e}"))
 }
 

@@ -108,7 +108,7 @@ impl Reloader {
         let settings = settings::load(settings::chosen(self.named.as_deref()).as_deref());
         let settings = settings.map_err(|unloaded| match unloaded {
             Unloaded::Unreadable(said) => Refused(vec![said]),
-            Unloaded::Wrong(found) => found.into_iter().map(Problem::from).collect::<Vec<_>>().into(),
+            Unloaded::Wrong(problems) => problems.into(),
         })?;
         for warning in &settings.warnings {
             tracing::warn!("{}", Problem::from(warning.clone()).in_one_line());
@@ -139,6 +139,9 @@ impl Reloader {
     async fn install(&self, files: &[SourceFile]) -> Result<(), Refused> {
         match self.rulebook.install_from_files(files, FILES_AUTHOR).await {
             Ok(applied) => {
+                for warning in applied.warnings {
+                    tracing::warn!("{}", Problem::from(warning).in_one_line());
+                }
                 if !applied.changes.is_empty() {
                     tracing::info!(epoch = applied.epoch, changed = applied.changes.len(), "rules in force");
                 }

@@ -128,3 +128,12 @@ fn the_schema_is_a_json_schema_of_the_configuration() {
         assert!(schema["properties"][section].is_object(), "{section}");
     }
 }
+
+#[test]
+fn a_log_filter_that_cannot_be_read_is_found_before_the_start() {
+    let folder = Folder::with(&[("weir.yaml", "telemetry: {log: \"weir=loud\"}\n")]);
+    let run = folder.run(&["check"]);
+    assert_eq!((run.code, run.stdout.as_str()), (1, "weir.yaml: 1 error, 0 warnings\n"), "{run:#?}");
+    assert!(run.stderr.contains("weir=loud"), "{run:#?}");
+    folder.run(&["serve"]).failed(1, "weir=loud");
+}

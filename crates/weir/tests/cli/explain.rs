@@ -1,6 +1,7 @@
 //! `weir explain`, of decisions that a real weir has made.
 
 use serde_json::json;
+use weir_core::clock::Clock as _;
 use weir_testkit::{WeirProcess, http};
 
 use crate::support::{Folder, NO_ECHO, binary};
@@ -49,6 +50,29 @@ async fn a_refusal_is_explained_while_weir_runs() {
         (&record["result"]["status"], &record["facts"]["request"]["model"]),
         (&json!(403), &json!("sim/echo"))
     );
+}
+
+#[tokio::test]
+async fn the_commands_that_it_names_do_what_it_says() {
+    let folder = Folder::new();
+    let config = format!("{CONFIG}listen: {{data: \"127.0.0.1:0\", admin: \"ADMIN\"}}\n");
+    folder.write("rules/a.yaml", NO_ECHO);
+    // `explain` reads the admin plane's address from the configuration, so the port is chosen here.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = config.replace("ADMIN", &free.to_string());
+    let weir = weir_testkit::WeirCommand::new(binary(), &config).folder(folder.path()).start().await;
+    let url = format!("{}/v1/chat/completions", weir.data());
+    let key = [("authorization", "Bearer the-key-of-me")];
+    let refused = http::post_json(&url, &key, &chat("sim/echo")).await;
+    assert_eq!(refused.status, 403);
+    let text = folder.run(&["explain", refused.header("x-weir-decision").unwrap()]).good().to_owned();
+    let command = text.lines().find_map(|line| line.split_once("- exempt the identity: ")).unwrap().1;
+    let tomorrow = weir_store::clock::SystemClock.now() + jiff::SignedDuration::from_hours(24);
+    let command = command.replace("TIME", &tomorrow.to_string());
+    let mut shell = std::process::Command::new("bash");
+    let done = shell.args(["-c", &format!("{command} --fail -s")]).env("ADMIN_TOKEN", weir.admin_token());
+    assert!(done.output().unwrap().status.success(), "{command}");
+    assert_eq!(http::post_json(&url, &key, &chat("sim/echo")).await.status, 200, "the identity is exempt");
 }
 
 #[tokio::test]

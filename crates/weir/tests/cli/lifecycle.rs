@@ -149,7 +149,7 @@ async fn at_the_end_an_open_stream_is_let_finish() {
     weir.signal(Signal::TERM);
     weir.wait_for_stderr("no new connections").await;
     while let Some(chunk) = stream.next_chunk().await {
-        text.push_str(&String::from_utf8(chunk.unwrap().to_vec()).unwrap());
+        text.push_str(std::str::from_utf8(&chunk.unwrap()).unwrap());
     }
     assert!(text.contains("data: [DONE]"), "{text}");
     assert_eq!(weir.wait().await.code(), Some(0), "{}", weir.stderr());

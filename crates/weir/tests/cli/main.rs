@@ -8,6 +8,7 @@
 )]
 
 mod check;
+mod corpus;
 mod decide;
 mod durability;
 mod explain;

@@ -160,10 +160,17 @@ fn answered(result: &RequestResult) -> String {
 
 /// Whether there is something in force that a person may want to be lifted.
 fn lifts(record: &Record) -> bool {
-    record.decision.action() > Action::Log || record.result.limit.is_some()
+    record.decision.action() > Action::Log || record.result.limit.is_some() || budget_is_spent(record)
+}
+
+fn budget_is_spent(record: &Record) -> bool {
+    record.result.error_type.as_deref() == Some("usage_limit_exceeded")
 }
 
 fn until(record: &Record, rule: &RuleNow) -> String {
+    if budget_is_spent(record) {
+        return "the caller has a key with a budget that is not spent".to_owned();
+    }
     let limits: Vec<_> = record.decision.limits().collect();
     if let (Some(limit), Some(hit)) = (limits.first(), &record.result.limit) {
         let wanted = limits.iter().find(|l| hit.ends_with(&format!("rule:{}", l.rule))).unwrap_or(limit);
@@ -186,6 +193,11 @@ fn until(record: &Record, rule: &RuleNow) -> String {
 fn lift(text: &mut Text, record: &Record, ways: &Ways) {
     let subject = &record.decision.subject;
     let mut steps = vec!["an operator, who can".to_owned()];
+    if budget_is_spent(record) {
+        let user = &record.facts.identity.user_id;
+        steps.push(format!("- make another key: weir keys create --user {user} --budget-usd USD"));
+        return text.list("lifted by", steps);
+    }
     match (&record.decision.rule, &ways.rule_files) {
         (Some(rule), Some(files)) => steps.push(format!("- change `{rule}` in {}", files.join(", "))),
         (Some(rule), None) => {

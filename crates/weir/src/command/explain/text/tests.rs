@@ -154,3 +154,14 @@ fn an_early_end_and_a_client_that_left_are_told() {
     let text = render(&record, &RuleNow::Unknown, &ways(false));
     assert!(text.contains("the stage `admit`") && text.contains("left before it was answered"), "{text}");
 }
+
+#[test]
+fn a_spent_budget_is_lifted_by_another_key() {
+    let mut record = record(Action::Nothing);
+    record.facts.identity.user_id = "me".into();
+    record.result.status = 402;
+    record.result.error_type = Some("usage_limit_exceeded".into());
+    let text = render(&record, &RuleNow::Unknown, &ways(false));
+    assert!(text.contains("weir keys create --user me --budget-usd") && text.contains("not spent"), "{text}");
+    assert!(!text.contains("exempt"), "{text}");
+}

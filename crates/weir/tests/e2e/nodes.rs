@@ -1,0 +1,157 @@
+//! Two nodes that share Redis and PostgreSQL are one weir.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use weir_testkit::{PostgresServer, RedisServer, WeirProcess, http};
+
+use crate::support::{
+    A_SECOND, ask, assert_no_canary, binary, eventually, make_key, read, rule_for, simulated, wait_for_dependency,
+    write,
+};
+
+/// Two nodes and the stores they share.
+struct Pair {
+    redis: RedisServer,
+    _postgres: PostgresServer,
+    one: WeirProcess,
+    other: WeirProcess,
+}
+
+impl Pair {
+    async fn start() -> Self {
+        let (redis, postgres) = (RedisServer::start(), PostgresServer::start());
+        let config = simulated(&format!("store: {}\ncache: {}", postgres.create_database("pair"), redis.url()));
+        let one = WeirProcess::start(binary(), &config).await;
+        let other = WeirProcess::start(binary(), &config).await;
+        Self { redis, _postgres: postgres, one, other }
+    }
+
+    /// How long it takes from now until a request on the other node is answered so.
+    async fn answered_on_the_other(&self, key: &str, status: u16) -> Duration {
+        let since = Instant::now();
+        eventually(&format!("{status} from the other node"), async || {
+            (ask(&self.other, key, "sim/echo").await.status == status).then_some(())
+        })
+        .await;
+        since.elapsed()
+    }
+}
+
+#[tokio::test]
+async fn what_is_changed_on_one_node_counts_on_the_other_within_a_second() {
+    let pair = Pair::start().await;
+    let key = make_key(&pair.one, "me").await;
+    let mut took = vec![("a key that was made", pair.answered_on_the_other(&key, 200).await)];
+    for (action, status) in [("block", 403), ("log", 200), ("rate-limit", 429)] {
+        let (method, path, expected) =
+            if action == "block" { ("POST", "/api/rules", 201) } else { ("PUT", "/api/rules/of-me", 200) };
+        write(&pair.one, method, path, &rule_for("me", &json!(action)), expected).await;
+        assert_eq!(ask(&pair.one, &key, "sim/echo").await.status, status, "at once on the node that was told");
+        took.push(("a rule that was changed", pair.answered_on_the_other(&key, status).await));
+    }
+    write(&pair.one, "PUT", "/api/identities/user:me/exemption", &json!({"until": "2035-01-01T00:00:00Z"}), 200)
+        .await;
+    took.push(("an exemption", pair.answered_on_the_other(&key, 200).await));
+    write(&pair.one, "DELETE", "/api/identities/user:me/exemption", &Value::Null, 204).await;
+    took.push(("the end of an exemption", pair.answered_on_the_other(&key, 429).await));
+    write(&pair.one, "DELETE", "/api/rules/of-me", &Value::Null, 204).await;
+    took.push(("a rule that was removed", pair.answered_on_the_other(&key, 200).await));
+    let id = key_id(&pair.one, "me").await;
+    write(&pair.one, "DELETE", &format!("/api/keys/{id}"), &Value::Null, 204).await;
+    took.push(("a key that was revoked", pair.answered_on_the_other(&key, 401).await));
+    assert!(took.iter().all(|(_, after)| *after < A_SECOND), "in force on the other node after: {took:?}");
+    for node in [&pair.one, &pair.other] {
+        assert_no_canary(node).await;
+    }
+}
+
+async fn key_id(weir: &WeirProcess, user: &str) -> String {
+    let keys = read(weir, "/api/keys").await;
+    let items = keys["items"].as_array().unwrap();
+    let key = items.iter().find(|key| key["user"] == user).unwrap_or_else(|| panic!("{keys}"));
+    key["id"].as_str().unwrap().to_owned()
+}
+
+/// How many requests are under way at once, over both nodes. Few, so that a slow machine answers each look at Redis
+/// within its deadline: only while Redis answers is a limit exact.
+const AT_ONCE: usize = 4;
+const LIMIT: usize = 25;
+const REQUESTS: usize = 60;
+
+/// Sends requests to both nodes at once and counts those that passed and those that the limit refused.
+async fn race(pair: &Arc<Pair>, key: &str) -> (usize, usize) {
+    let (sent, passed, refused) =
+        (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let clients = (0..AT_ONCE).map(|client| {
+        let (pair, key) = (Arc::clone(pair), key.to_owned());
+        let (sent, passed, refused) = (Arc::clone(&sent), Arc::clone(&passed), Arc::clone(&refused));
+        tokio::spawn(async move {
+            while sent.fetch_add(1, Ordering::SeqCst) < REQUESTS {
+                let node = if client % 2 == 0 { &pair.one } else { &pair.other };
+                let answer = ask(node, &key, "sim/echo").await;
+                match answer.status {
+                    200 => passed.fetch_add(1, Ordering::SeqCst),
+                    429 => {
+                        assert!(answer.header("x-weir-limit").is_some_and(|l| l.starts_with("rule:")), "{answer:?}");
+                        let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+                        assert!((1..=3600).contains(&wait), "{answer:?}");
+                        refused.fetch_add(1, Ordering::SeqCst)
+                    }
+                    other => panic!("{other}: {}", answer.text()),
+                };
+            }
+        })
+    });
+    for client in clients.collect::<Vec<_>>() {
+        client.await.unwrap();
+    }
+    (passed.load(Ordering::SeqCst), refused.load(Ordering::SeqCst))
+}
+
+/// The state of the cache on both nodes, and since when: another time afterwards means that a call was too slow.
+async fn cache_states(pair: &Pair) -> [Value; 2] {
+    let of = async |node: &WeirProcess| {
+        let cache = http::get(&format!("{}/readyz", node.admin())).await.json()["dependencies"]["cache"].take();
+        assert_eq!(cache["state"], "up", "{cache}");
+        cache
+    };
+    [of(&pair.one).await, of(&pair.other).await]
+}
+
+/// Makes a limited user whose key and rule are in force on both nodes, and gives its key.
+async fn limited_user(pair: &Pair, name: &str) -> String {
+    let probe = make_key(&pair.one, &format!("probe-{name}")).await;
+    let key = make_key(&pair.one, name).await;
+    let then = json!({"rate-limit": {"requests": LIMIT, "per": "1h"}});
+    write(&pair.one, "POST", "/api/rules", &rule_for(name, &then), 201).await;
+    // Written last: where this is in force, so is everything before it, and the limit itself has counted nothing yet.
+    write(&pair.one, "POST", "/api/rules", &rule_for(&format!("probe-{name}"), &json!("block")), 201).await;
+    pair.answered_on_the_other(&probe, 403).await;
+    key
+}
+
+/// A round in which Redis missed a deadline says nothing of what holds while it answers, and is run again.
+#[tokio::test]
+async fn a_limit_admits_its_number_over_both_nodes() {
+    let pair = Arc::new(Pair::start().await);
+    for round in 0..5 {
+        let key = limited_user(&pair, &format!("limited-{round}")).await;
+        for node in [&pair.one, &pair.other] {
+            wait_for_dependency(node, "cache", "up").await;
+        }
+        let before = cache_states(&pair).await;
+        let counted = race(&pair, &key).await;
+        for node in [&pair.one, &pair.other] {
+            wait_for_dependency(node, "cache", "up").await;
+        }
+        if cache_states(&pair).await == before {
+            assert_eq!(counted, (LIMIT, REQUESTS - LIMIT), "passed and refused, in round {round}");
+            assert_ne!(pair.redis.command(&["DBSIZE"]), ":0\r\n", "it was counted in Redis");
+            return;
+        }
+    }
+    panic!("in each round some call of Redis took longer than its deadline");
+}
