@@ -8,6 +8,7 @@ mod redis;
 mod stats;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use quick_cache::sync::Cache as BoundedMap;
@@ -25,7 +26,7 @@ use self::limits::{LocalLimits, OveradmissionBound};
 use self::redis::Redis;
 use self::stats::{LocalStats, StatsQueue};
 use crate::breaker::Breaker;
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::state::Dependency;
 
 /// Actions that the action cache in process holds at most.
@@ -106,6 +107,7 @@ struct Shared {
     redis: Arc<Redis>,
     stats: Arc<StatsQueue>,
     bound: OveradmissionBound,
+    refusal_said: AtomicBool,
     _tasks: [AbortOnDropHandle<()>; 2],
 }
 
@@ -192,10 +194,11 @@ impl Cache {
     /// The stats of an identity's earlier requests. It never fails: while Redis does not answer, they are those of the
     /// requests that this node has seen.
     pub async fn stats_read(&self, identity: &IdentityKey) -> Stats {
-        if let Store::Redis(shared) = &self.inner.store
-            && let Ok(totals) = shared.redis.stats(identity).await
-        {
-            return totals.into_stats();
+        if let Store::Redis(shared) = &self.inner.store {
+            match shared.redis.stats(identity).await {
+                Ok(totals) => return totals.into_stats(),
+                Err(error) => shared.swallow(&error),
+            }
         }
         self.inner.stats.read(identity)
     }
@@ -263,7 +266,20 @@ impl Shared {
         ];
         // Only the end of the task would be an error, and it does not end.
         let _ = first.wait_for(|tried| *tried).await;
-        Self { redis, stats, bound: OveradmissionBound::default(), _tasks: tasks }
+        Self {
+            redis,
+            stats,
+            bound: OveradmissionBound::default(),
+            refusal_said: AtomicBool::new(false),
+            _tasks: tasks,
+        }
+    }
+
+    /// An outage is the breaker's to tell; a Redis that refuses (a missing right) is told once.
+    fn swallow(&self, error: &StoreError) {
+        if !error.kind().is_outage() && !self.refusal_said.swap(true, Ordering::Relaxed) {
+            tracing::warn!(error = %error, "the cache refused a call: this node goes on by itself");
+        }
     }
 
     async fn consume(&self, charges: &[LimitCharge], local: &LocalLimits) -> LimitOutcome {
@@ -278,7 +294,8 @@ impl Shared {
                         outcome.add(index, (counted > charge.requests).then_some(left));
                     }
                 }
-                Err(_) => {
+                Err(error) => {
+                    self.swallow(&error);
                     for (index, charge) in group {
                         self.bound.shared(charge.requests, nodes);
                         outcome.add(index, local.consume_share(charge, nodes));

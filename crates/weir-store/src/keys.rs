@@ -26,13 +26,19 @@ pub const KEY_PREFIX: &str = "weir_sk_";
 const SHOWN_CHARS: usize = KEY_PREFIX.len() + 6;
 
 /// The hash of a caller's key, by which it is looked up. Not a secret.
-#[derive(Clone, Copy, Debug, Hash, Eq)]
+#[derive(Clone, Copy, Debug, Eq)]
 pub struct KeyHash([u8; 32]);
 
 impl PartialEq for KeyHash {
     /// In constant time.
     fn eq(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl std::hash::Hash for KeyHash {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
     }
 }
 

@@ -84,10 +84,11 @@ struct Entry {
 }
 
 impl Entry {
-    /// Whether this decision did something to somebody, or tried to.
+    /// Whether this decision did something to somebody, or tried to; a rule's limit that was exceeded did.
     fn is_enforced(&self) -> bool {
-        ![Action::Nothing.as_str(), Action::Log.as_str(), "allow"]
-            .contains(&self.record.decision.outcome.as_str())
+        const ROUTINE: [&str; 3] = [Action::Nothing.as_str(), Action::Log.as_str(), "allow"];
+        let limited = self.record.result.limit.as_deref().is_some_and(|limit| limit.starts_with("rule:"));
+        limited || !ROUTINE.contains(&self.record.decision.outcome.as_str())
     }
 }
 
@@ -219,6 +220,16 @@ impl Shared {
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 
+/// What became of records.
+enum Persisted {
+    /// They are on the disk.
+    Yes,
+    /// The database will not have them.
+    Refused,
+    /// The database is away, and nobody can file any more.
+    Away,
+}
+
 struct Writer {
     database: Database,
     shared: Arc<Shared>,
@@ -274,35 +285,60 @@ impl Writer {
         batch
     }
 
-    /// Writes a batch however long the database is away; gives up on one that it refuses.
+    /// Writes a batch however long the database is away. Of one that it refuses, only the records that it refuses by
+    /// themselves are lost. Says no when nobody can file any more and the database is still away.
     async fn write(&mut self, batch: Vec<Entry>) -> bool {
         let (records, usage) = split(batch);
+        match self.persist(&records, &usage).await {
+            Persisted::Yes => true,
+            Persisted::Away => false,
+            Persisted::Refused => self.write_singly(&records, &usage).await,
+        }
+    }
+
+    async fn write_singly(&mut self, records: &[Record], usage: &[UsageRecord]) -> bool {
+        for record in records {
+            let own: Vec<_> = usage.iter().filter(|u| u.decision == record.decision.id).cloned().collect();
+            match self.persist(std::slice::from_ref(record), &own).await {
+                Persisted::Yes => {}
+                Persisted::Away => return false,
+                Persisted::Refused => self.shared.drop_some("refused", 1),
+            }
+        }
+        true
+    }
+
+    async fn persist(&mut self, records: &[Record], usage: &[UsageRecord]) -> Persisted {
         let mut pause = RETRY_FIRST;
         loop {
-            match self.database.write_records(&records, &usage).await {
+            match self.database.write_records(records, usage).await {
                 Ok(()) => {
                     self.recovered();
                     metrics::counter!("weir_records_written_total").increment(records.len() as u64);
-                    return true;
+                    return Persisted::Yes;
                 }
                 Err(error) if error.kind().is_outage() => self.warn(&error),
                 Err(error) => {
-                    tracing::error!(error = %error, records = records.len(), "records were refused and are lost");
-                    self.shared.drop_some("refused", records.len());
-                    return true;
+                    tracing::error!(error = %error, records = records.len(), "the database refused records");
+                    return Persisted::Refused;
                 }
             }
-            {
-                let mut queue = self.shared.queue();
-                self.shared.settle(&mut queue);
-                if queue.closed {
-                    self.shared.drop_some("unwritten", queue.len() + queue.waiting.len());
-                    return false;
-                }
+            if self.is_over() {
+                return Persisted::Away;
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(RETRY_MAX);
         }
+    }
+
+    /// Lets go of those that have waited long enough; of everything when nobody can file any more.
+    fn is_over(&self) -> bool {
+        let mut queue = self.shared.queue();
+        self.shared.settle(&mut queue);
+        if queue.closed {
+            self.shared.drop_some("unwritten", queue.len() + queue.waiting.len());
+        }
+        queue.closed
     }
 
     fn warn(&mut self, error: &StoreError) {

@@ -217,3 +217,38 @@ impl Totals {
 fn small(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use weir_testkit::ManualClock;
+
+    use super::*;
+
+    #[test]
+    fn there_are_never_more_identities_than_the_cap() {
+        let stats = LocalStats::new(Arc::new(ManualClock::at_ten()));
+        for n in 0..2 * STATS_IDENTITIES_MAX {
+            stats.add(&IdentityKey::from_stored(format!("user:{n}")), &StatsEvent::default());
+        }
+        let kept = stats.len();
+        assert!(kept <= STATS_IDENTITIES_MAX && kept > STATS_IDENTITIES_MAX / 2, "{kept}");
+    }
+
+    #[test]
+    fn an_identity_that_never_rests_stays_small() {
+        let mut identity = Identity::default();
+        for second in 0..3 * 3_600 {
+            identity.add(
+                second * 1_000,
+                &StatsEvent { requests: 1, ..StatsEvent::default() },
+                Some(second as u64),
+            );
+        }
+        assert_eq!((identity.seconds.len(), identity.minutes.len()), (60, 60));
+        assert_eq!(identity.ips.len(), STATS_IPS_MAX);
+        let read = identity.read(3 * 3_600 * 1_000 - 1);
+        assert_eq!((read.requests_1h, read.requests_per_second), (3_600, 1.0));
+    }
+}

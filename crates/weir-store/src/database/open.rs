@@ -10,7 +10,7 @@ use std::time::Duration;
 use rand::Rng as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{PgPool, SqlitePool};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, SqlitePool};
 use tokio_util::task::AbortOnDropHandle;
 use weir_core::secret::{Secret, expose};
 
@@ -21,6 +21,9 @@ use crate::keys::{KeyHasher, Sealer, hex, unhex};
 
 /// How long opening may take as a whole: another node may be migrating.
 const OPEN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long connecting may take; a call waits for it at most its own deadline.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How often a database that is down is asked for a sign of life.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
@@ -54,10 +57,8 @@ impl Database {
 
 async fn open(options: DatabaseOptions) -> Result<Database> {
     let (pools, sealing_file) = match &options.url {
-        DatabaseLocation::Sqlite(path) => {
-            (open_file(path, options.deadline).await?, Some(beside(path, "secret")))
-        }
-        DatabaseLocation::SqliteMemory => (open_memory(options.deadline).await?, None),
+        DatabaseLocation::Sqlite(path) => (open_file(path).await?, Some(beside(path, "secret"))),
+        DatabaseLocation::SqliteMemory => (open_memory().await?, None),
         DatabaseLocation::Postgres(url) => (open_postgres(url, options.deadline).await?, None),
     };
     let pepper = shared_secret(&pools, "pepper").await?;
@@ -90,19 +91,20 @@ fn file_error(what: &str, path: &Path, error: &std::io::Error) -> StoreError {
     StoreError::new(ErrorKind::Unavailable, format!("{what} `{}`: {error}", path.display()))
 }
 
-async fn open_file(path: &Path, deadline: Duration) -> Result<Pools> {
+async fn open_file(path: &Path) -> Result<Pools> {
     prepare_file(path).map_err(|e| file_error("the database file", path, &e))?;
     let connect = SqliteConnectOptions::new()
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
         // A commit is on the disk before it is acknowledged, also if the machine loses its power.
         .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(BUSY_TIMEOUT);
+        .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging();
     let lock = migration_lock(&beside(path, "lock")).await?;
-    let writer = sqlite_pool(1, deadline).connect_with(connect.clone()).await?;
+    let writer = sqlite_pool(1).connect_with(connect.clone()).await?;
     migrate_sqlite(&writer).await?;
     drop(lock);
-    let reader = sqlite_pool(SQLITE_READERS, deadline).connect_with(connect.read_only(true)).await?;
+    let reader = sqlite_pool(SQLITE_READERS).connect_with(connect.read_only(true)).await?;
     Ok(Pools::Sqlite { writer, reader })
 }
 
@@ -136,18 +138,18 @@ async fn migration_lock(path: &Path) -> Result<File> {
     }
 }
 
-async fn open_memory(deadline: Duration) -> Result<Pools> {
+async fn open_memory() -> Result<Pools> {
     let connect = SqliteConnectOptions::from_str("sqlite::memory:")?;
     // Each connection has a database of its own, so there is one, and it never ends.
-    let pool = sqlite_pool(1, deadline).connect_with(connect).await?;
+    let pool = sqlite_pool(1).connect_with(connect).await?;
     migrate_sqlite(&pool).await?;
     Ok(Pools::Sqlite { writer: pool.clone(), reader: pool })
 }
 
-fn sqlite_pool(connections: u32, deadline: Duration) -> SqlitePoolOptions {
+fn sqlite_pool(connections: u32) -> SqlitePoolOptions {
     SqlitePoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(deadline)
+        .acquire_timeout(CONNECT_DEADLINE)
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
@@ -164,21 +166,23 @@ async fn open_postgres(url: &Secret, deadline: Duration) -> Result<Pools> {
         .application_name("weir")
         .options([("statement_timeout", timeout.as_str()), ("lock_timeout", timeout.as_str())])
         // Whatever the server's default: what is acknowledged is on its disk.
-        .options([("synchronous_commit", "on")]);
-    let pool = postgres_pool(deadline).connect_with(connect).await?;
-    migrate_postgres(&pool).await?;
-    Ok(Pools::Postgres(pool))
+        .options([("synchronous_commit", "on")])
+        .disable_statement_logging();
+    migrate_postgres(&connect).await?;
+    let pool = PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).acquire_timeout(CONNECT_DEADLINE);
+    Ok(Pools::Postgres(pool.connect_lazy_with(connect)))
 }
 
-fn postgres_pool(deadline: Duration) -> PgPoolOptions {
-    PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).acquire_timeout(deadline)
-}
-
-/// Another node's migration may take longer than a statement usually may.
-async fn migrate_postgres(pool: &PgPool) -> Result<()> {
-    let mut connection = pool.acquire().await?.detach();
+/// On a connection of its own: the pool would not say why it cannot connect, and another node's migration may take
+/// longer than a statement usually may.
+async fn migrate_postgres(connect: &PgConnectOptions) -> Result<()> {
+    let connecting = tokio::time::timeout(CONNECT_DEADLINE, PgConnection::connect_with(connect));
+    let mut connection = connecting
+        .await
+        .map_err(|_| StoreError::new(ErrorKind::Timeout, "PostgreSQL could not be connected to in time"))??;
     sqlx::raw_sql("SET statement_timeout = 0; SET lock_timeout = 0").execute(&mut connection).await?;
-    MIGRATIONS.run(&mut connection).await.map_err(migration_error)
+    MIGRATIONS.run(&mut connection).await.map_err(migration_error)?;
+    Ok(connection.close().await?)
 }
 
 fn migration_error(error: sqlx::migrate::MigrateError) -> StoreError {

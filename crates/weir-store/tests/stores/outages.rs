@@ -78,7 +78,7 @@ async fn nobody_waits_for_a_redis_that_hangs() {
 
     server.pause();
     let mut waited = 0;
-    while is(&cache, DependencyState::Down).await == false {
+    while !is(&cache, DependencyState::Down).await {
         let asked = Instant::now();
         let error = cache.action_get(&ann()).await.unwrap_err();
         assert!(error.kind().is_outage());

@@ -127,9 +127,10 @@ async fn when_the_database_takes_nothing_enforced_decisions_are_kept_and_others_
     until("everything that was kept to be written", async || recorder.pending() == 0).await;
     let blocked =
         DecisionFilter { outcome: Some("block".to_owned()), limit: 1_000, ..DecisionFilter::default() };
-    let kept = database.decisions(&blocked).await.unwrap().items.len();
+    let patient = place.open().await;
+    let kept = patient.decisions(&blocked).await.unwrap().items.len();
     assert_eq!(kept, 150, "every enforced decision is there");
-    let all = count(&database).await;
+    let all = count(&patient).await;
     assert_eq!(all as u64 + recorder.dropped(), 650, "what is not there was counted");
 }
 
@@ -159,5 +160,22 @@ async fn an_enforced_decision_does_not_wait_longer_than_the_deadline() {
     assert_eq!(recorder.pending(), 10);
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
     recorder.flush().await.unwrap();
-    assert_eq!(count(&database).await, 10);
+    assert_eq!(count(&place.open().await).await, 10);
+}
+
+#[tokio::test]
+async fn a_record_that_the_database_refuses_takes_no_other_with_it() {
+    let place = Place::postgres();
+    let database = place.open().await;
+    let recorder = start(&database, RecorderOptions::default());
+    for n in 0..20 {
+        // PostgreSQL stores no NUL in a text.
+        let subject = if n == 7 { "user:\0" } else { "user:ann" };
+        recorder.file(record(n, "block", subject, None), Some(usage(n, "user:ann")));
+    }
+    recorder.flush().await.unwrap();
+    assert_eq!((count(&database).await, recorder.dropped()), (19, 1));
+    let used = database.usage(&UsageFilter { limit: 100, ..UsageFilter::default() }).await.unwrap();
+    assert_eq!(used.items.len(), 19);
+    assert_eq!(database.state().state, DependencyState::Up);
 }

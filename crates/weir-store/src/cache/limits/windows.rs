@@ -152,3 +152,65 @@ impl Shard {
         metrics::counter!("weir_limit_windows_evicted_total").increment(eighth as u64);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use weir_testkit::ManualClock;
+
+    use super::*;
+
+    #[test]
+    fn windows_that_have_ended_are_swept_while_new_ones_come() {
+        let clock = ManualClock::at_ten();
+        let limits = LocalLimits::new(Arc::new(clock.clone()));
+        for round in 0..20 {
+            for n in 0..5_000 {
+                let subject = format!("{round}-{n}");
+                limits.consume(&[LimitCharge::new(&subject, "rule:r", 1, Duration::from_secs(1))]);
+            }
+            clock.advance(Duration::from_secs(2));
+        }
+        let kept = limits.len();
+        assert!(
+            kept <= SHARDS * SWEEP_FROM,
+            "{kept} of 100,000 windows are kept, of which 5,000 may be alive"
+        );
+    }
+
+    #[test]
+    fn a_full_shard_forgets_the_windows_that_end_soonest() {
+        let mut shard = Shard::default();
+        let most = SHARD_MAX as i64;
+        for n in 0..most + 1 {
+            let window = Window { counted: 1, allowed: 1, ends_ms: 1_000 + n };
+            shard.make_room(n as u128, 0);
+            shard.windows.insert(n as u128, window);
+        }
+        assert_eq!(shard.windows.len(), SHARD_MAX - SHARD_MAX / 8 + 1);
+        let soonest = shard.windows.values().map(|w| w.ends_ms).min();
+        assert_eq!(soonest, Some(1_000 + most / 8));
+    }
+
+    #[test]
+    fn a_share_is_never_nothing_and_never_more_than_the_limit() {
+        for (requests, nodes, expected) in
+            [(10, 1, 10), (10, 3, 3), (10, 10, 1), (3, 10, 1), (0, 1, 0), (7, 0, 7)]
+        {
+            assert_eq!(share(requests, nodes), expected, "{requests} {nodes}");
+        }
+    }
+
+    #[test]
+    fn an_outage_goes_on_from_what_redis_said_last() {
+        let clock = ManualClock::at_ten();
+        let limits = LocalLimits::new(Arc::new(clock.clone()));
+        let charge = LimitCharge::new("user:ann", "rule:r", 100, Duration::from_secs(60));
+        limits.mirror(&charge, 60, Duration::from_secs(10), 4);
+        let pass = || limits.consume_share(&charge, 4).is_none();
+        assert_eq!((0..50).filter(|_| pass()).count(), 10, "a quarter of what was left");
+        clock.advance(Duration::from_secs(10));
+        assert_eq!((0..50).filter(|_| pass()).count(), 25, "a quarter of a window");
+    }
+}
