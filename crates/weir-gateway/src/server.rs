@@ -32,11 +32,8 @@ pub(crate) async fn serve(inner: Arc<Inner>, listener: TcpListener, stop: Cancel
     // HTTP/1.1 alone: every client library speaks it, and telling the versions apart would wait for the first bytes of
     // a silent connection without any deadline.
     let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_DEADLINE)
-        .max_buf_size(READ_BUFFER_BYTES_MAX)
-        .pipeline_flush(true);
+    // Without `pipeline_flush`: it lifts the bound on what is buffered for a client that reads slowly.
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_DEADLINE).max_buf_size(READ_BUFFER_BYTES_MAX);
     loop {
         let (stream, peer, slot) = tokio::select! {
             biased;
