@@ -55,6 +55,7 @@ impl Holds {
             }
         }
         self.held.fetch_add(1, Ordering::Relaxed);
+        shown().increment(1.0);
         Some(HoldSlot { holds: Arc::clone(self), identity: identity.clone() })
     }
 }
@@ -69,7 +70,13 @@ impl Drop for HoldSlot {
             }
         }
         self.holds.held.fetch_sub(1, Ordering::Relaxed);
+        shown().decrement(1.0);
     }
+}
+
+/// How many requests wait, for the operator. It goes with the places, so that a client that leaves is not shown waiting.
+fn shown() -> metrics::Gauge {
+    metrics::gauge!("weir_quarantine_held")
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use metrics::{Counter, Histogram, counter, gauge, histogram};
+use metrics::{Counter, Histogram, counter, histogram};
 use weir_core::failure::Class;
 use weir_core::record::RequestResult;
 use weir_core::{ApiKind, Decision};
@@ -77,12 +77,6 @@ impl Meters {
     pub(crate) fn upstream_failed(&self, provider: &str, class: Class) {
         counter!("weir_upstream_errors_total", "provider" => provider.to_owned(), "class" => class.as_str())
             .increment(1);
-    }
-
-    /// Shows how many requests wait.
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    pub(crate) fn held(&self, held: usize) {
-        gauge!("weir_quarantine_held").set(held as f64);
     }
 }
 

@@ -310,10 +310,7 @@ fn hold(exchange: &Exchange, permit: &Permit) -> Result<Wait, Refusal> {
         return Ok(Wait { delay: Duration::ZERO, _slot: None });
     }
     match exchange.inner.holds.take(&exchange.draft.identity, exchange.settings.hold_bounds) {
-        Some(slot) => {
-            exchange.inner.meters.held(exchange.inner.holds.held());
-            Ok(Wait { delay: permit.delay(), _slot: Some(slot) })
-        }
+        Some(slot) => Ok(Wait { delay: permit.delay(), _slot: Some(slot) }),
         None => Err(Refusal::RateLimitExceeded {
             limit: RateLimit::HoldFull,
             retry_after_s: Some(whole_seconds(permit.delay())),
@@ -338,8 +335,6 @@ impl Wait {
         let since = Instant::now();
         exchange.inner.clock.sleep(self.delay).await;
         exchange.exclude(since);
-        drop(self);
-        exchange.inner.meters.held(exchange.inner.holds.held());
     }
 }
 
