@@ -9,7 +9,13 @@
     reason = "a test that fails should panic"
 )]
 
+mod canary;
+mod corpus;
+mod life;
+mod memory;
 mod nodes;
 mod outages;
+mod records;
 mod seed;
+mod service;
 mod support;

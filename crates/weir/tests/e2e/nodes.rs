@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use weir_testkit::{PostgresServer, RedisServer, WeirProcess, http};
 
 use crate::support::{
-    A_SECOND, ask, assert_no_canary, binary, eventually, make_key, read, rule_for, simulated, wait_for_dependency,
-    write,
+    A_SECOND, ask, assert_no_canary, binary, eventually, make_key, read, rule_for, simulated,
+    wait_for_dependency, write,
 };
 
 /// Two nodes and the stores they share.
@@ -23,7 +23,8 @@ struct Pair {
 impl Pair {
     async fn start() -> Self {
         let (redis, postgres) = (RedisServer::start(), PostgresServer::start());
-        let config = simulated(&format!("store: {}\ncache: {}", postgres.create_database("pair"), redis.url()));
+        let config =
+            simulated(&format!("store: {}\ncache: {}", postgres.create_database("pair"), redis.url()));
         let one = WeirProcess::start(binary(), &config).await;
         let other = WeirProcess::start(binary(), &config).await;
         Self { redis, _postgres: postgres, one, other }
@@ -49,11 +50,21 @@ async fn what_is_changed_on_one_node_counts_on_the_other_within_a_second() {
         let (method, path, expected) =
             if action == "block" { ("POST", "/api/rules", 201) } else { ("PUT", "/api/rules/of-me", 200) };
         write(&pair.one, method, path, &rule_for("me", &json!(action)), expected).await;
-        assert_eq!(ask(&pair.one, &key, "sim/echo").await.status, status, "at once on the node that was told");
+        assert_eq!(
+            ask(&pair.one, &key, "sim/echo").await.status,
+            status,
+            "at once on the node that was told"
+        );
         took.push(("a rule that was changed", pair.answered_on_the_other(&key, status).await));
     }
-    write(&pair.one, "PUT", "/api/identities/user:me/exemption", &json!({"until": "2035-01-01T00:00:00Z"}), 200)
-        .await;
+    write(
+        &pair.one,
+        "PUT",
+        "/api/identities/user:me/exemption",
+        &json!({"until": "2035-01-01T00:00:00Z"}),
+        200,
+    )
+    .await;
     took.push(("an exemption", pair.answered_on_the_other(&key, 200).await));
     write(&pair.one, "DELETE", "/api/identities/user:me/exemption", &Value::Null, 204).await;
     took.push(("the end of an exemption", pair.answered_on_the_other(&key, 429).await));
@@ -95,7 +106,10 @@ async fn race(pair: &Arc<Pair>, key: &str) -> (usize, usize) {
                 match answer.status {
                     200 => passed.fetch_add(1, Ordering::SeqCst),
                     429 => {
-                        assert!(answer.header("x-weir-limit").is_some_and(|l| l.starts_with("rule:")), "{answer:?}");
+                        assert!(
+                            answer.header("x-weir-limit").is_some_and(|l| l.starts_with("rule:")),
+                            "{answer:?}"
+                        );
                         let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
                         assert!((1..=3600).contains(&wait), "{answer:?}");
                         refused.fetch_add(1, Ordering::SeqCst)
@@ -114,7 +128,8 @@ async fn race(pair: &Arc<Pair>, key: &str) -> (usize, usize) {
 /// The state of the cache on both nodes, and since when: another time afterwards means that a call was too slow.
 async fn cache_states(pair: &Pair) -> [Value; 2] {
     let of = async |node: &WeirProcess| {
-        let cache = http::get(&format!("{}/readyz", node.admin())).await.json()["dependencies"]["cache"].take();
+        let cache =
+            http::get(&format!("{}/readyz", node.admin())).await.json()["dependencies"]["cache"].take();
         assert_eq!(cache["state"], "up", "{cache}");
         cache
     };
