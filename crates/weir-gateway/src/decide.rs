@@ -15,6 +15,7 @@ use weir_core::{Action, Boundary, Decision, IdentityKey};
 use weir_dialect::{Prompts, RequestBody};
 use weir_rules::enforce::{Classification, decide_cached};
 use weir_rules::{ActiveRules, DecideContext, Fact, Facts, StringMap};
+use weir_store::StoreError;
 
 use crate::classifier::{
     Classified, Classifiers, ClassifyRequest, CostIdentity, CostReport, UnderWay, Verdict,
@@ -66,17 +67,14 @@ pub(crate) async fn start(
 }
 
 async fn read_cache(inner: &Inner, identity: &IdentityKey) -> Option<Action> {
-    match inner.cache.action_get(identity).await {
-        Ok(None) => None,
-        Ok(Some(value)) => match parse_cached(&value) {
-            Ok(action) => Some(action),
-            Err(error) => {
-                tracing::warn!(%error, "the action cache holds a value that is no action; treated as a miss");
-                None
-            }
-        },
+    let cached = inner.cache.action_get(identity).await;
+    inner.cache_troubles.reads.note(&cached, |error| {
+        tracing::warn!(identity_key = %identity, %error, "the action cache could not be read; treated as a miss");
+    });
+    match parse_cached(&cached.ok()??) {
+        Ok(action) => Some(action),
         Err(error) => {
-            tracing::warn!(identity_key = %identity, %error, "the action cache could not be read; treated as a miss");
+            tracing::warn!(%error, "the action cache holds a value that is no action; treated as a miss");
             None
         }
     }
@@ -145,8 +143,34 @@ fn start_remote(
 /// Writes the action cache, always under the local key; an answer without a verdict teaches nothing.
 async fn learn(inner: &Inner, identity: &IdentityKey, classified: &Classified) {
     let Some(verdict) = classified.verdict.as_ref().filter(|verdict| verdict.cacheable) else { return };
-    if let Err(error) = inner.cache.action_set(identity, cached_value(verdict.action)).await {
+    let written = inner.cache.action_set(identity, cached_value(verdict.action)).await;
+    inner.cache_troubles.writes.note(&written, |error| {
         tracing::warn!(identity_key = %identity, %error, "the action cache could not be written");
+    });
+}
+
+/// Troubles with the action cache. One that is gone concerns every request, and is told once (spec D), not for each.
+#[derive(Debug, Default)]
+pub(crate) struct CacheTroubles {
+    reads: Trouble,
+    writes: Trouble,
+}
+
+/// A trouble that is told when it begins, and again only after it was over.
+#[derive(Debug, Default)]
+struct Trouble(AtomicBool);
+
+impl Trouble {
+    fn note<T>(&self, result: &Result<T, StoreError>, tell: impl FnOnce(&StoreError)) {
+        match result {
+            Ok(_) if self.0.load(Ordering::Relaxed) => self.0.store(false, Ordering::Relaxed),
+            Ok(_) => {}
+            Err(error) => {
+                if !self.0.swap(true, Ordering::Relaxed) {
+                    tell(error);
+                }
+            }
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use weir_store::log::Recorder;
 use weir_store::{Cache, CacheLocation, CacheOptions};
 
 use crate::classifier::Classifiers;
+use crate::decide::CacheTroubles;
 use crate::hold::Holds;
 use crate::meters::Meters;
 use crate::server;
@@ -137,6 +138,7 @@ pub(crate) struct Inner {
     pub(crate) node_limits: Cache,
     pub(crate) candidates: Box<dyn Candidates>,
     pub(crate) counters: Counters,
+    pub(crate) cache_troubles: CacheTroubles,
     pub(crate) meters: Meters,
     pub(crate) tasks: TaskTracker,
 }
@@ -181,6 +183,7 @@ impl Gateway {
                 classifiers: Classifiers::new(),
                 holds: Arc::default(),
                 counters: Counters::default(),
+                cache_troubles: CacheTroubles::default(),
                 meters: Meters::new(),
                 tasks: TaskTracker::new(),
             }),
