@@ -1,0 +1,6 @@
+//! Nor can a key.
+use weir_core::secret::Secret;
+
+fn main() {
+    println!("{}", Secret::from("a key"));
+}

@@ -1,0 +1,6 @@
+//! Nor for debugging.
+use weir_core::secret::Prompt;
+
+fn main() {
+    println!("{:?}", Prompt::new("a prompt".to_owned()));
+}
