@@ -94,10 +94,11 @@ impl Entry {
 
 #[derive(Default)]
 struct Queue {
-    enforced: VecDeque<Entry>,
-    routine: VecDeque<Entry>,
+    // Boxed: a queue that grows moves what it holds, while requests wait for the lock.
+    enforced: VecDeque<Box<Entry>>,
+    routine: VecDeque<Box<Entry>>,
     /// Enforced ones that wait for room, with the time at which they have waited long enough.
-    waiting: VecDeque<(Instant, Entry)>,
+    waiting: VecDeque<(Instant, Box<Entry>)>,
     /// Taken by the task and not yet written.
     writing: usize,
     flushers: Vec<oneshot::Sender<()>>,
@@ -135,9 +136,10 @@ impl Recorder {
     /// cannot be kept is counted.
     pub fn file(&self, record: Record, usage: Option<UsageRecord>) {
         let shared = &self.handle.shared;
+        let entry = Box::new(Entry { record, usage });
         let wake = {
             let mut queue = shared.queue();
-            shared.admit(&mut queue, Entry { record, usage });
+            shared.admit(&mut queue, entry);
             queue.enforced.len() + queue.routine.len() >= shared.options.batch_max
         };
         if wake {
@@ -178,7 +180,7 @@ impl Recorder {
 
 impl Shared {
     /// Finds room for an entry, if need be that of a `nothing`; drops and counts what finds none.
-    fn admit(&self, queue: &mut Queue, entry: Entry) {
+    fn admit(&self, queue: &mut Queue, entry: Box<Entry>) {
         let full = queue.len() >= self.options.queue_max;
         match (full, entry.is_enforced()) {
             (false, true) => queue.enforced.push_back(entry),
@@ -278,7 +280,7 @@ impl Writer {
         let mut batch = Vec::new();
         while batch.len() < self.shared.options.batch_max {
             let Some(entry) = queue.enforced.pop_front().or_else(|| queue.routine.pop_front()) else { break };
-            batch.push(entry);
+            batch.push(*entry);
         }
         queue.writing = batch.len();
         metrics::gauge!("weir_records_queued").set(queue.len() as f64);

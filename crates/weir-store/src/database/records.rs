@@ -25,7 +25,7 @@ const ROWS_PER_DELETE: i64 = 2_000;
 pub struct Retention {
     /// Older records are deleted.
     pub age_max: Duration,
-    /// Beyond this number the oldest are deleted; for decisions and usage each.
+    /// Beyond this number the oldest are deleted; for decisions and usage each, and at least one is kept.
     pub rows_max: u64,
 }
 
@@ -236,12 +236,12 @@ impl Database {
     }
 
     async fn prune_table(&self, table: &PruneSql, rows_max: u64, by_age: &str) -> Result<u64> {
-        let first_gone: Option<(String,)> = read!(self, pool => {
-            sqlx::query_as(table.nth_newest).bind(to_i64(rows_max)).fetch_optional(pool).await?
+        let others = to_i64(rows_max.saturating_sub(1));
+        let last_kept: Option<(String,)> = read!(self, pool => {
+            sqlx::query_as(table.nth_newest).bind(others).fetch_optional(pool).await?
         })?;
-        // `<=` for the first row beyond the number, `<` for the age: one bound says both.
-        let bound = first_gone.map(|(id,)| format!("{id}!")).filter(|id| id.as_str() > by_age);
-        let bound = bound.as_deref().unwrap_or(by_age);
+        let last_kept = last_kept.map(|(id,)| id).unwrap_or_default();
+        let bound = by_age.max(&last_kept);
         let mut deleted = 0_u64;
         loop {
             let rows = transact!(self, tx => {

@@ -94,7 +94,7 @@ async fn lock(place: &Place) -> sqlx::SqliteConnection {
 async fn when_the_database_takes_nothing_enforced_decisions_are_kept_and_others_dropped() {
     const ROOM: usize = 100;
     let place = Place::sqlite();
-    let options = DatabaseOptions { deadline: Duration::from_millis(100), ..place.options() };
+    let options = DatabaseOptions { deadline: Duration::from_secs(1), ..place.options() };
     let database = Database::open(options).await.unwrap();
     let mut other = lock(&place).await;
     let options = RecorderOptions {
@@ -137,7 +137,7 @@ async fn when_the_database_takes_nothing_enforced_decisions_are_kept_and_others_
 #[tokio::test]
 async fn an_enforced_decision_does_not_wait_longer_than_the_deadline() {
     let place = Place::sqlite();
-    let options = DatabaseOptions { deadline: Duration::from_millis(100), ..place.options() };
+    let options = DatabaseOptions { deadline: Duration::from_secs(1), ..place.options() };
     let database = Database::open(options).await.unwrap();
     let mut other = lock(&place).await;
     let options = RecorderOptions {

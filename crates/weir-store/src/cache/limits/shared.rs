@@ -56,3 +56,20 @@ impl OveradmissionBound {
 fn publish(bound: u64) {
     metrics::gauge!("weir_limit_overadmission_bound").set(bound as f64);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_is_that_of_the_largest_limit_until_redis_answers() {
+        let bound = OveradmissionBound::default();
+        let value = || bound.0.load(Ordering::Relaxed);
+        for (requests, nodes, expected) in [(100, 3, 99), (10, 3, 99), (2, 200, 200)] {
+            bound.shared(requests, nodes);
+            assert_eq!(value(), expected, "{requests} {nodes}");
+        }
+        bound.answered();
+        assert_eq!(value(), 0);
+    }
+}
