@@ -97,10 +97,9 @@ impl Upstream {
     /// There was none in time, or no connection.
     pub(crate) async fn send(
         &self,
-        permit: Permit,
+        _permit: Permit,
         call: Call<'_>,
     ) -> Result<Response<UpstreamBody>, NoAnswer> {
-        drop(permit);
         let first_byte = call.first_byte;
         let answer =
             async { if call.target.provider.simulated { play(call).await } else { self.fetch(call).await } };
