@@ -55,7 +55,6 @@ async fn drain(node: &Node, ask: &Ask) -> (u64, Vec<u8>) {
 
 fn grew_little(what: &str, before: u64) {
     let grown = peak_bytes().saturating_sub(before);
-    println!("{what}: the peak grew by {} KiB", grown / 1024);
     assert!(grown < GROWTH_BYTES_MAX, "{what}: the peak grew by {grown} bytes");
 }
 
