@@ -4,13 +4,15 @@
 //! by it, and a test holds the reference in `docs/rules.md` against it.
 
 mod owned;
+mod recorded;
 mod slots;
 
 use std::collections::BTreeMap;
 
 use weir_core::Boundary;
 
-pub use owned::{FactError, OwnedFacts};
+pub use owned::{FactError, OwnedFacts, World};
+pub(crate) use owned::kind_of;
 pub(crate) use slots::Slot;
 pub use slots::{Facts, PROMPT_HEAD_BYTES, PROMPT_TAIL_BYTES, prompt_window};
 
