@@ -28,6 +28,12 @@ pub(crate) const NODES_MAX: usize = 2_000;
 /// Stack of the thread that parses: unoptimised builds need the most (reserved, not used).
 const STACK_BYTES: usize = 64 * 1024 * 1024;
 
+/// How many threads compile a large set.
+const THREADS_MAX: usize = 4;
+
+/// How many conditions are worth a thread.
+const SHARE_MIN: usize = 500;
+
 /// A condition to compile.
 pub(crate) struct Source<'s> {
     pub(crate) on: Boundary,
@@ -54,19 +60,29 @@ pub(crate) struct Compiled {
 /// Regular expressions that were compiled already: rules often share them.
 pub(crate) type Patterns = HashMap<String, Arc<Pattern>, foldhash::fast::RandomState>;
 
-/// Compiles conditions, in order.
+/// Compiles conditions, in order: large sets on several threads.
 pub(crate) fn compile_all(sources: &[Source<'_>]) -> Vec<Compiled> {
-    let compile_here = || {
-        let mut patterns = Patterns::default();
-        sources.iter().map(|source| compile(source, &mut patterns)).collect()
-    };
+    let share = sources.len().div_ceil(THREADS_MAX).max(SHARE_MIN);
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, compile_here);
-        match thread.map(std::thread::ScopedJoinHandle::join) {
-            Ok(Ok(compiled)) => compiled,
-            Ok(Err(_)) | Err(_) => sources.iter().map(|_| unavailable()).collect(),
-        }
+        let start = |share| {
+            let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+            (share, thread.spawn_scoped(scope, move || compile_share(share)))
+        };
+        let started: Vec<_> = sources.chunks(share).map(start).collect();
+        let finish =
+            |(share, thread): (&[Source<'_>], std::io::Result<std::thread::ScopedJoinHandle<'_, _>>)| {
+                match thread.map(std::thread::ScopedJoinHandle::join) {
+                    Ok(Ok(compiled)) => compiled,
+                    Ok(Err(_)) | Err(_) => share.iter().map(|_| unavailable()).collect(),
+                }
+            };
+        started.into_iter().flat_map(finish).collect()
     })
+}
+
+fn compile_share(sources: &[Source<'_>]) -> Vec<Compiled> {
+    let mut patterns = Patterns::default();
+    sources.iter().map(|source| compile(source, &mut patterns)).collect()
 }
 
 /// Without a thread of its own a condition is refused rather than parsed where it could end the process.

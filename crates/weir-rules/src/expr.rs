@@ -20,7 +20,7 @@ use crate::facts::Fact;
 pub(crate) use eval::{Env, Scratch, numeric};
 pub(crate) use text::{Text, TextOp, TextSource, TextTest};
 pub(crate) use time::TimePart;
-pub(crate) use value::{Fault, Value};
+pub(crate) use value::{Fault, Reason, Value};
 
 /// How many elements `exists` and `all` may look at in one evaluation of one condition.
 pub(crate) const STEPS_MAX: u32 = 10_000;
@@ -59,6 +59,8 @@ pub(crate) enum Expr {
     Text(Box<TextTest>),
     /// A string fact against several literals, sorted.
     OneOf(Box<(Text, Box<[Box<str>]>)>),
+    /// Two ints that are computed.
+    Ints(CompareOp, Box<(Expr, Expr)>),
     /// A numeric fact against a literal.
     Number(Fact, CompareOp, Number),
     /// Whether a list of strings has an element.
@@ -239,9 +241,11 @@ impl Expr {
             Self::Text(test) => 5 + test.text.cost(),
             Self::ListHas(..) | Self::Header(..) | Self::HasName(..) => 8,
             Self::And(parts) | Self::Or(parts) => parts.iter().map(Self::cost).sum::<u32>() + 1,
-            Self::Compare(_, sides) | Self::In(sides) | Self::Arith(_, sides) | Self::Index(sides) => {
-                4 + sides.0.cost() + sides.1.cost()
-            }
+            Self::Compare(_, sides)
+            | Self::Ints(_, sides)
+            | Self::In(sides)
+            | Self::Arith(_, sides)
+            | Self::Index(sides) => 4 + sides.0.cost() + sides.1.cost(),
             Self::Within(_, of) | Self::Size(of) | Self::HasMember(of, _) | Self::Member(of, _) => {
                 10 + of.cost()
             }
@@ -279,6 +283,7 @@ impl Expr {
             Self::If(parts) => vec![&parts.0, &parts.1, &parts.2],
             Self::Index(sides)
             | Self::Compare(_, sides)
+            | Self::Ints(_, sides)
             | Self::In(sides)
             | Self::Find(_, sides)
             | Self::Arith(_, sides) => vec![&sides.0, &sides.1],

@@ -165,13 +165,13 @@ impl RuleSet {
     ) {
         let Ok(at) = usize::try_from(at) else { return };
         let (Some(condition), Some(rule)) = (self.conditions.get(at), self.rules.get(at)) else { return };
-        let outcome = condition.holds(env);
-        if outcome == Ok(false) || !applies(rule, context) {
-            return;
-        }
-        match outcome {
-            Ok(_) => evaluation.matched.push(at),
-            Err(fault) => evaluation.errored.push((at, EvaluationError(fault.to_string()))),
+        match condition.holds(env) {
+            Ok(false) => {}
+            Ok(true) if applies(rule, context) => evaluation.matched.push(at),
+            Err(fault) if applies(rule, context) => {
+                evaluation.errored.push((at, EvaluationError(fault.to_string())));
+            }
+            Ok(true) | Err(_) => {}
         }
     }
 

@@ -36,8 +36,10 @@ fn load_rules(rules: &[Json]) -> RuleSet {
 /// Few words, so that rules and facts meet.
 const WORDS: [&str; 9] = ["", "a", "ab", "abc", "Abc", "bc", "curl/8", "x-Ab", "éa"];
 const ADDRESSES: [&str; 6] = ["", "10.0.0.1", "10.1.2.3", "2001:db8::1", "192.0.2.7", "garbage"];
-const NETWORKS: [&str; 6] = ["10.0.0.0/8", "10.1.0.0/16", "0.0.0.0/0", "2001:db8::/32", "::/0", "192.0.2.7/32"];
-const PATTERNS: [&str; 9] = ["^a", "bc$", "^abc$", "a.c", "(?i)ABC", "abc|curl/[0-9]", "(?i)^x-ab", "[a-c]{2}", ""];
+const NETWORKS: [&str; 6] =
+    ["10.0.0.0/8", "10.1.0.0/16", "0.0.0.0/0", "2001:db8::/32", "::/0", "192.0.2.7/32"];
+const PATTERNS: [&str; 9] =
+    ["^a", "bc$", "^abc$", "a.c", "(?i)ABC", "abc|curl/[0-9]", "(?i)^x-ab", "[a-c]{2}", ""];
 const NUMBERS: [&str; 7] = ["-1", "0", "1", "2", "1.5", "0.0", "7"];
 
 fn text() -> impl Strategy<Value = String> {
@@ -52,7 +54,9 @@ fn word() -> impl Strategy<Value = String> {
 }
 
 fn number() -> impl Strategy<Value = &'static str> {
-    select(&["request.max_tokens", "stats.requests_per_second", "stats.requests_1h", "request.body_bytes"][..])
+    select(
+        &["request.max_tokens", "stats.requests_per_second", "stats.requests_1h", "request.body_bytes"][..],
+    )
 }
 
 /// A condition without `&&`, `||` and `!`.
@@ -63,7 +67,8 @@ fn leaf() -> impl Strategy<Value = String> {
         (word(), op(), text()).prop_map(|(a, op, b)| format!("{a} {op} {b}")),
         (text(), select(&["contains", "startsWith", "endsWith"][..]), word())
             .prop_map(|(a, f, b)| format!("{a}.{f}({b})")),
-        (text(), select(&["contains", "startsWith"][..]), text()).prop_map(|(a, f, b)| format!("{a}.{f}({b})")),
+        (text(), select(&["contains", "startsWith"][..]), text())
+            .prop_map(|(a, f, b)| format!("{a}.{f}({b})")),
         (text(), vec(word(), 0..4)).prop_map(|(a, of)| format!("{a} in [{}]", of.join(", "))),
         (text(), select(&PATTERNS[..])).prop_map(|(a, p)| format!("{a}.matches('{p}')")),
         (number(), op(), select(&NUMBERS[..])).prop_map(|(a, op, b)| format!("{a} {op} {b}")),
@@ -71,11 +76,21 @@ fn leaf() -> impl Strategy<Value = String> {
         (number(), vec(select(&NUMBERS[..]), 1..4)).prop_map(|(a, of)| format!("{a} in [{}]", of.join(", "))),
         (select(&["+", "-", "*", "/", "%"][..]), op())
             .prop_map(|(f, op)| format!("request.max_tokens {f} stats.requests_1h {op} 1")),
-        select(&["request.free", "request.stream", "request.free == true", "request.stream != true", "true", "false"][..])
-            .prop_map(str::to_owned),
+        select(
+            &[
+                "request.free",
+                "request.stream",
+                "request.free == true",
+                "request.stream != true",
+                "true",
+                "false"
+            ][..]
+        )
+        .prop_map(str::to_owned),
         word().prop_map(|word| format!("{word} in identity.tags")),
         word().prop_map(|word| format!("identity.tags.exists(t, t == {word})")),
-        (select(&["exists", "all"][..]), word()).prop_map(|(f, word)| format!("identity.tags.{f}(t, t.contains({word}))")),
+        (select(&["exists", "all"][..]), word())
+            .prop_map(|(f, word)| format!("identity.tags.{f}(t, t.contains({word}))")),
         (word(), word()).prop_map(|(a, b)| format!("[{a}, {b}].exists(w, request.user_agent.endsWith(w))")),
         (word(), word()).prop_map(|(a, b)| format!("[{a}, {b}].all(w, request.model != w)")),
         select(&["'x-a'", "'X-B'", "'absent'"][..]).prop_map(|name| format!("{name} in request.headers")),
@@ -97,18 +112,22 @@ fn condition() -> impl Strategy<Value = String> {
             inner.prop_map(|inner| format!("!({inner})")),
         ]
     });
-    all.prop_filter("short enough", |when| when.len() < 1000 && when.matches(['<', '=', '!', '>', '?']).count() < 40)
+    all.prop_filter("short enough", |when| {
+        when.len() < 1000 && when.matches(['<', '=', '!', '>', '?']).count() < 40
+    })
 }
 
 fn rule() -> impl Strategy<Value = Json> {
-    let actions = ["nothing", "log", "rate-limit", "quarantine-1", "quarantine-2", "quarantine-3", "block", "skip"];
+    let actions =
+        ["nothing", "log", "rate-limit", "quarantine-1", "quarantine-2", "quarantine-3", "block", "skip"];
     let then = prop_oneof![
         8 => select(actions.to_vec()).prop_map(|action| json!(action)),
         1 => Just(json!({"rate-limit": {"requests": 5, "per": "1m"}})),
     ];
     let mode = prop_oneof![6 => Just("enforce"), 1 => Just("shadow"), 1 => Just("off")];
     let rollout = prop_oneof![4 => Just(100), 1 => 0..=100];
-    let expires = prop_oneof![5 => Just("2027-01-01T00:00:00Z"), 1 => Just("2026-01-01T00:00:00Z"), 1 => Just(AT)];
+    let expires =
+        prop_oneof![5 => Just("2027-01-01T00:00:00Z"), 1 => Just("2026-01-01T00:00:00Z"), 1 => Just(AT)];
     (condition(), then, mode, rollout, expires, -5..50_i64).prop_map(|(when, then, mode, rollout, expires, score)| {
         json!({"on": "request", "when": when, "then": then, "mode": mode, "rollout": rollout, "expires": expires, "score": score})
     })
@@ -219,14 +238,74 @@ proptest! {
 }
 
 const PIECES: [&str; 47] = [
-    "request", "request.model", "request.headers", "identity.tags", "call.args", "failure.text", "now", ".", "(", ")",
-    "[", "]", "{", "}", ",", ":", "?", "!", "-", "+", "*", "/", "%", "==", "!=", "<", ">=", "&&", "||", " in ", "has(",
-    ".exists(a, ", ".all(b, ", ".map(c, ", ".contains('a')", ".matches('(')", "cidr('10.0.0.0/8')", ".containsIP(",
-    "'a'", "\"", "'''", "1", "1.5e9", "0x7fffffffffffffff", "u", "\\", "é",
+    "request",
+    "request.model",
+    "request.headers",
+    "identity.tags",
+    "call.args",
+    "failure.text",
+    "now",
+    ".",
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    ":",
+    "?",
+    "!",
+    "-",
+    "+",
+    "*",
+    "/",
+    "%",
+    "==",
+    "!=",
+    "<",
+    ">=",
+    "&&",
+    "||",
+    " in ",
+    "has(",
+    ".exists(a, ",
+    ".all(b, ",
+    ".map(c, ",
+    ".contains('a')",
+    ".matches('(')",
+    "cidr('10.0.0.0/8')",
+    ".containsIP(",
+    "'a'",
+    "\"",
+    "'''",
+    "1",
+    "1.5e9",
+    "0x7fffffffffffffff",
+    "u",
+    "\\",
+    "é",
 ];
 
 const LINES: [&str; 20] = [
-    "rules:\n", "  - id: a\n", "  - id: b\n", "    on: request\n", "    when: |\n", "      true\n", "    when: 'tru\n",
-    "    then: {rate-limit: {requests: 1\n", "    then: log\n", "    match:\n", "      - {request: {model: x}}\n", "---\n",
-    "\t\n", "&a ", "*a\n", "!!str ", "? x\n", "- - -\n", "\u{feff}", "\"\\u00",
+    "rules:\n",
+    "  - id: a\n",
+    "  - id: b\n",
+    "    on: request\n",
+    "    when: |\n",
+    "      true\n",
+    "    when: 'tru\n",
+    "    then: {rate-limit: {requests: 1\n",
+    "    then: log\n",
+    "    match:\n",
+    "      - {request: {model: x}}\n",
+    "---\n",
+    "\t\n",
+    "&a ",
+    "*a\n",
+    "!!str ",
+    "? x\n",
+    "- - -\n",
+    "\u{feff}",
+    "\"\\u00",
 ];

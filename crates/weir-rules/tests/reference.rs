@@ -14,15 +14,18 @@ const REFERENCE: &str = include_str!("../../../docs/rules.md");
 
 fn rows_after(heading: &str) -> Vec<Vec<String>> {
     let (_, rest) = REFERENCE.split_once(heading).unwrap();
-    let rows = rest.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+    let rows =
+        rest.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
     let cells = |row: &str| row.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect();
     rows.skip(2).map(cells).collect()
 }
 
 #[test]
 fn the_table_of_facts_is_the_table_of_the_code() {
-    let written: Vec<(String, String)> =
-        rows_after("## Facts").iter().map(|row| (row[0].trim_matches('`').to_owned(), row[1].clone())).collect();
+    let written: Vec<(String, String)> = rows_after("## Facts")
+        .iter()
+        .map(|row| (row[0].trim_matches('`').to_owned(), row[1].clone()))
+        .collect();
     let known: Vec<(String, String)> =
         Fact::ALL.iter().map(|fact| (fact.path(), fact.ty().as_str().to_owned())).collect();
     assert_eq!(written, known);
@@ -38,7 +41,8 @@ fn the_table_of_facts_is_the_table_of_the_code() {
 fn the_table_of_keys_is_that_of_the_loader() {
     let text = "rules: [{id: a, on: request, when: true, then: log, zzzzzz: 1}]".to_owned();
     let help = failure(text).help.unwrap();
-    let known: std::collections::BTreeSet<&str> = help.trim_start_matches("the keys are ").split(", ").collect();
+    let known: std::collections::BTreeSet<&str> =
+        help.trim_start_matches("the keys are ").split(", ").collect();
     let rows = rows_after("## The file");
     let written: std::collections::BTreeSet<&str> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
     assert_eq!(written, known);
@@ -50,7 +54,10 @@ fn every_function_is_named() {
     let help = failure(text).help.unwrap();
     for function in help.trim_start_matches("the functions are ").split(", ") {
         let name = function.trim_matches('`');
-        assert!(REFERENCE.contains(&format!("{name}(")) || REFERENCE.contains(&format!("`{name}`")), "{name}");
+        assert!(
+            REFERENCE.contains(&format!("{name}(")) || REFERENCE.contains(&format!("`{name}`")),
+            "{name}"
+        );
     }
 }
 
@@ -61,7 +68,8 @@ fn failure(text: String) -> weir_rules::Diagnostic {
 
 #[test]
 fn every_example_loads() {
-    let blocks: Vec<&str> = REFERENCE.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let blocks: Vec<&str> =
+        REFERENCE.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     assert!(blocks.len() >= 2);
     let options = LoadOptions { now: "2026-11-20T10:00:00Z".parse().unwrap() };
     for block in blocks {

@@ -21,7 +21,8 @@ use divan::{Bencher, black_box};
 use weir_core::action::QuarantineDelays;
 use weir_core::{Boundary, DecisionId, Timestamp};
 use weir_rules::{
-    DecideContext, EvaluateContext, Fact, Facts, LoadOptions, OwnedFacts, RuleSet, SourceFile, load, prompt_window,
+    DecideContext, EvaluateContext, Fact, Facts, LoadOptions, OwnedFacts, RuleSet, SourceFile, load,
+    prompt_window,
 };
 
 use rules::Mix;
@@ -79,6 +80,12 @@ fn a_tenth_not_indexable(bencher: Bencher<'_, '_>, count: usize) {
     evaluate(bencher, Mix::TenthNot, count);
 }
 
+/// The same, but a tenth with nothing but tests of numbers: what no literal finds.
+#[divan::bench(args = COUNTS)]
+fn a_tenth_numeric(bencher: Bencher<'_, '_>, count: usize) {
+    evaluate(bencher, Mix::TenthNumeric, count);
+}
+
 /// Nothing but rules that no lookup decides.
 #[divan::bench(args = [1_000, 10_000])]
 fn none_indexable(bencher: Bencher<'_, '_>, count: usize) {
@@ -102,8 +109,10 @@ fn whole_decision(bencher: Bencher<'_, '_>, count: usize) {
 /// Each rule by the interpreter of the `cel` crate, its context made once.
 #[divan::bench(args = [100, 1_000, 10_000], sample_count = 20)]
 fn interpreter(bencher: Bencher<'_, '_>, count: usize) {
-    let programs: Vec<cel::Program> =
-        rules::conditions(Mix::Indexable, count).iter().map(|when| cel::Program::compile(when).unwrap()).collect();
+    let programs: Vec<cel::Program> = rules::conditions(Mix::Indexable, count)
+        .iter()
+        .map(|when| cel::Program::compile(when).unwrap())
+        .collect();
     let mut context = cel::Context::default();
     for (root, fields) in rules::request().as_object().unwrap() {
         context.add_variable(root.clone(), fields).unwrap();
@@ -159,7 +168,10 @@ fn main() {
             // What is shared by all sets and made on first use is counted with the first one.
             let kept = memory::live_bytes() - before;
             let source = text.len() / count;
-            println!("memory: {count} rules {name}: {} bytes a rule (source: {source} bytes)", kept / count as isize);
+            println!(
+                "memory: {count} rules {name}: {} bytes a rule (source: {source} bytes)",
+                kept / count as isize
+            );
             drop(set);
         }
     }

@@ -17,7 +17,10 @@ fn size(layout: Layout) -> isize {
     isize::try_from(layout.size()).unwrap_or(isize::MAX)
 }
 
-#[expect(unsafe_code, reason = "an allocator is an unsafe trait; every call goes to the system's own with what came in")]
+#[expect(
+    unsafe_code,
+    reason = "an allocator is an unsafe trait; every call goes to the system's own with what came in"
+)]
 // SAFETY: each method hands its arguments on to `System`, which keeps the contract.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

@@ -13,15 +13,17 @@ pub enum Mix {
     NoRegex,
     /// One in ten that lookups do not decide.
     TenthNot,
-    /// Only such.
+    /// One in ten that has nothing but tests of numbers.
+    TenthNumeric,
+    /// Only rules that lookups do not decide.
     NoneIndexable,
     /// Literals in prompts.
     Prompts,
 }
 
 const WORDS: [&str; 16] = [
-    "harvest", "mirror", "lantern", "orchid", "granite", "falcon", "copper", "meadow", "tunnel", "velvet", "anchor",
-    "summit", "pepper", "quartz", "ribbon", "walnut",
+    "harvest", "mirror", "lantern", "orchid", "granite", "falcon", "copper", "meadow", "tunnel", "velvet",
+    "anchor", "summit", "pepper", "quartz", "ribbon", "walnut",
 ];
 
 fn word(n: usize) -> String {
@@ -39,7 +41,11 @@ fn indexable(n: usize, regex: bool) -> String {
         3 => format!("request.user_agent.contains(\"{w}\") && stats.requests_per_second > {}.5", n % 50 + 3),
         4 if regex => format!("request.user_agent.matches(\"^{w}/[0-9]+\\\\.[0-9]+\")"),
         4 => format!("request.editor == \"{w}\" || request.editor == \"{w}-beta\""),
-        5 => format!("request.country in [\"X{}\", \"Y{}\"] && request.user_agent.contains(\"{w}\")", n % 90, n % 80),
+        5 => format!(
+            "request.country in [\"X{}\", \"Y{}\"] && request.user_agent.contains(\"{w}\")",
+            n % 90,
+            n % 80
+        ),
         6 => format!("request.ip.startsWith(\"172.{}.{}.\") && !request.byok", n % 250, n / 250 % 250),
         7 => format!("stats.requests_1h > {} && request.model != \"m{n}\"", 5_000 + n),
         8 => format!("identity.tags.exists(t, t == \"{w}\")"),
@@ -62,7 +68,10 @@ fn condition(mix: Mix, n: usize) -> String {
         Mix::Indexable => indexable(n, true),
         Mix::NoRegex => indexable(n, false),
         Mix::TenthNot if n % 10 == 3 => not_indexable(n / 10),
-        Mix::TenthNot => indexable(n, true),
+        Mix::TenthNumeric if n % 10 == 3 => {
+            format!("stats.requests_per_second > {}.5 && request.max_tokens >= {}", n % 90 + 1, n % 4_000)
+        }
+        Mix::TenthNot | Mix::TenthNumeric => indexable(n, true),
         Mix::NoneIndexable => not_indexable(n),
         Mix::Prompts => format!("request.user_prompt.contains(\"{}\")", word(n)),
     }

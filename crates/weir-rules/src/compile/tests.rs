@@ -169,13 +169,17 @@ fn numbers_time_and_networks() {
         &request(),
         &[
             ("request.max_tokens * 2 + 1 - 1 == 8192", true),
+            ("size(request.model) == size(request.headers) + 11 && size(identity.tags) < 3", true),
             ("request.max_tokens / 1000 == 4 && request.max_tokens % 1000 == 96", true),
             ("-request.max_tokens == -4096 && -(1.5) == -1.5 && - 2 < 0", true),
             ("stats.requests_per_second * 2.0 / 4.0 == 1.25", true),
             ("stats.requests_per_second / 0.0 > 1e308", true),
             ("request.free ? request.max_tokens > 1 : request.max_tokens > 9999", true),
             ("(request.stream ? 'a' : 'b') == 'b'", true),
-            ("now.getHours() == 22 && now.getMinutes() == 30 && now.getSeconds() == 15", true),
+            (
+                "now.getHours() + 1 == 23 && 22 == now.getHours() && now.getMinutes() == 30 && now.getSeconds() == 15",
+                true,
+            ),
             (
                 "now.getFullYear() == 2026 && now.getMonth() == 10 && now.getDate() == 20 && now.getDayOfMonth() == 19",
                 true,

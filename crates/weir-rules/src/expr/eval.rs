@@ -12,10 +12,10 @@ use jiff::Timestamp;
 use super::text::is_one_of;
 use super::time::parse_duration;
 use super::{
-    ArithOp, CompareOp, Expr, Fault, JOINED_BYTES_MAX, Number, Quantified, STEPS_MAX, TimePart,
-    VARIABLES_MAX, Value,
+    ArithOp, CompareOp, Const, Expr, Fault, JOINED_BYTES_MAX, Number, Quantified, Reason, STEPS_MAX,
+    TimePart, VARIABLES_MAX, Value,
 };
-use crate::facts::{Fact, Facts, Slot};
+use crate::facts::{Fact, FactType, Facts, Slot};
 
 /// What is found out once and shared by all conditions of a decision.
 #[derive(Default)]
@@ -55,7 +55,7 @@ impl<'e> Env<'e> {
     fn step(&self) -> Result<(), Fault> {
         let steps = self.scratch.steps.get() + 1;
         self.scratch.steps.set(steps);
-        if steps > STEPS_MAX { Err(Fault::TooManySteps) } else { Ok(()) }
+        if steps > STEPS_MAX { Err(Reason::TooManySteps.into()) } else { Ok(()) }
     }
 }
 
@@ -70,7 +70,8 @@ impl Expr {
         self.test(env)
     }
 
-    /// Evaluates an expression that is boolean.
+    /// Evaluates an expression that is boolean. What is frequent and needs no value of its own stays in this one small
+    /// function.
     fn test(&self, env: &Env<'_>) -> Result<bool, Fault> {
         match self {
             Self::Text(test) => Ok(test.holds(env)),
@@ -80,6 +81,15 @@ impl Expr {
             Self::And(parts) => every(parts, env),
             Self::Or(parts) => any(parts, env),
             Self::Not(inner) => inner.test(env).map(|held| !held),
+            Self::Ints(op, sides) => Ok(op.admits(Some(sides.0.int(env)?.cmp(&sides.1.int(env)?)))),
+            Self::Fact(fact) if fact.ty() == FactType::Bool => Ok(env.facts.bool(*fact)),
+            other => other.test_value(env),
+        }
+    }
+
+    #[inline(never)]
+    fn test_value(&self, env: &Env<'_>) -> Result<bool, Fault> {
+        match self {
             Self::Compare(op, sides) => compare(*op, &sides.0.eval(env)?, &sides.1.eval(env)?),
             Self::Matches(of, pattern) => Ok(pattern.regex.is_match(&of.eval(env)?.into_str()?)),
             Self::Find(op, sides) => {
@@ -98,6 +108,36 @@ impl Expr {
         }
     }
 
+    /// Evaluates an expression that is an int, without the detour over values of any type.
+    fn int(&self, env: &Env<'_>) -> Result<i64, Fault> {
+        match self {
+            Self::Const(Const::Int(value)) => Ok(*value),
+            Self::Fact(fact) => Ok(env.facts.int(*fact)),
+            Self::Arith(op, sides) => op.ints(sides.0.int(env)?, sides.1.int(env)?),
+            Self::Size(of) => match &**of {
+                Self::Fact(fact) if fact.ty() == FactType::String => {
+                    Ok(i64::try_from(env.facts.str(*fact).chars().count()).unwrap_or(i64::MAX))
+                }
+                other => other.size_value(env),
+            },
+            other => other.int_value(env),
+        }
+    }
+
+    #[inline(never)]
+    fn size_value(&self, env: &Env<'_>) -> Result<i64, Fault> {
+        size(&self.eval(env)?)
+    }
+
+    #[inline(never)]
+    fn int_value(&self, env: &Env<'_>) -> Result<i64, Fault> {
+        match self.eval(env)? {
+            Value::Int(value) => Ok(value),
+            value => Err(Reason::WrongType("int", value.kind()).into()),
+        }
+    }
+
+    #[inline(never)]
     fn eval<'e>(&'e self, env: &Env<'e>) -> Result<Value<'e>, Fault> {
         match self {
             Self::Const(value) => Ok(Value::from_const(value)),
@@ -118,16 +158,18 @@ impl Expr {
                 }
             }
             Self::Lower(of) => Ok(Value::Str(lower(of.eval(env)?.into_str()?))),
-            Self::Size(of) => size(&of.eval(env)?),
+            Self::Size(of) => size(&of.eval(env)?).map(Value::Int),
             Self::Arith(op, sides) => op.apply(sides.0.eval(env)?, sides.1.eval(env)?),
             Self::Negate(of) => negate(of.eval(env)?),
             Self::ToTime(of) => match of.eval(env)? {
                 time @ Value::Time(_) => Ok(time),
-                other => other.into_str()?.parse().map(Value::Time).map_err(|_| Fault::NoTime),
+                other => other.into_str()?.parse().map(Value::Time).map_err(|_| Reason::NoTime.into()),
             },
             Self::ToDuration(of) => match of.eval(env)? {
                 duration @ Value::Duration(_) => Ok(duration),
-                other => parse_duration(&other.into_str()?).map(Value::Duration).ok_or(Fault::NoDuration),
+                other => parse_duration(&other.into_str()?)
+                    .map(Value::Duration)
+                    .ok_or_else(|| Reason::NoDuration.into()),
             },
             Self::TimePart(part, of) => time_part(*part, &of.0.eval(env)?, of.1.as_ref()),
             boolean => boolean.test(env).map(Value::Bool),
@@ -220,25 +262,26 @@ fn within(network: &IpNet, of: &Expr, env: &Env<'_>) -> Result<bool, Fault> {
         return match env.address() {
             Some(address) => Ok(network.contains(&address)),
             None if env.facts.str(Fact::RequestIp).is_empty() => Ok(false),
-            None => Err(Fault::NoAddress),
+            None => Err(Reason::NoAddress.into()),
         };
     }
     let text = of.eval(env)?.into_str()?;
     match parse_address(&text) {
         Some(address) => Ok(network.contains(&address)),
         None if text.is_empty() => Ok(false),
-        None => Err(Fault::NoAddress),
+        None => Err(Reason::NoAddress.into()),
     }
 }
 
 fn member<'e>(of: &Value<'e>, name: &Arc<str>) -> Result<Value<'e>, Fault> {
     match of {
-        Value::JsonMap(members) => {
-            members.get(&**name).map(Value::from_json).ok_or_else(|| Fault::NoMember(Arc::clone(name)))
-        }
+        Value::JsonMap(members) => members
+            .get(&**name)
+            .map(Value::from_json)
+            .ok_or_else(|| Reason::NoMember(Arc::clone(name)).into()),
         // An unset dynamic fact has no members.
-        Value::Null => Err(Fault::NoMember(Arc::clone(name))),
-        other => Err(Fault::WrongType("map", other.kind())),
+        Value::Null => Err(Reason::NoMember(Arc::clone(name)).into()),
+        other => Err(Reason::WrongType("map", other.kind()).into()),
     }
 }
 
@@ -246,23 +289,24 @@ fn has_member(of: &Value<'_>, name: &str) -> Result<bool, Fault> {
     match of {
         Value::JsonMap(members) => Ok(members.contains_key(name)),
         Value::Null => Ok(false),
-        other => Err(Fault::WrongType("map", other.kind())),
+        other => Err(Reason::WrongType("map", other.kind()).into()),
     }
 }
 
 fn index<'e>(of: &Value<'e>, at: &Value<'_>) -> Result<Value<'e>, Fault> {
-    fn element<'i, T>(items: &'i [T], at: i64) -> Result<&'i T, Fault> {
-        usize::try_from(at).ok().and_then(|at| items.get(at)).ok_or(Fault::NoElement(at))
+    fn element<T>(items: &[T], at: i64) -> Result<&T, Fault> {
+        usize::try_from(at).ok().and_then(|at| items.get(at)).ok_or_else(|| Reason::NoElement(at).into())
     }
     match (of, at) {
         (Value::Strings(items), Value::Int(at)) => element(items, *at).map(|item| Value::str(item)),
         (Value::Consts(items), Value::Int(at)) => element(items, *at).map(Value::from_const),
         (Value::JsonList(items), Value::Int(at)) => element(items, *at).map(Value::from_json),
-        (Value::JsonMap(members), Value::Str(name)) => {
-            members.get(&**name).map(Value::from_json).ok_or_else(|| Fault::NoMember(name.as_ref().into()))
-        }
-        (Value::Null, Value::Str(name)) => Err(Fault::NoMember(name.as_ref().into())),
-        _ => Err(Fault::NoOverload("[]", of.kind(), at.kind())),
+        (Value::JsonMap(members), Value::Str(name)) => members
+            .get(&**name)
+            .map(Value::from_json)
+            .ok_or_else(|| Reason::NoMember(name.as_ref().into()).into()),
+        (Value::Null, Value::Str(name)) => Err(Reason::NoMember(name.as_ref().into()).into()),
+        _ => Err(Reason::NoOverload("[]", of.kind(), at.kind()).into()),
     }
 }
 
@@ -276,11 +320,11 @@ fn contains(of: &Value<'_>, wanted: &Value<'_>) -> Result<bool, Fault> {
         Value::JsonMap(members) => {
             Ok(matches!(wanted, Value::Str(wanted) if members.contains_key(wanted.as_ref())))
         }
-        other => Err(Fault::NoOverload("in", wanted.kind(), other.kind())),
+        other => Err(Reason::NoOverload("in", wanted.kind(), other.kind()).into()),
     }
 }
 
-fn size<'e>(of: &Value<'_>) -> Result<Value<'e>, Fault> {
+fn size(of: &Value<'_>) -> Result<i64, Fault> {
     let count = match of {
         Value::Str(text) => text.chars().count(),
         Value::Strings(items) => items.len(),
@@ -292,17 +336,19 @@ fn size<'e>(of: &Value<'_>) -> Result<Value<'e>, Fault> {
             map.for_each(&mut |_, _| count += 1);
             count
         }
-        other => return Err(Fault::WrongType("string, list or map", other.kind())),
+        other => return Err(Reason::WrongType("string, list or map", other.kind()).into()),
     };
-    Ok(Value::Int(i64::try_from(count).unwrap_or(i64::MAX)))
+    Ok(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
 fn negate<'e>(of: Value<'_>) -> Result<Value<'e>, Fault> {
     match of {
-        Value::Int(value) => value.checked_neg().map(Value::Int).ok_or(Fault::Overflow("-")),
+        Value::Int(value) => value.checked_neg().map(Value::Int).ok_or_else(|| Reason::Overflow("-").into()),
         Value::Double(value) => Ok(Value::Double(-value)),
-        Value::Duration(value) => value.checked_neg().map(Value::Duration).ok_or(Fault::Overflow("-")),
-        other => Err(Fault::WrongType("number", other.kind())),
+        Value::Duration(value) => {
+            value.checked_neg().map(Value::Duration).ok_or_else(|| Reason::Overflow("-").into())
+        }
+        other => Err(Reason::WrongType("number", other.kind()).into()),
     }
 }
 
@@ -314,13 +360,13 @@ fn time_part<'e>(
     match of {
         Value::Time(time) => Ok(Value::Int(part.of_time(*time, zone))),
         Value::Duration(duration) if part.of_durations() => Ok(Value::Int(part.of_duration(*duration))),
-        other => Err(Fault::WrongType("timestamp", other.kind())),
+        other => Err(Reason::WrongType("timestamp", other.kind()).into()),
     }
 }
 
 impl ArithOp {
     fn apply<'e>(self, left: Value<'e>, right: Value<'e>) -> Result<Value<'e>, Fault> {
-        let overflow = || Fault::Overflow(self.as_str());
+        let overflow = || -> Fault { Reason::Overflow(self.as_str()).into() };
         match (left, right) {
             (Value::Int(a), Value::Int(b)) => self.ints(a, b).map(Value::Int),
             (Value::Double(a), Value::Double(b)) => self.doubles(a, b).map(Value::Double),
@@ -344,17 +390,17 @@ impl ArithOp {
             }
             (Value::Str(a), Value::Str(b)) if self == Self::Add => {
                 if a.len() + b.len() > JOINED_BYTES_MAX {
-                    return Err(Fault::TooLong);
+                    return Err(Reason::TooLong.into());
                 }
                 Ok(Value::Str(a + b))
             }
-            (a, b) => Err(Fault::NoOverload(self.as_str(), a.kind(), b.kind())),
+            (a, b) => Err(Reason::NoOverload(self.as_str(), a.kind(), b.kind()).into()),
         }
     }
 
     fn ints(self, a: i64, b: i64) -> Result<i64, Fault> {
         if b == 0 && matches!(self, Self::Divide | Self::Remainder) {
-            return Err(Fault::DivisionByZero);
+            return Err(Reason::DivisionByZero.into());
         }
         match self {
             Self::Add => a.checked_add(b),
@@ -363,7 +409,7 @@ impl ArithOp {
             Self::Divide => a.checked_div(b),
             Self::Remainder => a.checked_rem(b),
         }
-        .ok_or(Fault::Overflow(self.as_str()))
+        .ok_or_else(|| Reason::Overflow(self.as_str()).into())
     }
 
     fn doubles(self, a: f64, b: f64) -> Result<f64, Fault> {
@@ -372,7 +418,7 @@ impl ArithOp {
             Self::Subtract => Ok(a - b),
             Self::Multiply => Ok(a * b),
             Self::Divide => Ok(a / b),
-            Self::Remainder => Err(Fault::NoOverload("%", "double", "double")),
+            Self::Remainder => Err(Reason::NoOverload("%", "double", "double").into()),
         }
     }
 }
@@ -419,7 +465,7 @@ fn quantify(of: &Quantified, env: &Env<'_>) -> Result<bool, Fault> {
         Value::JsonList(items) => items.iter().for_each(|item| quantifier.see(env, Value::from_json(item))),
         Value::JsonMap(members) => members.keys().for_each(|name| quantifier.see(env, Value::str(name))),
         Value::Map(map) => map.for_each(&mut |name, _| quantifier.see(env, Value::str(name))),
-        other => return Err(Fault::WrongType("list or map", other.kind())),
+        other => return Err(Reason::WrongType("list or map", other.kind()).into()),
     }
     quantifier.result()
 }

@@ -61,7 +61,7 @@ impl TextOp {
     pub(crate) fn holds(self, text: &str, other: &str) -> bool {
         match self {
             Self::Equals => text == other,
-            Self::Contains => memchr::memmem::find(text.as_bytes(), other.as_bytes()).is_some(),
+            Self::Contains => contains(text.as_bytes(), other.as_bytes()),
             Self::StartsWith => text.starts_with(other),
             Self::EndsWith => text.ends_with(other),
         }
@@ -82,6 +82,29 @@ impl TextOp {
             Self::Contains => contains_folded(text, other),
         }
     }
+}
+
+/// Texts up to this length are searched for one byte of the other text: preparing a better search costs more than it.
+const SHORT_TEXT_BYTES: usize = 512;
+
+fn contains(text: &[u8], wanted: &[u8]) -> bool {
+    if text.len() > SHORT_TEXT_BYTES {
+        return memchr::memmem::find(text, wanted).is_some();
+    }
+    let Some((at, rarest)) = rarest(wanted) else { return true };
+    let hits = memchr::memchr_iter(rarest, text);
+    hits.filter_map(|hit| text.get(hit.checked_sub(at)?..)).any(|here| here.starts_with(wanted))
+}
+
+/// The byte among the first ones that is probably the rarest in names, agents and paths, and its place.
+fn rarest(wanted: &[u8]) -> Option<(usize, u8)> {
+    const LOOKED_AT: usize = 12;
+    let commonness = |byte: u8| match byte {
+        b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 3,
+        b'a'..=b'z' | b'0'..=b'9' | b' ' | b'.' | b'-' | b'/' => 2,
+        _ => 1,
+    };
+    wanted.iter().copied().take(LOOKED_AT).enumerate().min_by_key(|(_, byte)| commonness(*byte))
 }
 
 fn contains_folded(text: &[u8], wanted: &[u8]) -> bool {

@@ -28,9 +28,26 @@ pub(crate) enum Value<'e> {
     JsonMap(&'e Map<String, Json>),
 }
 
+/// A condition could not be evaluated. Boxed, so that a result of evaluation travels in registers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault(Box<Reason>);
+
+impl From<Reason> for Fault {
+    #[cold]
+    fn from(reason: Reason) -> Self {
+        Self(Box::new(reason))
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// Why a condition could not be evaluated.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum Reason {
     NoMember(Arc<str>),
     NoElement(i64),
     NoOverload(&'static str, &'static str, &'static str),
@@ -44,7 +61,7 @@ pub(crate) enum Fault {
     TooLong,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoMember(name) => write!(f, "there is no member `{name}`: test it with has()"),
@@ -115,14 +132,14 @@ impl<'e> Value<'e> {
     pub(crate) fn into_bool(self) -> Result<bool, Fault> {
         match self {
             Self::Bool(value) => Ok(value),
-            other => Err(Fault::WrongType("bool", other.kind())),
+            other => Err(Reason::WrongType("bool", other.kind()).into()),
         }
     }
 
     pub(crate) fn into_str(self) -> Result<Cow<'e, str>, Fault> {
         match self {
             Self::Str(value) => Ok(value),
-            other => Err(Fault::WrongType("string", other.kind())),
+            other => Err(Reason::WrongType("string", other.kind()).into()),
         }
     }
 
@@ -177,7 +194,7 @@ impl<'e> Value<'e> {
             (Self::Duration(a), Value::Duration(b)) => Ok(Some(a.cmp(b))),
             _ => match (self.number(), other.number()) {
                 (Some(a), Some(b)) => Ok(a.compare(b)),
-                _ => Err(Fault::NoOverload(operator, self.kind(), other.kind())),
+                _ => Err(Reason::NoOverload(operator, self.kind(), other.kind()).into()),
             },
         }
     }

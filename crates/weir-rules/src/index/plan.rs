@@ -101,9 +101,14 @@ fn likelihood(key: &Key<'_>) -> f64 {
         Key::Text { .. } => 0.05,
         Key::Name(..) => 0.2,
         Key::Item(..) | Key::Number(_, CompareOp::Equal, _) => 0.04,
-        Key::Number(_, CompareOp::Greater | CompareOp::AtLeast, literal) => {
+        Key::Number(fact, CompareOp::Greater | CompareOp::AtLeast, literal) => {
             let positive = literal.compare(Number::Int(0)).is_some_and(std::cmp::Ordering::is_gt);
-            if positive { 0.1 } else { 0.8 }
+            match (positive, fact.root()) {
+                // Most identities are far below what a rule finds too much.
+                (true, "stats") => 0.05,
+                (true, _) => 0.4,
+                (false, _) => 0.8,
+            }
         }
         Key::Number(..) => 0.6,
         Key::Flag(..) => 0.5,

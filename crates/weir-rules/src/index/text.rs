@@ -17,10 +17,13 @@ pub(super) struct TextIndex {
     unscanned: Vec<u32>,
 }
 
+/// Where a literal must stand for which rules.
+type Places = Box<[(TextOp, u32)]>;
+
 /// An automaton, and for each of its literals where it must stand for which rules.
 struct Scan {
     automaton: AhoCorasick,
-    wanted: Box<[Box<[(TextOp, u32)]>]>,
+    wanted: Box<[Places]>,
 }
 
 impl std::fmt::Debug for Scan {
@@ -86,6 +89,8 @@ impl Scan {
             .match_kind(MatchKind::Standard)
             .ascii_case_insensitive(fold)
             .kind(Some(kind))
+            // All literals are wanted, wherever they stand: looking for where one might begin only costs.
+            .prefilter(false)
             .build(wanted.keys().map(|literal| literal.as_bytes()))
             .ok()?;
         Some(Self { automaton, wanted: wanted.values().map(|of| of.as_slice().into()).collect() })

@@ -15,9 +15,11 @@ impl RuleSet {
     #[must_use]
     pub fn to_yaml(&self) -> String {
         let file = File { rules: &self.rules };
-        let options = serde_saphyr::ser_options! { yaml_12: true, no_lang_directive: true, compact_list_indent: false };
+        let options =
+            serde_saphyr::ser_options! { yaml_12: true, no_lang_directive: true, compact_list_indent: false };
         // Were there ever a text that the YAML writer refuses, JSON is YAML too.
         serde_saphyr::to_string_with_options(&file, options)
-            .or_else(|_| serde_json::to_string_pretty(&file)).unwrap_or_default()
+            .or_else(|_| serde_json::to_string_pretty(&file))
+            .unwrap_or_default()
     }
 }

@@ -46,7 +46,8 @@ fn rules(of: &[&str]) -> RuleSet {
 
 #[test]
 fn the_most_severe_action_wins_and_the_first_rule_that_asked_for_it_is_named() {
-    let table: &[(&[&str], &str, Option<&str>, &[&str])] = &[
+    type Row<'r> = (&'r [&'r str], &'r str, Option<&'r str>, &'r [&'r str]);
+    let table: &[Row<'_>] = &[
         (&[], "nothing", None, &[]),
         (&["then: log"], "log", Some("r0"), &["r0"]),
         (&["then: nothing"], "nothing", Some("r0"), &["r0"]),

@@ -33,7 +33,9 @@ fn from_json(json: &Json) -> Value {
     match json {
         Json::Null => Value::Null,
         Json::Bool(value) => Value::Bool(*value),
-        Json::Number(number) => number.as_i64().map_or_else(|| Value::Double(number.as_f64().unwrap()), Value::Int),
+        Json::Number(number) => {
+            number.as_i64().map_or_else(|| Value::Double(number.as_f64().unwrap()), Value::Int)
+        }
         Json::String(text) => Value::Text(text.clone()),
         Json::Array(items) => Value::List(items.iter().map(from_json).collect()),
         Json::Object(members) => Value::Map(members.iter().map(|(k, v)| (k.clone(), from_json(v))).collect()),
@@ -97,7 +99,9 @@ fn eval(node: &IdedExpr, vars: &Vars) -> Result<Value, Failure> {
         Expr::Ident(name) => vars.get(name).cloned().ok_or("unknown name"),
         Expr::Select(select) if select.test => match eval(&select.operand, vars)? {
             Value::Map(members) => Ok(Value::Bool(members.contains_key(&select.field))),
-            Value::Headers(members) => Ok(Value::Bool(members.contains_key(&select.field.to_ascii_lowercase()))),
+            Value::Headers(members) => {
+                Ok(Value::Bool(members.contains_key(&select.field.to_ascii_lowercase())))
+            }
             _ => Err("no map"),
         },
         Expr::Select(select) => member(eval(&select.operand, vars)?, &select.field),
@@ -165,7 +169,8 @@ fn function(name: &str, target: Option<&IdedExpr>, args: &[IdedExpr], vars: &Var
         }
         _ => {}
     }
-    let values: Result<Vec<Value>, Failure> = target.into_iter().chain(args).map(|arg| eval(arg, vars)).collect();
+    let values: Result<Vec<Value>, Failure> =
+        target.into_iter().chain(args).map(|arg| eval(arg, vars)).collect();
     let mut values = values?.into_iter();
     let (first, second) = (values.next().ok_or("no argument")?, values.next());
     match (name, second) {
@@ -263,7 +268,8 @@ fn same(a: &Value, b: &Value) -> bool {
         (Value::Text(a), Value::Text(b)) => a == b,
         (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
         (Value::Map(a), Value::Map(b)) => {
-            a.len() == b.len() && a.iter().all(|(name, value)| b.get(name).is_some_and(|other| same(value, other)))
+            a.len() == b.len()
+                && a.iter().all(|(name, value)| b.get(name).is_some_and(|other| same(value, other)))
         }
         _ => matches!(order(a, b), Ok(Some(std::cmp::Ordering::Equal))),
     }

@@ -48,7 +48,8 @@ pub(super) fn unknown_name(name: &str, on: Boundary) -> Complaint {
     }
     let nearest = did_you_mean(name, known().map(|f| f.name()));
     let field = nearest.and_then(|nearest| known().find(|f| f.name() == nearest));
-    let help = field.map_or_else(|| format!("a text is written in quotes: \"{name}\""), |field| meant(field.path()));
+    let help =
+        field.map_or_else(|| format!("a text is written in quotes: \"{name}\""), |field| meant(field.path()));
     (message, Some(help))
 }
 

@@ -109,7 +109,8 @@ impl Lowering<'_> {
             self.check_word(node, &left.expr, &right.expr);
             self.check_word(node, &right.expr, &left.expr);
         }
-        Some(Lowered::bool(specialize::compare(op, left.expr, right.expr)))
+        let ints = left.ty == Type::Int && right.ty == Type::Int;
+        Some(Lowered::bool(specialize::compare(op, left.expr, right.expr, ints)))
     }
 
     fn membership(&mut self, node: &IdedExpr, args: &[IdedExpr]) -> Option<Lowered> {

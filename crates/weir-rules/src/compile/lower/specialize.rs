@@ -50,10 +50,10 @@ fn generic(op: TextOp, text: Expr, other: Expr) -> Expr {
     }
 }
 
-/// A comparison.
-pub(super) fn compare(op: CompareOp, left: Expr, right: Expr) -> Expr {
+/// A comparison; with `ints` both sides are known to be ints.
+pub(super) fn compare(op: CompareOp, left: Expr, right: Expr, ints: bool) -> Expr {
     if matches!(left, Expr::Const(_)) && !matches!(right, Expr::Const(_)) {
-        return compare(op.flipped(), right, left);
+        return compare(op.flipped(), right, left, ints);
     }
     if let (Some(fact), Some(literal)) = (as_number_fact(&left), as_number(&right)) {
         return Expr::Number(fact, op, literal);
@@ -65,6 +65,7 @@ pub(super) fn compare(op: CompareOp, left: Expr, right: Expr) -> Expr {
         (CompareOp::NotEqual, Expr::Const(Const::Bool(wanted))) if is_static_bool(&left) => {
             flag(left, !*wanted)
         }
+        _ if ints => Expr::Ints(op, Box::new((left, right))),
         _ => Expr::Compare(op, Box::new((left, right))),
     }
 }
