@@ -43,7 +43,8 @@ fn load_text(text: String) -> RuleSet {
 
 /// Sets are made once: divan calls a benchmark's function several times.
 fn set(mix: Mix, count: usize) -> &'static RuleSet {
-    static SETS: LazyLock<Mutex<Vec<((Mix, usize), &'static RuleSet)>>> = LazyLock::new(Mutex::default);
+    type Sets = Vec<((Mix, usize), &'static RuleSet)>;
+    static SETS: LazyLock<Mutex<Sets>> = LazyLock::new(Mutex::default);
     let mut sets = SETS.lock().unwrap();
     if let Some((_, set)) = sets.iter().find(|(key, _)| *key == (mix, count)) {
         return set;
