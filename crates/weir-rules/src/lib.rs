@@ -13,6 +13,7 @@ mod diff;
 pub mod enforce;
 mod expr;
 pub mod facts;
+pub mod failure;
 mod index;
 mod live;
 mod load;
@@ -23,7 +24,8 @@ mod yaml;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use diff::{Change, ChangeKind, diff};
-pub use facts::{Fact, FactError, FactType, Facts, OwnedFacts, StringMap, prompt_window};
+pub use facts::{Fact, FactError, FactType, Facts, OwnedFacts, StringMap, World, prompt_window};
+pub use failure::{Circumstances, Classification, CredentialOwner};
 pub use live::{ActiveRules, LiveRules};
 pub use load::{LoadFailure, LoadOptions, Loaded, SourceFile, load};
 pub use rule::{LevelThen, LimitThen, Report, Rule, Then, ToolThen};

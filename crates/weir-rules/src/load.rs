@@ -17,6 +17,7 @@ use crate::compile::{self, Compiled, Remark};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::expr::Expr;
 use crate::facts::Fact;
+use crate::failure;
 use crate::rule::{Rule, Then};
 use crate::set::RuleSet;
 use crate::yaml::{Document, Span};
@@ -69,11 +70,23 @@ pub struct LoadFailure {
 /// # Errors
 /// All errors of all files, each with its place.
 pub fn load(files: &[SourceFile], options: &LoadOptions) -> Result<Loaded, LoadFailure> {
+    load_reserved(files, options, Some(failure::pack()))
+}
+
+/// Loads rules, none of which may have an id of another set, which stays behind them.
+pub(crate) fn load_reserved(
+    files: &[SourceFile],
+    options: &LoadOptions,
+    reserved: Option<&RuleSet>,
+) -> Result<Loaded, LoadFailure> {
     let documents: Vec<Document<'_>> = files.iter().map(|f| Document::new(&f.name, &f.text)).collect();
     let mut diagnostics = Vec::new();
     let drafts: Vec<Draft<'_>> =
         documents.iter().flat_map(|document| file::read(document, options, &mut diagnostics)).collect();
     report_duplicates(&drafts, &mut diagnostics);
+    if let Some(reserved) = reserved {
+        report_reserved(&drafts, reserved, &mut diagnostics);
+    }
     let compiled = compile_drafts(&drafts);
     let (mut rules, mut conditions) = (Vec::with_capacity(drafts.len()), Vec::with_capacity(drafts.len()));
     for (draft, compiled) in drafts.into_iter().zip(compiled) {
@@ -114,6 +127,22 @@ fn report_duplicates(drafts: &[Draft<'_>], diagnostics: &mut Vec<Diagnostic>) {
         );
         diagnostic.rule = Some(id.clone());
         diagnostic.help = Some(format!("it is used first at {}:{first_line}", first.document.name));
+        diagnostics.push(diagnostic);
+    }
+}
+
+/// The ids of the built-in pack are taken: a rule with one of them would look as if it replaced the pack's.
+fn report_reserved(drafts: &[Draft<'_>], reserved: &RuleSet, diagnostics: &mut Vec<Diagnostic>) {
+    for draft in drafts {
+        let Some((id, span)) = draft.id.as_ref().filter(|(id, _)| reserved.get(id).is_some()) else { continue };
+        let mut diagnostic = draft.document.diagnostic(
+            Severity::Error,
+            *span,
+            format!("{}.id", draft.path),
+            format!("the id `{id}` is one of the built-in failure pack"),
+        );
+        diagnostic.rule = Some(id.clone());
+        diagnostic.help = Some("choose another: your rules are asked before the pack's, so that they decide first".to_owned());
         diagnostics.push(diagnostic);
     }
 }

@@ -1,5 +1,8 @@
 //! Pages of proxies and web servers: their titles and headlines are the error, the rest is decoration.
 
+/// The line of evidence that something is a page at all.
+pub(super) const MARK: &str = "<html>";
+
 /// What a page says.
 const TELLING_TAGS: &[&str] = &["title", "h1", "h2", "pre", "p"];
 

@@ -216,6 +216,7 @@ impl Reading {
     }
 
     fn page(&mut self, page: &str, depth: u32, beside: bool) {
+        self.line(html::MARK);
         for words in html::words(page) {
             let clean = prose::clean(&words, false);
             let lower = clean.text.to_lowercase();

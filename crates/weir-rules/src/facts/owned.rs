@@ -7,7 +7,23 @@ use serde_json::{Map, Value as Json};
 use weir_core::Boundary;
 
 use super::{Fact, FactType, Facts, boundaries_of, roots_on};
+use crate::failure::{self, FailureLine};
 use crate::suggest::did_you_mean;
+
+/// What is known besides the facts of a failure: given facts win over it.
+#[derive(Clone, Copy)]
+pub struct World<'w> {
+    /// The time, for hints that name a point in time.
+    pub now: Option<Timestamp>,
+    /// Whether the provider with a name is one's own (`house: true`).
+    pub is_house: &'w dyn Fn(&str) -> bool,
+}
+
+impl Default for World<'_> {
+    fn default() -> Self {
+        Self { now: None, is_house: &|_| false }
+    }
+}
 
 /// A fact that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,21 +75,29 @@ pub struct OwnedFacts {
 
 impl OwnedFacts {
     /// Reads facts that are nested by root. Facts left out are empty or zero. A failure may also be given as
-    /// `weir decide` takes it: `provider`, `operation`, `model`, `status`, `headers`, `body`, `credential_owner` side by
-    /// side; roots that are given win over them.
+    /// `weir decide` takes it: `provider`, `operation`, `model`, `status`, `headers`, `body`, `transport`,
+    /// `credential_owner` side by side; roots that are given win over them.
     ///
     /// # Errors
     /// No object, an unknown fact, one that the boundary does not know, or a value of another type.
     pub fn from_json(boundary: Boundary, facts: &Json) -> Result<Self, FactError> {
+        Self::from_json_in(boundary, facts, &World::default())
+    }
+
+    /// Reads facts as [`Self::from_json`] does, with what is known besides them.
+    ///
+    /// # Errors
+    /// As [`Self::from_json`].
+    pub fn from_json_in(boundary: Boundary, facts: &Json, world: &World<'_>) -> Result<Self, FactError> {
         let Json::Object(roots) = facts else {
             return Err(FactError::new("", format!("facts must be an object, not {}", kind_of(facts))));
         };
         let mut read = Self { boundary, values: Vec::new() };
         if boundary == Boundary::Failure {
-            read.read_failure_line(roots)?;
+            read.read_failure_line(roots, world)?;
         }
         for (root, value) in roots {
-            if boundary != Boundary::Failure || !FAILURE_LINE.contains(&root.as_str()) {
+            if boundary != Boundary::Failure || !FailureLine::has(root) {
                 read.read_root(root, value)?;
             }
         }
@@ -129,52 +153,29 @@ impl OwnedFacts {
         Ok(())
     }
 
-    /// Sets a fact to a text, whatever else was given for it before.
-    pub(crate) fn put_str(&mut self, fact: Fact, value: String) {
-        self.values.push((fact, Owned::Str(value)));
-    }
 }
 
-/// The members of a line of `weir decide --on failure` that are read here.
-const FAILURE_LINE: [&str; 7] =
-    ["provider", "operation", "model", "status", "headers", "body", "credential_owner"];
-
 impl OwnedFacts {
-    fn read_failure_line(&mut self, line: &Map<String, Json>) -> Result<(), FactError> {
-        let simple = [
-            ("provider", Fact::FailureProvider),
-            ("operation", Fact::FailureOperation),
-            ("model", Fact::FailureModel),
-            ("headers", Fact::FailureHeaders),
-            ("credential_owner", Fact::CredentialOwner),
-        ];
-        for (name, fact) in simple {
-            if let Some(value) = line.get(name) {
-                self.put_named(name, fact, value)?;
-            }
+    /// Reads the members of a failure's line, side by side.
+    fn read_failure_line(&mut self, line: &Map<String, Json>, world: &World<'_>) -> Result<(), FactError> {
+        let given = line.get(Fact::Now.root()).and_then(Json::as_str).and_then(|now| now.parse().ok());
+        let Some(FailureLine { evidence, credential }) = FailureLine::read(line, given.or(world.now))? else {
+            return Ok(());
+        };
+        let house = (world.is_house)(&evidence.provider)
+            || evidence.named_provider.as_deref().is_some_and(world.is_house);
+        for (fact, text) in failure::strings(&evidence) {
+            self.values.push((fact, Owned::Str(text.to_owned())));
         }
-        match line.get("status") {
-            None | Some(Json::Null) => {}
-            Some(value) => {
-                self.put_named("status", Fact::FailureStatus, value)?;
-                self.put_named("status", Fact::FailureHttpStatus, value)?;
-            }
-        }
-        if let Some(body) = line.get("body") {
-            let text = match body {
-                Json::String(text) => text.to_lowercase(),
-                other => other.to_string().to_lowercase(),
-            };
-            self.put_str(Fact::FailureText, text);
-        }
+        self.values.extend([
+            (Fact::CredentialOwner, Owned::Str(credential.as_str().to_owned())),
+            (Fact::FailureStatus, Owned::Int(i64::from(evidence.status))),
+            (Fact::FailureHttpStatus, Owned::Int(i64::from(evidence.http_status))),
+            (Fact::FailureRetryAfterS, Owned::Double(evidence.retry_after_s.unwrap_or(0.0))),
+            (Fact::FailureHouse, Owned::Bool(house)),
+            (Fact::FailureHeaders, Owned::Map(evidence.headers)),
+        ]);
         Ok(())
-    }
-
-    fn put_named(&mut self, name: &str, fact: Fact, value: &Json) -> Result<(), FactError> {
-        self.put(fact, value).map_err(|error| FactError {
-            message: error.message.replacen(&fact.path(), name, 1),
-            path: error.path.replacen(&fact.path(), name, 1),
-        })
     }
 }
 
