@@ -17,9 +17,16 @@ fn verdicts(world: &World) -> Vec<LoggedEvent> {
 
 #[tokio::test]
 async fn every_verdict_is_logged_once_and_a_late_one_says_so() {
-    for (cached, latency_ms, late) in
-        [(None, 0, None), (None, 500, Some(true)), (Some("block"), 500, Some(false)), (Some("log"), 0, None)]
-    {
+    let table = [
+        (None, 0, None),
+        (Some("log"), 0, None),
+        (None, 500, Some(true)),
+        (Some("none"), 500, Some(true)),
+        (Some("nothing"), 500, Some(true)),
+        (Some("log"), 500, Some(true)),
+        (Some("block"), 500, Some(false)),
+    ];
+    for (cached, latency_ms, late) in table {
         let world = World::new().await;
         let mut node = Node::start(&world, &world.config()).await;
         if let Some(action) = cached {
@@ -34,6 +41,7 @@ async fn every_verdict_is_logged_once_and_a_late_one_says_so() {
             world.clock.advance_ms(latency_ms);
         }
         assert_eq!(request.await.unwrap().status, 200);
+        assert_eq!(world.clock.slept().len(), usize::from(cached == Some("block")), "{cached:?}: who waits");
         world.clock.advance_ms(60_000);
         node.stop().await;
         let lines = verdicts(&world);
