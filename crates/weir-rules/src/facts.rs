@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 
 use weir_core::Boundary;
 
-pub use owned::{FactError, OwnedFacts, World};
 pub(crate) use owned::kind_of;
+pub use owned::{FactError, OwnedFacts, World};
 pub(crate) use slots::Slot;
 pub use slots::{Facts, PROMPT_HEAD_BYTES, PROMPT_TAIL_BYTES, prompt_window};
 

@@ -134,7 +134,9 @@ fn report_duplicates(drafts: &[Draft<'_>], diagnostics: &mut Vec<Diagnostic>) {
 /// The ids of the built-in pack are taken: a rule with one of them would look as if it replaced the pack's.
 fn report_reserved(drafts: &[Draft<'_>], reserved: &RuleSet, diagnostics: &mut Vec<Diagnostic>) {
     for draft in drafts {
-        let Some((id, span)) = draft.id.as_ref().filter(|(id, _)| reserved.get(id).is_some()) else { continue };
+        let Some((id, span)) = draft.id.as_ref().filter(|(id, _)| reserved.get(id).is_some()) else {
+            continue;
+        };
         let mut diagnostic = draft.document.diagnostic(
             Severity::Error,
             *span,
@@ -142,7 +144,9 @@ fn report_reserved(drafts: &[Draft<'_>], reserved: &RuleSet, diagnostics: &mut V
             format!("the id `{id}` is one of the built-in failure pack"),
         );
         diagnostic.rule = Some(id.clone());
-        diagnostic.help = Some("choose another: your rules are asked before the pack's, so that they decide first".to_owned());
+        diagnostic.help = Some(
+            "choose another: your rules are asked before the pack's, so that they decide first".to_owned(),
+        );
         diagnostics.push(diagnostic);
     }
 }

@@ -121,11 +121,12 @@ fn replaced<'w>(bare: &'w str, word: &'w str, is_id: bool) -> Option<(&'w str, &
         let what = if is_private_url(url) { PRIVATE_URL } else { "<url>" };
         return Some((word.get(..begin)?, what, rest.get(end..)?));
     }
+    if let Some(host) = private_host_in(word) {
+        let at = word.find(host)?;
+        return Some((word.get(..at)?, PRIVATE_URL, word.get(at + host.len()..)?));
+    }
     let at = word.find(bare)?;
     let (before, after) = (word.get(..at)?, word.get(at + bare.len()..)?);
-    if is_private_host(bare) && (bare.contains(':') || bare.contains('.') || bare == "localhost") {
-        return Some((before, PRIVATE_URL, after));
-    }
     if is_path(bare) {
         return Some((before, "<path>", after));
     }
@@ -136,8 +137,21 @@ fn replaced<'w>(bare: &'w str, word: &'w str, is_id: bool) -> Option<(&'w str, &
 pub(super) fn is_private_url(url: &str) -> bool {
     url.split_once("://").is_some_and(|(_, rest)| {
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        is_private_host(authority.rsplit('@').next().unwrap_or_default())
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        // A name without a dot is of a container's or a company's own network.
+        let name = host.split(':').next().unwrap_or_default();
+        is_private_host(host)
+            || (!name.is_empty()
+                && !name.contains(['.', '['])
+                && name.chars().all(|c| c.is_alphanumeric() || c == '-'))
     })
+}
+
+/// A host of a private network within a word, such as `127.0.0.1:8080:` or `pool(host='localhost',`.
+fn private_host_in(word: &str) -> Option<&str> {
+    let parts = word.split(|c: char| !c.is_ascii_alphanumeric() && !".:-[]".contains(c));
+    let hosts = parts.map(|part| part.trim_matches(['.', '-', '[', ']']).trim_end_matches(':'));
+    hosts.filter(|host| host.contains(['.', ':']) || *host == "localhost").find(|host| is_private_host(host))
 }
 
 /// Whether a host, with or without a port, is of one's own network: loopback, private, link-local, or a name that no
@@ -148,6 +162,10 @@ fn is_private_host(host: &str) -> bool {
         None if host.matches(':').count() > 1 => host,
         None => host.split(':').next().unwrap_or_default(),
     };
+    // Node writes a port behind an IPv6 address without brackets.
+    if name == "::1" || name.starts_with("::1:") {
+        return true;
+    }
     match name.parse() {
         Ok(IpAddr::V4(v4)) => {
             v4.is_loopback() || v4.is_private() || v4.is_link_local() || v4.is_unspecified()
@@ -232,6 +250,11 @@ mod tests {
         let table = [
             ("see https://a.example/429?x=1 for 429", "see <url> for 429"),
             ("for url (http://172.30.30.50:11434/api/chat)", "for url (<private-url>)"),
+            ("connect ECONNREFUSED ::1:11434", "connect ECONNREFUSED <private-url>"),
+            ("Pool(host='localhost', port=1)", "Pool(host='<private-url>', port=1)"),
+            ("http://ollama:11434/api", "<private-url>"),
+            ("host.docker.internal:11434", "<private-url>"),
+            ("ratio 10.5:1 and 1.2.3", "ratio 10.5:1 and 1.2.3"),
             ("dial tcp 127.0.0.1:8080: connect", "dial tcp <private-url>: connect"),
             ("at [https://a.example/x](vscode-file://y/z)", "at [<url>](vscode-file://y/z)"),
             ("file not found at /tmp/x.json", "file not found at <path>"),

@@ -152,7 +152,6 @@ impl OwnedFacts {
         self.values.push((fact, value));
         Ok(())
     }
-
 }
 
 impl OwnedFacts {

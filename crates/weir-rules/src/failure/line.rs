@@ -35,7 +35,8 @@ impl FailureLine {
             return Ok(None);
         }
         let headers = headers(line)?;
-        let pairs: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let pairs: Vec<(&str, &str)> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let body = match line.get("body") {
             None | Some(Json::Null) => String::new(),
             Some(Json::String(text)) => text.clone(),
@@ -77,7 +78,10 @@ fn status(line: &Map<String, Json>) -> Result<Option<u16>, FactError> {
     let number = value.as_i64().ok_or_else(|| wrong("status", "an int", value))?;
     match u16::try_from(number).ok().filter(|status| *status < 1000) {
         Some(status) => Ok(Some(status).filter(|status| *status > 0)),
-        None => Err(FactError { message: format!("`status` is {number}, which is no HTTP status"), path: "status".into() }),
+        None => Err(FactError {
+            message: format!("`status` is {number}, which is no HTTP status"),
+            path: "status".into(),
+        }),
     }
 }
 
