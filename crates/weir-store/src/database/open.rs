@@ -99,6 +99,11 @@ async fn open_file(path: &Path) -> Result<Pools> {
         // A commit is on the disk before it is acknowledged, also if the machine loses its power.
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
+        // A batch of records fits: nothing spills to a temporary file or, before its commit, into the log.
+        .pragma("cache_size", "-32768")
+        .pragma("temp_store", "MEMORY")
+        // Pages, of 4 KiB each.
+        .pragma("wal_autocheckpoint", "4000")
         .disable_statement_logging();
     let lock = migration_lock(&beside(path, "lock")).await?;
     let writer = sqlite_pool(1).connect_with(connect.clone()).await?;
@@ -246,9 +251,17 @@ async fn probe(pools: Pools, breaker: Arc<Breaker>, deadline: Duration) {
             breaker.trouble.notified().await;
             continue;
         }
-        match breaker.within(deadline, ping(&pools)).await {
+        match breaker.within(deadline, can_write(&pools)).await {
             Ok(()) => breaker.close(),
             Err(_) => tokio::time::sleep(PROBE_EVERY).await,
         }
+    }
+}
+
+/// An SQLite file that another process has locked can be read and not written: reading would be no proof.
+async fn can_write(pools: &Pools) -> Result<()> {
+    match pools {
+        Pools::Sqlite { writer, .. } => Ok(writer.begin_with("BEGIN IMMEDIATE").await?.rollback().await?),
+        Pools::Postgres(_) => ping(pools).await,
     }
 }

@@ -144,7 +144,7 @@ impl Database {
                     values.push_bind(&row.id).push_bind(row.boundary).push_bind(&row.subject)
                         .push_bind(&row.notable).push_bind(&row.rule).push_bind(&row.body);
                 });
-                insert.push(" ON CONFLICT (id) DO NOTHING");
+                insert.push(" ON CONFLICT (id, subject) DO NOTHING");
                 insert.build().persistent(rows.len() == ROWS_PER_INSERT).execute(&mut *tx).await?;
             }
             for rows in usage.chunks(ROWS_PER_INSERT) {
@@ -152,7 +152,7 @@ impl Database {
                 insert.push_values(rows, |mut values, (id, subject, body)| {
                     values.push_bind(id).push_bind(*subject).push_bind(body);
                 });
-                insert.push(" ON CONFLICT (id) DO NOTHING");
+                insert.push(" ON CONFLICT (id, subject) DO NOTHING");
                 insert.build().persistent(rows.len() == ROWS_PER_INSERT).execute(&mut *tx).await?;
             }
         })
@@ -163,7 +163,7 @@ impl Database {
     /// # Errors
     /// `Corrupt` when it cannot be read.
     pub async fn decision(&self, id: &DecisionId) -> Result<Option<Record>> {
-        const SQL: &str = "SELECT body FROM decisions WHERE id = $1";
+        const SQL: &str = "SELECT body FROM decisions WHERE id = $1 LIMIT 1";
         let id = id.to_string();
         let row: Option<(String,)> =
             read!(self, pool => sqlx::query_as(SQL).bind(&id).fetch_optional(pool).await?)?;

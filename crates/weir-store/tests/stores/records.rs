@@ -21,7 +21,7 @@ async fn a_record_is_read_as_it_was_written(place: Place) {
     let (one, used) = (record(1, "block", "user:ann", Some("r1")), usage(1, "user:ann"));
     database.write_records(std::slice::from_ref(&one), std::slice::from_ref(&used)).await.unwrap();
     let mut again = one.clone();
-    again.decision.subject = "user:eve".to_owned();
+    again.result.status = 500;
     database.write_records(&[again], std::slice::from_ref(&used)).await.unwrap();
     assert_eq!(database.decision(&id(1)).await, Ok(Some(one)), "writing again changes nothing");
     assert_eq!(database.decision(&id(2)).await, Ok(None));
