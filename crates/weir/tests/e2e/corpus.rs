@@ -12,7 +12,9 @@ use weir_core::identity::FingerprintParts;
 use weir_testkit::http::Response;
 use weir_testkit::{WeirCommand, WeirProcess};
 
-use crate::support::{assert_no_canary, binary, eventually, post, read, record, simulated, write};
+use crate::support::{
+    assert_no_canary, binary, eventually, make_key_of, post, read, record, simulated, write,
+};
 
 const RULES: &str = include_str!("../data/corpus-rules.yaml");
 const CORPUS: &str = include_str!("../data/corpus.jsonl");
@@ -249,7 +251,7 @@ async fn make_known(weir: &WeirProcess, case: &Case, user: &str) -> String {
             key[member] = case.identity(fact).clone();
         }
     }
-    let made = write(weir, "POST", "/api/keys", &key, 201).await.json();
+    let key = make_key_of(weir, &key).await;
     let mut data = json!({"kilo_user_id": user});
     for fact in ["verified", "blocked", "age_days"] {
         if !case.identity(fact).is_null() {
@@ -258,7 +260,7 @@ async fn make_known(weir: &WeirProcess, case: &Case, user: &str) -> String {
     }
     write(weir, "POST", "/api/events", &json!({"events": [{"type": "user.updated", "data": data}]}), 202)
         .await;
-    made["key"].as_str().unwrap().to_owned()
+    key
 }
 
 /// Sends a case as its caller would.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use weir_testkit::{PostgresServer, RedisServer, WeirProcess, http};
 
 use crate::support::{
-    A_SECOND, ask, assert_no_canary, binary, eventually, make_key, read, rule_for, simulated,
+    A_SECOND, ask, assert_no_canary, binary, eventually, make_key, make_key_of, read, rule_for, simulated,
     wait_for_dependency, write,
 };
 
@@ -21,10 +21,11 @@ struct Pair {
 }
 
 impl Pair {
-    async fn start() -> Self {
+    async fn start(more: &str) -> Self {
         let (redis, postgres) = (RedisServer::start(), PostgresServer::start());
-        let config =
-            simulated(&format!("store: {}\ncache: {}", postgres.create_database("pair"), redis.url()));
+        let stores = format!("store: {}\ncache: {}", postgres.create_database("pair"), redis.url());
+        let priced = "{id: priced, provider: sim, upstream_model: echo, price: {input: 1000, output: 1000}}";
+        let config = simulated(&format!("{stores}\nmodels: [{priced}]\n{more}"));
         let one = WeirProcess::start(binary(), &config).await;
         let other = WeirProcess::start(binary(), &config).await;
         Self { redis, _postgres: postgres, one, other }
@@ -43,7 +44,7 @@ impl Pair {
 
 #[tokio::test]
 async fn what_is_changed_on_one_node_counts_on_the_other_within_a_second() {
-    let pair = Pair::start().await;
+    let pair = Pair::start("").await;
     let key = make_key(&pair.one, "me").await;
     let mut took = vec![("a key that was made", pair.answered_on_the_other(&key, 200).await)];
     for (action, status) in [("block", 403), ("log", 200), ("rate-limit", 429)] {
@@ -84,6 +85,40 @@ async fn key_id(weir: &WeirProcess, user: &str) -> String {
     let items = keys["items"].as_array().unwrap();
     let key = items.iter().find(|key| key["user"] == user).unwrap_or_else(|| panic!("{keys}"));
     key["id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn what_a_key_has_spent_on_one_node_is_spent_on_the_other() {
+    let pair = Pair::start("").await;
+    let key = make_key_of(&pair.one, &json!({"user": "me", "budget_usd": 0.001})).await;
+    let ask_priced = async |node: &WeirProcess| ask(node, &key, "priced").await.status;
+    eventually("the key on the other node", async || {
+        (ask(&pair.other, &key, "sim/free").await.status == 200).then_some(())
+    })
+    .await;
+    assert_eq!(ask_priced(&pair.one).await, 200, "the budget is there");
+    assert_eq!(ask_priced(&pair.one).await, 402, "and is used up by one answer");
+    let since = Instant::now();
+    eventually("the other node to know", async || (ask_priced(&pair.other).await == 402).then_some(())).await;
+    assert!(since.elapsed() < A_SECOND, "it took {:?}", since.elapsed());
+    assert_eq!(ask(&pair.other, &key, "sim/free").await.status, 200, "what is free stays so");
+}
+
+#[tokio::test]
+async fn what_one_node_has_learned_the_other_enforces() {
+    let pair = Pair::start("abuse: {mode: cached}").await;
+    let key = make_key(&pair.one, "me").await;
+    write(&pair.one, "POST", "/api/rules", &rule_for("me", &json!("block")), 201).await;
+    pair.answered_on_the_other(&key, 200).await;
+    pair.answered_on_the_other(&key, 403).await;
+    assert_eq!(
+        ask(&pair.one, &key, "sim/echo").await.status,
+        403,
+        "the first request here, and it is enforced"
+    );
+    write(&pair.one, "DELETE", "/api/rules/of-me", &Value::Null, 204).await;
+    write(&pair.one, "DELETE", "/api/actions", &Value::Null, 200).await;
+    assert_eq!(ask(&pair.one, &key, "sim/echo").await.status, 200, "what was cleared is forgotten");
 }
 
 /// How many requests are under way at once, over both nodes. Few, so that a slow machine answers each look at Redis
@@ -151,7 +186,7 @@ async fn limited_user(pair: &Pair, name: &str) -> String {
 /// A round in which Redis missed a deadline says nothing of what holds while it answers, and is run again.
 #[tokio::test]
 async fn a_limit_admits_its_number_over_both_nodes() {
-    let pair = Arc::new(Pair::start().await);
+    let pair = Arc::new(Pair::start("").await);
     for round in 0..5 {
         let key = limited_user(&pair, &format!("limited-{round}")).await;
         for node in [&pair.one, &pair.other] {
