@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 use weir_core::action::CACHED_NONE;
+use weir_core::clock::Clock as _;
+use weir_store::clock::SystemClock;
 use weir_testkit::{ScriptedUpstream, WeirProcess, http};
 
 use crate::support::{
@@ -137,7 +139,7 @@ async fn what_changes_of_a_user_changes_the_verdict() {
     two.learned("u", "log").await;
 
     // A sign-up gives the age; the sign-in that follows changes nothing.
-    let day = jiff_days_ago(5);
+    let day = days_ago(5);
     let signup = json!({"kilo_user_id": "u", "event_type": "signup", "occurred_at": day});
     write(&two.service, "POST", "/api/auth-event", &signup, 202).await;
     let signin = json!({"kilo_user_id": "u", "event_type": "signin"});
@@ -152,8 +154,8 @@ async fn what_changes_of_a_user_changes_the_verdict() {
     assert_eq!(record(&two.gateway, &slowed).await["result"]["abuse_delay"], 10);
 }
 
-fn jiff_days_ago(days: i64) -> String {
-    (jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * days + 1)).to_string()
+fn days_ago(days: i64) -> String {
+    (SystemClock.now() - jiff::SignedDuration::from_hours(24 * days + 1)).to_string()
 }
 
 #[tokio::test]
