@@ -9,7 +9,7 @@ use http_body_util::BodyExt as _;
 use weir_core::ApiKind;
 use weir_core::failure::Class;
 use weir_dialect::rename::{JsonRenamer, StreamRenamer};
-use weir_dialect::{Dialect, Refusal, UsageReader, models_list, seed_error};
+use weir_dialect::{Dialect, Refusal, RefusalKind, UsageReader, models_list, seed_error};
 
 use crate::body::{PassBody, Reading, Renamer, ResponseBody, UpstreamBody};
 use crate::exchange::{Exchange, Stage};
@@ -34,14 +34,7 @@ const X_WEIR_OVERHEAD_MS: HeaderName = HeaderName::from_static("x-weir-overhead-
 pub(crate) fn refuse(mut exchange: Exchange, stage: Stage, refusal: &Refusal) -> Response<ResponseBody> {
     exchange.refused(stage, refusal);
     let answer = refusal.answer(exchange.dialect, &exchange.id, &exchange.draft.result.request_id);
-    tracing::debug!(
-        decision = %exchange.id,
-        status = answer.status,
-        error_type = refusal.error_type(exchange.dialect),
-        stage = stage.as_str(),
-        cause = %refusal.operator_message(),
-        "refused"
-    );
+    log_refusal(&exchange, stage, refusal, answer.status);
     let mut response = Response::new(ResponseBody::from(answer.body));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
     for (name, value) in answer.headers {
@@ -50,6 +43,18 @@ pub(crate) fn refuse(mut exchange: Exchange, stage: Stage, refusal: &Refusal) ->
         }
     }
     complete(exchange, response)
+}
+
+/// One line that names the cause. An address over its limit is told at debug alone: a flood must not become one of
+/// log lines.
+fn log_refusal(exchange: &Exchange, stage: Stage, refusal: &Refusal, status: u16) {
+    let (error_type, cause) = (refusal.error_type(exchange.dialect), refusal.operator_message());
+    let (decision, stage) = (exchange.id, stage.as_str());
+    if refusal.kind() == RefusalKind::RateLimitAddress {
+        tracing::debug!(%decision, status, error_type, stage, %cause, "refused");
+    } else {
+        tracing::info!(%decision, status, error_type, stage, %cause, "refused");
+    }
 }
 
 /// The list of models.

@@ -38,7 +38,7 @@ async fn refused(world: &World, node: &Node, ask: &Ask, status: u16, error_type:
     assert_eq!(error(ask, &answer)["error_type"], error_type, "{}", answer.text());
     assert!(!answer.text().contains(CANARY), "the answer repeats what it should not: {}", answer.text());
     let id = json!(answer.header("x-weir-decision").unwrap());
-    let lines = world.logs.matching(Level::DEBUG, "refused");
+    let lines = world.logs.matching(Level::INFO, "refused");
     let line = lines.iter().find(|line| *line.field("decision") == id).expect("a log line");
     let told = line.field("cause").as_str().unwrap().to_owned();
     assert!(told.contains(cause), "the log says `{told}`, not `{cause}`");

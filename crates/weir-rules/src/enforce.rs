@@ -70,7 +70,10 @@ pub fn enforce(decision: &Decision) -> Enforcement {
 
 /// What the classifier said by the time a decision was due, in `abuse.mode: cached`.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "made once for a request and consumed at once; none is ever kept")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made once for a request and consumed at once; none is ever kept"
+)]
 pub enum Classification {
     /// It was not waited for.
     NotAwaited,
