@@ -13,6 +13,7 @@ pub enum Class {
     /// Out of capacity.
     Overloaded,
     /// The provider's own fault.
+    #[serde(rename = "upstream_5xx")]
     Upstream5xx,
     /// No answer in time.
     Timeout,
@@ -198,5 +199,19 @@ impl Class {
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_is_the_same_word_everywhere() {
+        for class in Class::ALL {
+            let json = serde_json::to_string(&class).unwrap();
+            assert_eq!(json, format!("\"{class}\""));
+            assert_eq!(serde_json::from_str::<Class>(&json).unwrap(), class);
+        }
     }
 }

@@ -87,6 +87,7 @@ pub struct CheckArgs {
 pub enum On {
     // Not a doc comment: clap would print it as help of the value, on lines of its own.
     Request,
+    Failure,
 }
 
 /// Arguments of `weir decide`.

@@ -1,7 +1,7 @@
 //! `weir decide`: the decision point alone. Facts come in a line at a time, decisions go out in the same order.
 //!
 //! It opens no store and writes nothing. Like every other way to a decision it goes through
-//! [`RuleSet::decide_request`].
+//! [`RuleSet::decide_request`] or [`RuleSet::decide_failure`].
 
 use std::io::{self, BufRead, Write};
 
@@ -9,8 +9,9 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json};
 use weir_core::action::QuarantineDelays;
 use weir_core::clock::Clock;
+use weir_core::failure::{Class, Owner, Retry};
 use weir_core::{Boundary, Decision, DecisionId, Timestamp};
-use weir_rules::{DecideContext, Fact, OwnedFacts, RuleSet};
+use weir_rules::{Classification, DecideContext, EvaluateContext, Fact, OwnedFacts, Report, RuleSet, World};
 use weir_store::clock::SystemClock;
 
 use crate::cli::{DecideArgs, On};
@@ -29,9 +30,11 @@ use lines::{Line, Lines};
 /// # Errors
 /// Rules with errors, unreadable input.
 pub fn run(args: &DecideArgs) -> Result<Verdict, Failure> {
-    let On::Request = args.on;
     let settings = load_settings(args.config.config.as_deref())?;
+    let house = settings.config.providers.iter().filter(|provider| provider.house);
     let point = DecisionPoint {
+        on: args.on,
+        house: house.map(|provider| provider.name.clone()).collect(),
         rules: load_rules(args, settings.config.rules.as_deref())?,
         delays: settings.config.abuse.quarantine.delays,
     };
@@ -42,7 +45,7 @@ pub fn run(args: &DecideArgs) -> Result<Verdict, Failure> {
 fn load_rules(args: &DecideArgs, configured: Option<&[std::path::PathBuf]>) -> Result<RuleSet, Failure> {
     let mut problems = Vec::new();
     let files = if args.rules.is_empty() {
-        if configured.is_none() {
+        if configured.is_none() && args.on == On::Request {
             say("warning: no --rules, and the configuration lists no rule files: no rule is asked");
         }
         let texts = rule_files::of_config(configured.unwrap_or_default()).map_err(|found| refuse(&found))?;
@@ -57,6 +60,9 @@ fn load_rules(args: &DecideArgs, configured: Option<&[std::path::PathBuf]>) -> R
 
 /// Everything that a decision depends on besides the facts and the time.
 struct DecisionPoint {
+    on: On,
+    /// The providers with `house: true`.
+    house: Vec<String>,
     rules: RuleSet,
     delays: QuarantineDelays,
 }
@@ -80,6 +86,20 @@ struct Decided<'d> {
     obligations: &'d [weir_core::Obligation],
     source: weir_core::Source,
     epoch: u64,
+}
+
+/// A classification as a line.
+#[derive(Serialize)]
+struct Classified<'c> {
+    id: Json,
+    class: Class,
+    owner: Owner,
+    retry: Retry,
+    report: Report,
+    rule: Option<&'c str>,
+    because: Option<&'c str>,
+    instead: Option<&'c str>,
+    retry_after_s: Option<f64>,
 }
 
 /// A line that could not be decided.
@@ -116,8 +136,9 @@ impl DecisionPoint {
         while let Some(line) = lines.next().map_err(|e| Failure::Input(format!("stdin: {e}")))? {
             number += 1;
             let by_number = Json::String(number.to_string());
-            match read(&line) {
-                Ok((id, facts)) => self.decide(&mut output, id.unwrap_or(by_number), &facts, clock.now())?,
+            let now = clock.now();
+            match self.read(&line, now) {
+                Ok((id, facts)) => self.decide(&mut output, id.unwrap_or(by_number), &facts, now)?,
                 Err((id, error)) => {
                     verdict = Verdict::BadInput;
                     write_line(&mut output, &Refused { id: id.unwrap_or(by_number), error })?;
@@ -136,15 +157,56 @@ impl DecisionPoint {
     ) -> io::Result<()> {
         let facts = facts.as_facts();
         let at = facts.now().unwrap_or(now);
+        let subject = facts.str(Fact::IdentityKey);
+        if self.on == On::Failure {
+            let found = self.rules.decide_failure(&facts, &EvaluateContext { subject, at });
+            return write_line(output, &Classified::new(id, &found));
+        }
         let context = DecideContext {
             id: DecisionId::new(at, [0; 10]),
-            subject: facts.str(Fact::IdentityKey),
+            subject,
             epoch: EPOCH,
             at,
             delays: self.delays,
         };
         let decision = self.rules.decide_request(&facts, &context);
         write_line(output, &Decided::new(id, &decision))
+    }
+
+    /// A line's id and facts. Of a failure the configuration knows whether the provider is of the house.
+    fn read(&self, line: &Line, now: Timestamp) -> Read {
+        let mut members = parse(line).map_err(|error| (None, error))?;
+        let id = take_id(&mut members).map_err(|error| (None, error))?;
+        let world = World { now: Some(now), is_house: &|name| self.house.iter().any(|house| house == name) };
+        match OwnedFacts::from_json_in(self.on.boundary(), &Json::Object(members), &world) {
+            Ok(facts) => Ok((id, facts)),
+            Err(error) => Err((id, LineError { message: error.message, path: error.path })),
+        }
+    }
+}
+
+impl On {
+    const fn boundary(self) -> Boundary {
+        match self {
+            Self::Request => Boundary::Request,
+            Self::Failure => Boundary::Failure,
+        }
+    }
+}
+
+impl<'c> Classified<'c> {
+    fn new(id: Json, found: &'c Classification) -> Self {
+        Self {
+            id,
+            class: found.class,
+            owner: found.owner,
+            retry: found.retry,
+            report: found.report,
+            rule: found.rule.as_deref(),
+            because: found.because.as_deref(),
+            instead: found.instead.as_deref(),
+            retry_after_s: found.retry_after_s,
+        }
     }
 }
 
@@ -177,15 +239,6 @@ fn write_line(output: &mut impl Write, value: &impl Serialize) -> io::Result<()>
 
 /// A line's own id, if it could be read, and its facts or what is wrong with them.
 type Read = Result<(Option<Json>, OwnedFacts), (Option<Json>, LineError)>;
-
-fn read(line: &Line) -> Read {
-    let mut members = parse(line).map_err(|error| (None, error))?;
-    let id = take_id(&mut members).map_err(|error| (None, error))?;
-    match OwnedFacts::from_json(Boundary::Request, &Json::Object(members)) {
-        Ok(facts) => Ok((id, facts)),
-        Err(error) => Err((id, LineError { message: error.message, path: error.path })),
-    }
-}
 
 fn parse(line: &Line) -> Result<Map<String, Json>, LineError> {
     let bytes = match line {

@@ -21,7 +21,12 @@ fn point(rules: &str) -> DecisionPoint {
     let file = weir_rules::SourceFile { name: "r.yaml".into(), text: rules.into() };
     let now = "2026-11-20T10:00:00Z".parse().unwrap();
     let loaded = weir_rules::load(&[file], &weir_rules::LoadOptions { now }).unwrap();
-    DecisionPoint { rules: loaded.rules, delays: QuarantineDelays::default() }
+    DecisionPoint {
+        on: On::Request,
+        house: Vec::new(),
+        rules: loaded.rules,
+        delays: QuarantineDelays::default(),
+    }
 }
 
 fn answer(point: &DecisionPoint, input: &str) -> (Verdict, Vec<Json>) {
@@ -60,6 +65,58 @@ fn one_bad_line_is_a_bad_input_and_no_line_is_none() {
 
 #[test]
 fn a_line_that_is_too_long_is_answered_in_its_place() {
-    let error = read(&Line::TooLong).unwrap_err();
+    let error = point("rules: []\n").read(&Line::TooLong, Timestamp::UNIX_EPOCH).unwrap_err();
     assert!(error.0.is_none() && error.1.message.contains("67108864 bytes"), "{error:?}");
+}
+
+fn failure_point(rules: &str, house: &[&str]) -> DecisionPoint {
+    let house = house.iter().map(|name| (*name).to_owned()).collect();
+    DecisionPoint { on: On::Failure, house, ..point(rules) }
+}
+
+#[test]
+fn a_failure_has_exactly_the_members_of_the_contract() {
+    let input = r#"{"id": "a", "provider": "p", "operation": "chat", "model": "m", "status": 429,
+        "headers": {"retry-after": "Fri, 20 Nov 2026 10:00:07 GMT"}, "body": "x", "transport": "http"}"#;
+    let (verdict, lines) = answer(&failure_point("rules: []\n", &[]), &input.replace('\n', " "));
+    assert_eq!(verdict, Verdict::Good);
+    let expected = serde_json::json!({
+        "id": "a", "class": "rate_limited", "owner": "provider", "retry": "same", "report": "log", "rule": "status-429",
+        "because": "HTTP 429 with nothing that says more.", "instead": null, "retry_after_s": 7.0,
+    });
+    assert_eq!(lines, [expected]);
+}
+
+#[test]
+fn the_operators_rules_are_asked_before_the_pack() {
+    let point = failure_point(
+        "rules: [{id: mine, on: failure, when: failure.status == 429, then: {class: quota_exhausted}}]\n",
+        &[],
+    );
+    let (_, lines) = answer(&point, "{\"status\": 429}\n{\"status\": 401}\n");
+    let rules: Vec<&Json> = lines.iter().map(|line| &line["rule"]).collect();
+    assert_eq!(rules, ["mine", "status-401"]);
+}
+
+#[test]
+fn a_provider_of_the_house_is_known_by_its_name_also_in_a_wrapped_text() {
+    let point = failure_point("rules: []\n", &["OpenHuman"]);
+    let input = "{\"provider\": \"OpenHuman\", \"status\": 401}\n\
+        {\"transport\": \"wrapped\", \"body\": \"OpenHuman API error (401 Unauthorized): x\"}\n\
+        {\"provider\": \"other\", \"status\": 401}\n\
+        {\"provider\": \"OpenHuman\", \"status\": 401, \"failure\": {\"house\": false}}\n";
+    let (_, lines) = answer(&point, input);
+    let rules: Vec<&Json> = lines.iter().map(|line| &line["rule"]).collect();
+    assert_eq!(rules, ["house-session", "house-session", "status-401", "status-401"]);
+}
+
+#[test]
+fn a_failure_that_is_wrong_is_answered_in_its_place() {
+    let input =
+        "{\"id\": 1, \"status\": \"x\"}\n{\"request\": {\"model\": \"m\"}, \"status\": 0}\n{\"tool\": {}}\n";
+    let (verdict, lines) = answer(&failure_point("rules: []\n", &[]), input);
+    assert_eq!(verdict, Verdict::BadInput);
+    assert_eq!(lines[0]["error"]["path"], "status");
+    assert_eq!(lines[1]["class"], "unknown");
+    assert_eq!(lines[2]["error"]["path"], "tool");
 }
