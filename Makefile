@@ -53,7 +53,7 @@ sdks: tools ## the official SDKs of OpenAI and Anthropic, against a real weir
 
 bench: ## measure; the figures of record are in docs/benchmarks.md
 	cargo bench --workspace --bench '*'
-	@echo "The gateway beside its peers is measured by bench/gateway/run.sh: see bench/gateway/README.md."
+	scripts/bench-gateway.sh
 
 coverage: tools ## lines that the tests run: of each crate, and of what changed since BASE (default: origin/main)
 	scripts/coverage.sh "$(BASE)"
