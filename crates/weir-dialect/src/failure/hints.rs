@@ -199,7 +199,8 @@ mod tests {
 
     #[test]
     fn headers_say_how_long_to_wait() {
-        let table: &[(&[(&str, &str)], Option<f64>)] = &[
+        type Row<'a> = (&'a [(&'a str, &'a str)], Option<f64>);
+        let table: &[Row<'_>] = &[
             (&[("retry-after", "7")], Some(7.0)),
             (&[("retry-after", "7"), ("retry-after-ms", "1500")], Some(1.5)),
             (&[("retry-after", "Fri, 20 Nov 2026 10:01:00 GMT")], Some(60.0)),
