@@ -99,7 +99,7 @@ pub struct Classification {
     pub instead: Option<String>,
     /// How long the provider asks to wait, in seconds.
     pub retry_after_s: Option<f64>,
-    /// All rules that match, in order, those in shadow too.
+    /// The rules that matched up to the one that decided, in order, those in shadow too.
     pub matched: Vec<Matched>,
     /// The rules that could not be evaluated; the next was tried.
     pub errored: Vec<Errored>,
@@ -166,12 +166,11 @@ pub fn classify(sets: &[&RuleSet], facts: &Facts<'_>, context: &EvaluateContext<
     let (mut matched, mut errored) = (Vec::new(), Vec::new());
     let mut deciding: Option<(&Rule, ClassThen)> = None;
     for set in sets {
-        let evaluation = set.evaluate(Boundary::Failure, facts, context);
+        let evaluation = set.evaluate_first(Boundary::Failure, facts, context);
         for rule in evaluation.matched.iter().filter_map(|at| set.rules().get(*at)) {
             matched.push(listed(rule));
             if let Then::Class(then) = &rule.then
                 && rule.mode == Mode::Enforce
-                && deciding.is_none()
             {
                 deciding = Some((rule, *then));
             }
@@ -179,6 +178,9 @@ pub fn classify(sets: &[&RuleSet], facts: &Facts<'_>, context: &EvaluateContext<
         errored.extend(evaluation.errored.into_iter().filter_map(|(at, error)| {
             Some(Errored { rule: set.rules().get(at)?.id.to_string(), error: error.0 })
         }));
+        if deciding.is_some() {
+            break;
+        }
     }
     let then = deciding.map_or(NOTHING, |(_, then)| then);
     let (owner, report) = responsible(&then, facts.str(Fact::CredentialOwner));

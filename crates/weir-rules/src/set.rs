@@ -156,6 +156,36 @@ impl RuleSet {
         evaluation
     }
 
+    /// As [`Self::evaluate`], where the first match decides: once an enforced rule has matched, the rules behind it are
+    /// not asked. Rules in shadow before it are listed.
+    #[must_use]
+    pub fn evaluate_first(
+        &self,
+        boundary: Boundary,
+        facts: &Facts<'_>,
+        context: &EvaluateContext<'_>,
+    ) -> Evaluation {
+        let side = self.side(boundary);
+        let mut evaluation = Evaluation::default();
+        if !side.enabled {
+            return evaluation;
+        }
+        let scratch = Scratch::default();
+        let env = Env::new(facts, context.at, &scratch);
+        let mut candidates = Candidates::new(self.rules.len());
+        side.index.find(&env, &mut candidates);
+        side.index.always().iter().for_each(|at| candidates.add(*at));
+        let mut decided = false;
+        candidates.for_each(|at| {
+            if !decided {
+                self.evaluate_one(at, &env, context, &mut evaluation);
+                let last = evaluation.matched.last().and_then(|at| self.rules.get(*at));
+                decided = last.is_some_and(|rule| rule.mode == Mode::Enforce);
+            }
+        });
+        evaluation
+    }
+
     fn evaluate_one(
         &self,
         at: u32,

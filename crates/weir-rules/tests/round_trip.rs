@@ -47,7 +47,7 @@ rules:
       - {stats: {requests_per_second: 1.5}}
   - {id: limit, on: request, when: true, then: {rate-limit: {requests: 60, per: 1m}}, mode: off}
   - {id: skip, on: request, when: "false", then: skip}
-  - id: coding-agents-only
+  - id: agents-of-ours-only
     on: failure
     when: failure.status == 403 && failure.text.contains("access_terminated_error")
     then: {class: access_policy_denied, owner: operator, retry: never, report: none}

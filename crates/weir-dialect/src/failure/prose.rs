@@ -94,6 +94,9 @@ fn lower(word: &str) -> String {
 }
 
 fn is_id_name(bare: &str) -> bool {
+    if bare.len() < 6 || !bare.as_bytes().ends_with(b"d") && !bare.as_bytes().ends_with(b"D") {
+        return false;
+    }
     ["request_id", "requestid", "request-id", "x-request-id", "trace_id", "traceid", "req_id"]
         .iter()
         .any(|name| bare.eq_ignore_ascii_case(name))
@@ -101,6 +104,9 @@ fn is_id_name(bare: &str) -> bool {
 
 /// A word without typographic quotes.
 fn plain(out: &mut String, word: &str) {
+    if word.is_ascii() && !word.contains('\0') {
+        return out.push_str(word);
+    }
     out.extend(word.chars().map(|c| match c {
         '\u{2018}' | '\u{2019}' => '\'',
         '\u{201c}' | '\u{201d}' => '"',
@@ -149,6 +155,9 @@ pub(super) fn is_private_url(url: &str) -> bool {
 
 /// A host of a private network within a word, such as `127.0.0.1:8080:` or `pool(host='localhost',`.
 fn private_host_in(word: &str) -> Option<&str> {
+    if !word.contains([':', '.']) && !word.contains("localhost") {
+        return None;
+    }
     let parts = word.split(|c: char| !c.is_ascii_alphanumeric() && !".:-[]".contains(c));
     let hosts = parts.map(|part| part.trim_matches(['.', '-', '[', ']']).trim_end_matches(':'));
     hosts.filter(|host| host.contains(['.', ':']) || *host == "localhost").find(|host| is_private_host(host))
@@ -207,6 +216,9 @@ const ID_PREFIXES: &[&str] = &[
 
 /// Whether a word is an identifier: it begins as one, is a UUID, or a long row of digits or of digits and letters.
 fn looks_like_id(word: &str) -> bool {
+    if word.len() < 12 {
+        return false;
+    }
     let all = |is: fn(&u8) -> bool| word.as_bytes().iter().all(is);
     let digits = word.bytes().filter(u8::is_ascii_digit).count();
     let prefixed =
@@ -222,9 +234,11 @@ fn looks_like_id(word: &str) -> bool {
 
 /// The name of an exception, without its module.
 fn class_of(word: &str) -> Option<&str> {
+    if !word.ends_with("Error") && !word.ends_with("Exception") {
+        return None;
+    }
     let name = word.rsplit('.').next().unwrap_or(word);
-    let is_class = (name.ends_with("Error") || name.ends_with("Exception"))
-        && name.len() > "Exception".len()
+    let is_class = name.len() > "Exception".len()
         && name.starts_with(|c: char| c.is_ascii_uppercase())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     is_class.then_some(name)

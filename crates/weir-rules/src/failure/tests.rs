@@ -59,7 +59,7 @@ fn the_operators_rules_come_first_and_leave_out_what_the_table_says() {
     assert_eq!((found.class, found.rule.as_deref()), (Class::Overloaded, Some("mine")));
     assert_eq!((found.because.as_deref(), found.instead.as_deref()), (Some("B"), Some("I")));
     assert_eq!((found.owner, found.retry, found.report), (Owner::Provider, Retry::Same, Report::Log));
-    assert!(found.matched.iter().any(|m| m.rule == "status-429"), "{:?}", found.matched);
+    assert_eq!(found.matched.len(), 1, "what stands behind is not asked");
     let found = decided(&set, &json!({"status": 401, "body": "x"}));
     assert_eq!((found.owner, found.retry, found.report), (Owner::Provider, Retry::Never, Report::None));
 }
@@ -71,6 +71,29 @@ fn a_rule_in_shadow_is_listed_and_changes_nothing() {
     );
     let found = decided(&set, &json!({"status": 429, "body": "x"}));
     assert_eq!((found.class, found.matched[0].rule.as_str()), (Class::RateLimited, "mine"));
+}
+
+#[test]
+fn the_first_match_is_the_same_whether_the_others_are_asked_or_not() {
+    for status in [0, 400, 401, 403, 404, 408, 413, 429, 500, 503, 529] {
+        for body in [
+            "x",
+            "rate limit reached per day",
+            "model not found",
+            "invalid api key",
+            "context length, out of credits",
+        ] {
+            let evidence = Evidence::read(&FailureInput {
+                status: Some(status),
+                body: body.as_bytes(),
+                ..FailureInput::default()
+            });
+            let facts = facts(&evidence, &Circumstances::default());
+            let all = pack().evaluate(Boundary::Failure, &facts, &context());
+            let first = pack().evaluate_first(Boundary::Failure, &facts, &context());
+            assert_eq!(all.matched.first(), first.matched.first(), "{status} {body}");
+        }
+    }
 }
 
 #[test]
