@@ -1,6 +1,6 @@
 //! Enforcement on LLM traffic: identify, decide, enforce, send, classify, record.
 //!
-//! The life of a request is the list of stages in ARCHITECTURE.md; [`pipeline`] reads like it. Nothing here decides:
+//! The life of a request is the list of stages in ARCHITECTURE.md; `pipeline.rs` reads like it. Nothing here decides:
 //! decisions come from `weir-rules`, and only the permit made there opens the way to the upstream client.
 
 mod answer;
