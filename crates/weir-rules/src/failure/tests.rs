@@ -28,6 +28,11 @@ fn the_pack_loads_with_its_examples_and_every_rule_has_a_reason() {
     for rule in pack().rules() {
         assert_eq!(rule.on, Boundary::Failure, "{}", rule.id);
         assert!(rule.because.is_some(), "{} does not say where it comes from", rule.id);
+        assert!(
+            !rule.examples_match.is_empty() && !rule.examples_no_match.is_empty(),
+            "{} has no examples",
+            rule.id
+        );
     }
     let classes: std::collections::HashSet<_> = pack().rules().iter().map(|rule| rule.then.word()).collect();
     for class in Class::ALL {
