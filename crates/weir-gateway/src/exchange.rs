@@ -288,7 +288,7 @@ impl Drop for Exchange {
         if !self.draft.recorded {
             return;
         }
-        self.draft.result.client_gone = !self.draft.complete;
+        self.draft.result.client_gone |= !self.draft.complete;
         self.draft.result.timings.total_ms = self.started.elapsed().as_secs_f64() * 1000.0;
         let usage = self.usage_record();
         if let (Some(key), Some(usage)) = (&self.draft.key, &usage) {

@@ -90,8 +90,11 @@ async fn serve(exchange: &mut Exchange, arrived: &Arrived, body: Incoming) -> Re
     admit(exchange, &arrived.caller, arrived.origin.address).await.at(Stage::Admit)?;
     let Route::Operation(kind) = route else { return models(exchange, &arrived.caller) };
     exchange.reached(kind);
-    let bytes =
-        read::read(&arrived.head.headers, body, exchange.settings.body_bytes_max).await.at(Stage::Read)?;
+    let bytes_max = exchange.settings.body_bytes_max;
+    let bytes = read::read(&arrived.head.headers, body, bytes_max).await.map_err(|unread| {
+        exchange.draft.result.client_gone = unread.client_gone;
+        Ended { stage: Stage::Read, refusal: unread.refusal }
+    })?;
     let body = RequestBody::read(kind, bytes).at(Stage::Read)?;
     let resolved = identify(exchange, arrived, &body).await.at(Stage::Identify)?;
     let target = resolve_target(exchange, resolved, &arrived.caller, kind).at(Stage::Resolve)?;

@@ -19,12 +19,24 @@ const WHOLE_MAX: Duration = Duration::from_secs(300);
 /// What is set aside for a body before it has come, whatever its declared length says, in bytes.
 const RESERVE_MAX: usize = 1024 * 1024;
 
+/// A body that was not read: what to answer, and whether there is still somebody to answer.
+pub(crate) struct Unread {
+    pub(crate) refusal: Refusal,
+    pub(crate) client_gone: bool,
+}
+
+impl From<Refusal> for Unread {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, client_gone: false }
+    }
+}
+
 /// Reads the body.
 ///
 /// # Errors
 /// `payload_too_large`, by its declared length if it has one; `invalid_request` if it is compressed, breaks off or
 /// takes too long.
-pub(crate) async fn read(headers: &HeaderMap, body: Incoming, bytes_max: usize) -> Result<Bytes, Refusal> {
+pub(crate) async fn read(headers: &HeaderMap, body: Incoming, bytes_max: usize) -> Result<Bytes, Unread> {
     let too_large = || Refusal::PayloadTooLarge { limit_bytes: u64::try_from(bytes_max).unwrap_or(u64::MAX) };
     if let Some(encoding) = headers.get(CONTENT_ENCODING)
         && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
@@ -32,24 +44,26 @@ pub(crate) async fn read(headers: &HeaderMap, body: Incoming, bytes_max: usize) 
         return Err(Refusal::invalid(
             None,
             "The body is compressed (`content-encoding`). Send it uncompressed.",
-        ));
+        )
+        .into());
     }
     let declared = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
     if declared.is_some_and(|length| length > bytes_max) {
-        return Err(too_large());
+        return Err(too_large().into());
     }
-    tokio::time::timeout(WHOLE_MAX, collect(body, bytes_max))
-        .await
-        .unwrap_or(Err(Trouble::Incomplete))
-        .map_err(|trouble| match trouble {
-            Trouble::TooLarge => too_large(),
-            Trouble::Incomplete => Refusal::body_incomplete(),
-        })
+    tokio::time::timeout(WHOLE_MAX, collect(body, bytes_max)).await.unwrap_or(Err(Trouble::Slow)).map_err(
+        |trouble| match trouble {
+            Trouble::TooLarge => too_large().into(),
+            Trouble::Slow => Refusal::body_incomplete().into(),
+            Trouble::Broken => Unread { refusal: Refusal::body_incomplete(), client_gone: true },
+        },
+    )
 }
 
 enum Trouble {
     TooLarge,
-    Incomplete,
+    Slow,
+    Broken,
 }
 
 async fn collect(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Trouble> {
@@ -79,6 +93,7 @@ async fn next(body: &mut Incoming) -> Result<Option<http_body::Frame<Bytes>>, Tr
     match tokio::time::timeout(PAUSE_MAX, body.frame()).await {
         Ok(None) => Ok(None),
         Ok(Some(Ok(frame))) => Ok(Some(frame)),
-        Ok(Some(Err(_))) | Err(_) => Err(Trouble::Incomplete),
+        Ok(Some(Err(_))) => Err(Trouble::Broken),
+        Err(_) => Err(Trouble::Slow),
     }
 }

@@ -156,7 +156,9 @@ async fn a_body_that_comes_in_pieces_is_whole_and_one_that_does_not_come_is_give
     half.send(chunked_head("/v1/chat/completions").as_bytes()).await.unwrap();
     half.send(b"10\r\n{\"model\":").await.unwrap();
     drop(half);
-    assert_eq!(node.wait_for_records(2).await.len(), 2, "recorded though it never came whole");
+    let records = node.wait_for_records(2).await;
+    assert_eq!(records.len(), 2, "recorded though it never came whole");
+    assert_eq!(records.iter().filter(|record| record.result.client_gone).count(), 1, "and whose client left");
     assert_eq!(world.upstream.calls(), 1);
 }
 
