@@ -87,7 +87,7 @@ async fn text(request: Request) -> Result<(String, bool), Problem> {
 async fn whole_set(request: Request) -> Result<Vec<SourceFile>, Problem> {
     let (mut text, is_json) = text(request).await?;
     if text.trim().is_empty() {
-        // A file may be empty; a body that is was probably forgotten, and would remove everything.
+        // It was probably forgotten, and would remove everything.
         return Err(Problem::bad_request(
             "the body is empty; to remove all rules send `rules: []`",
             Vec::new(),

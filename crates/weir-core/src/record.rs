@@ -41,6 +41,8 @@ pub struct RequestResult {
     pub abuse_delay: Option<u64>,
     /// The model that was asked for when another was sent.
     pub abuse_downgraded_from: Option<String>,
+    /// The model that was sent instead.
+    pub served_model: Option<String>,
     /// The class of a failed provider call.
     pub failure_class: Option<String>,
     /// How long each part took.

@@ -40,9 +40,10 @@ impl Caller {
         }
         match found {
             None => Self::Anonymous,
-            Some(key) => match plain(headers, BYOK_HEADER) {
-                Presented::Key(own) => Self::Keyed(key, Some(Secret::from(own))),
-                Presented::Nothing | Presented::Unreadable => Self::Keyed(key, None),
+            Some(key) => match text(headers, BYOK_HEADER) {
+                Presented::Key(own) if !own.is_empty() => Self::Keyed(key, Some(Secret::from(own))),
+                // What cannot be read is refused by `check_own_key`.
+                Presented::Key(_) | Presented::Nothing | Presented::Unreadable => Self::Keyed(key, None),
             },
         }
     }
@@ -61,8 +62,12 @@ impl Caller {
 /// # Errors
 /// `invalid_request`.
 pub(crate) fn check_own_key(headers: &HeaderMap) -> Result<(), Refusal> {
-    match plain(headers, BYOK_HEADER) {
+    match text(headers, BYOK_HEADER) {
         Presented::Unreadable => Err(Refusal::header_not_text(BYOK_HEADER)),
+        Presented::Key("") => Err(Refusal::invalid(
+            None,
+            format!("The header `{BYOK_HEADER}` is empty: put your provider's key there, or leave it out."),
+        )),
         Presented::Nothing | Presented::Key(_) => Ok(()),
     }
 }
@@ -74,12 +79,21 @@ enum Presented<'a> {
 }
 
 fn plain<'a>(headers: &'a HeaderMap, name: &str) -> Presented<'a> {
-    match headers.get(name) {
-        None => Presented::Nothing,
-        Some(value) => match std::str::from_utf8(value.as_bytes()).map(str::trim) {
+    match text(headers, name) {
+        Presented::Key("" | ANONYMOUS_WORD) => Presented::Nothing,
+        presented => presented,
+    }
+}
+
+/// The header's text, as it is. Given twice it is not readable: another program on the way may look at the other one.
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Presented<'a> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Presented::Nothing,
+        (Some(_), Some(_)) => Presented::Unreadable,
+        (Some(value), None) => match std::str::from_utf8(value.as_bytes()) {
+            Ok(text) => Presented::Key(text.trim()),
             Err(_) => Presented::Unreadable,
-            Ok("" | ANONYMOUS_WORD) => Presented::Nothing,
-            Ok(text) => Presented::Key(text),
         },
     }
 }

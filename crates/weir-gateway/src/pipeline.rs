@@ -386,6 +386,7 @@ fn downgrade(
     exchange.log_override(&target, &free);
     free.check_kind(kind).and_then(|()| free.check_served()).map_err(|r| about(r, &target.id))?;
     exchange.draft.result.abuse_downgraded_from = Some(target.id.clone());
+    exchange.draft.result.served_model = Some(free.id.clone());
     Ok(free)
 }
 
@@ -436,8 +437,9 @@ async fn send(
         headers: &arrived.head.headers,
         asked_model: body.model(),
         first_byte: exchange.settings.config.limits.upstream.first_byte,
-        at: exchange.at,
-        seed: exchange.id.as_u128(),
+        // As a provider would see it: neither the time nor the id tells how long the request was held before.
+        at: exchange.inner.clock.now(),
+        seed: exchange.inner.new_decision_id(exchange.inner.clock.now()).as_u128(),
     };
     let inner = Arc::clone(&exchange.inner);
     let answered = inner.upstream.send(permit, call).await;

@@ -12,6 +12,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::gateway::Inner;
 use crate::pipeline;
@@ -29,6 +30,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) async fn serve(inner: Arc<Inner>, listener: TcpListener, stop: CancellationToken) {
     let connections = Arc::new(Semaphore::new(inner.settings().connections_max));
     let graceful = GracefulShutdown::new();
+    let open = Open { cut: CancellationToken::new(), tasks: TaskTracker::new() };
     // HTTP/1.1 alone: every client library speaks it, and telling the versions apart would wait for the first bytes of
     // a silent connection without any deadline.
     let mut builder = http1::Builder::new();
@@ -43,7 +45,7 @@ pub(crate) async fn serve(inner: Arc<Inner>, listener: TcpListener, stop: Cancel
                 None => continue,
             },
         };
-        connection(&inner, &builder, &graceful, stream, peer, slot);
+        connection(&inner, &builder, &graceful, &open, (stream, peer, slot));
     }
     drop(listener);
     let drain = inner.settings().drain;
@@ -53,6 +55,17 @@ pub(crate) async fn serve(inner: Arc<Inner>, listener: TcpListener, stop: Cancel
             "open requests were cut off at the end of the drain time"
         );
     }
+    // What is still open ends now and not with the process, so that each request files its record before the log is
+    // flushed.
+    open.cut.cancel();
+    open.tasks.close();
+    open.tasks.wait().await;
+}
+
+/// The connections that are open, and the way to end them all.
+struct Open {
+    cut: CancellationToken,
+    tasks: TaskTracker,
 }
 
 /// Waits for room first, so that connections beyond the bound wait in the kernel's queue and cost no memory here.
@@ -79,9 +92,8 @@ fn connection(
     inner: &Arc<Inner>,
     builder: &http1::Builder,
     graceful: &GracefulShutdown,
-    stream: TcpStream,
-    peer: SocketAddr,
-    slot: OwnedSemaphorePermit,
+    open: &Open,
+    (stream, peer, slot): (TcpStream, SocketAddr, OwnedSemaphorePermit),
 ) {
     let inner = Arc::clone(inner);
     let service = service_fn(move |request| {
@@ -89,9 +101,15 @@ fn connection(
         async move { Ok::<_, Infallible>(pipeline::handle(inner, request, peer.ip()).await) }
     });
     let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%peer, %error, "a connection ended with an error");
+    let cut = open.cut.clone();
+    open.tasks.spawn(async move {
+        tokio::select! {
+            ended = connection => {
+                if let Err(error) = ended {
+                    tracing::debug!(%peer, %error, "a connection ended with an error");
+                }
+            }
+            () = cut.cancelled() => {}
         }
         drop(slot);
     });

@@ -59,6 +59,8 @@ async fn a_key_that_is_not_valid_is_never_anonymous() {
         free().header("authorization", "Bearer canary-wrong").header("x-api-key", USER_KEY),
         free().header("authorization", &right).header("x-api-key", "canary-b"),
         free().header("authorization", "Bearer \u{e9}"),
+        free().header("authorization", &right).header_again("authorization", "Bearer canary-wrong"),
+        free().header("x-api-key", USER_KEY).header_again("x-api-key", "canary-wrong"),
     ];
     for ask in wrong {
         for ask in [ask.clone(), ask.clone().seed(), ask.path("/v1/messages")] {

@@ -148,9 +148,13 @@ fn programs_get_diagnostics_as_json() {
 }
 
 #[test]
-fn files_without_rules_are_empty_sets() {
-    for text in ["", "# nothing yet\n", "rules: []\n", "rules:\n", "{\"rules\": []}"] {
+fn only_a_file_that_says_so_has_no_rules() {
+    for text in ["rules: []\n", "{\"rules\": []}"] {
         assert_eq!(load(&[file("e.yaml", text)], &options()).unwrap().rules.rules().len(), 0, "{text}");
+    }
+    for text in ["", "# nothing yet\n", "rules:\n", "{}", "{\"rules\": null}", "null", "---\n"] {
+        let diagnostics = errors_of(&[file("e.yaml", text)]);
+        assert!(diagnostics[0].help.as_deref().unwrap().contains("`rules: []`"), "{text}: {diagnostics:?}");
     }
     assert_eq!(load(&[], &options()).unwrap().rules.rules().len(), 0);
 }

@@ -11,7 +11,7 @@ pub(super) fn stored_file(text: String) -> SourceFile {
 
 /// Loads rules of the store; an empty text, which one has that was never written, is the empty set.
 pub(super) fn load_stored(files: &[SourceFile], options: &LoadOptions) -> Result<Loaded, ApplyError> {
-    if files.iter().all(|file| file.text.is_empty()) {
+    if files.iter().all(|file| file.name == STORED_NAME && file.text.is_empty()) {
         return Ok(Loaded { rules: RuleSet::default(), warnings: Vec::new() });
     }
     weir_rules::load(files, options).map_err(diagnostics)

@@ -86,6 +86,12 @@ impl Ask {
         self
     }
 
+    /// Once more: the header stands twice.
+    pub fn header_again(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     pub fn method(mut self, method: &str) -> Self {
         self.method = method.to_owned();
         self

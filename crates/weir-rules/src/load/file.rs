@@ -32,7 +32,8 @@ pub(super) fn read<'d>(
     drafts
 }
 
-/// The nodes below `rules`. A file without content has no rules.
+/// The nodes below `rules`. A file that does not say `rules: []` is not taken for one that means it: one that was cut
+/// short while it was written must not take all rules away.
 fn rules_of<'d>(
     document: &'d Document<'d>,
     root: Node<'d>,
@@ -45,7 +46,10 @@ fn rules_of<'d>(
     };
     let kind = root.kind();
     let entries = match root.value {
-        Value::Null => return None,
+        Value::Null => {
+            error(root.span, "", NO_RULES.to_owned(), Some(NONE_MEANT.to_owned()));
+            return None;
+        }
         Value::Map(entries) => entries,
         _ => {
             let help = Some("write `rules:` and the list of rules below it".to_owned());
@@ -54,6 +58,8 @@ fn rules_of<'d>(
         }
     };
     let mut rules = None;
+    // A key with a typing error is told as one, and not as a missing key besides.
+    let mut named = false;
     for (key, node) in entries {
         if key.text != "rules" {
             let help = did_you_mean(&key.text, ["rules"]).map(|word| format!("did you mean `{word}`?"));
@@ -63,14 +69,22 @@ fn rules_of<'d>(
                 format!("unknown key `{}`: a rule file has the key `rules`", key.text),
                 help,
             );
+            named = true;
             continue;
         }
+        named = true;
         let (span, kind) = (node.span, node.kind());
         match node.value {
-            Value::Null => rules = Some(Vec::new()),
+            Value::Null => error(span, "rules", NO_RULES.to_owned(), Some(NONE_MEANT.to_owned())),
             Value::Seq(nodes) => rules = Some(nodes),
             _ => error(span, "rules", format!("`rules` is a list of rules, not {kind}"), None),
         }
     }
+    if !named {
+        error(root.span, "", "the key `rules` is missing".to_owned(), Some(NONE_MEANT.to_owned()));
+    }
     rules
 }
+
+const NO_RULES: &str = "there is no list of rules";
+const NONE_MEANT: &str = "to have no rules write `rules: []`";

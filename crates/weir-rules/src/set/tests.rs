@@ -10,7 +10,7 @@ use crate::load::{LoadOptions, SourceFile, load};
 const AT: &str = "2026-11-20T10:00:00Z";
 
 fn set(rules: &str) -> RuleSet {
-    let text = format!("rules:\n{rules}");
+    let text = if rules.is_empty() { "rules: []".to_owned() } else { format!("rules:\n{rules}") };
     let options = LoadOptions { now: AT.parse().unwrap() };
     match load(&[SourceFile { name: "rules.yaml".into(), text }], &options) {
         Ok(loaded) => loaded.rules,

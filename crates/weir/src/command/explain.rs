@@ -88,7 +88,9 @@ async fn rules_now(database: &Database, config: &Config) -> Option<RuleSet> {
         Some(paths) => rule_files::of_config(paths).ok()?.files,
         None => {
             let stored = database.rules_current().await.ok()?;
-            vec![SourceFile { name: "stored rules".to_owned(), text: stored.text }]
+            // Before the first rules the store holds no text at all.
+            let file = SourceFile { name: "stored rules".to_owned(), text: stored.text };
+            Vec::from_iter(Some(file).filter(|file| !file.text.is_empty()))
         }
     };
     weir_rules::load(&files, &LoadOptions { now: SystemClock.now() }).ok().map(|loaded| loaded.rules)

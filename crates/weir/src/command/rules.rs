@@ -69,6 +69,12 @@ async fn apply(
     expected: Option<u64>,
     json: bool,
 ) -> Result<Verdict, Failure> {
+    if files.is_empty() {
+        // A mistyped folder must not take all rules away.
+        let said =
+            "the folder has no rule file (*.yaml, *.yml); to have no rules apply a file with `rules: []`";
+        return Err(Failure::Input(said.to_owned()));
+    }
     let applied = book.apply(files, &author(), expected).await.map_err(failed)?;
     store::followed().await;
     told(&applied, json)

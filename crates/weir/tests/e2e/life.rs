@@ -128,7 +128,10 @@ async fn at_the_end_streams_finish_within_the_drain_time_and_all_records_are_the
 async fn a_stream_that_outlasts_the_drain_time_is_cut_and_it_ends_well() {
     let upstream = ScriptedUpstream::start().await;
     upstream.respond_with(Script::hang_mid_stream(["data: {\"choices\":[]}\n\n"]));
-    let mut weir = WeirProcess::start(binary(), &config(&upstream, "limits: {drain: 300ms}")).await;
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&upstream, "limits: {drain: 300ms}");
+    let command = || WeirCommand::new(binary(), &config).folder(folder.path());
+    let mut weir = command().start().await;
     let key = make_key(&weir, "me").await;
     let mut body = chat(PAID.0);
     body["stream"] = json!(true);
@@ -144,6 +147,12 @@ async fn a_stream_that_outlasts_the_drain_time_is_cut_and_it_ends_well() {
     assert!(weir.stderr().contains("cut off at the end of the drain time"), "{}", weir.stderr());
     let end = stream.next_chunk().await;
     assert!(!matches!(&end, Some(Ok(chunk)) if chunk.ends_with(b"[DONE]\n\n")), "{end:?}");
+
+    // What was cut is recorded, too: its record is filed before the log is flushed.
+    let id = stream.headers["x-weir-decision"].to_str().unwrap().to_owned();
+    let again = command().start().await;
+    let record = read(&again, &format!("/api/decisions/{id}")).await;
+    assert_eq!(record["result"]["client_gone"], true, "{record}");
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ fn the_text_around_an_edit_stays_as_it_is() {
             Edit::Add(new_rule(B)),
             &format!("rules:\n{a}- id: b\n  on: request\n  when: request.stream\n  then: log\n"),
         ),
-        (&format!("rules:\n{a}"), Edit::Remove("a".to_owned()), "rules:\n"),
+        (&format!("rules:\n{a}"), Edit::Remove("a".to_owned()), "rules: []\n"),
         (
             wide,
             Edit::Remove("a".to_owned()),

@@ -137,7 +137,8 @@ fn enforced(text: &mut Text, record: &Record) {
         done.push(format!("waited {ms} ms"));
     }
     if let Some(model) = &result.abuse_downgraded_from {
-        done.push(format!("sent {} instead of {model}", record.facts.request.model));
+        let served = result.served_model.as_deref().unwrap_or("another model");
+        done.push(format!("sent {served} instead of {model}"));
     }
     if let Some(limit) = &result.limit {
         done.push(format!("the limit `{limit}` was exceeded"));

@@ -63,6 +63,7 @@ fn a_quarantine_tells_everything() {
     decision.obligations.push(Obligation::RateLimit(Limit { rule: "slow".into(), requests: 60, per_s: 60 }));
     record.result.abuse_delay = Some(6000);
     record.result.abuse_downgraded_from = Some("openai/gpt-4o".into());
+    record.result.served_model = Some("sim/free".into());
     record.result.usage =
         Some(Usage { input_tokens: 3, output_tokens: 4, cost_microusd: 15, ..Usage::default() });
     let expires = Some("2027-01-01T00:00:00Z".parse().unwrap());
