@@ -1,8 +1,12 @@
 //! The classes of provider failures (design, section 4) with who must act, whether to retry and whether to report.
 
+mod event;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use event::{AllExhausted, Failed, FailureEvent, FailureObserver, Observers};
 
 /// What a failed provider call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -75,6 +79,86 @@ pub enum Retry {
     Never,
 }
 
+/// Whether a failure is reported, and how loudly (design, section 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Report {
+    /// Somebody is called.
+    Page,
+    /// It is logged.
+    Log,
+    /// Nothing.
+    None,
+}
+
+impl Report {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Page, Self::Log, Self::None];
+
+    /// The word in rules.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Page => "page",
+            Self::Log => "log",
+            Self::None => "none",
+        }
+    }
+}
+
+/// Whose credential a call was made with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialOwner {
+    /// The platform's own.
+    #[default]
+    Platform,
+    /// The caller's own.
+    User,
+    /// One of a pool of the platform's: weir takes the next.
+    Pooled,
+}
+
+impl CredentialOwner {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Platform, Self::User, Self::Pooled];
+
+    /// The word of the fact `credential.owner`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Platform => "platform",
+            Self::User => "user",
+            Self::Pooled => "pooled",
+        }
+    }
+}
+
+impl Owner {
+    /// The word on the wire and in rules.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Provider => "provider",
+            Self::User => "user",
+            Self::Caller => "caller",
+        }
+    }
+}
+
+impl Retry {
+    /// The word on the wire and in rules.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Failover => "failover",
+            Self::Never => "never",
+        }
+    }
+}
+
 impl Class {
     /// All classes, in the order of design section 4.
     pub const ALL: [Self; 19] = [
@@ -122,6 +206,30 @@ impl Class {
             Self::GatewayMisconfig => "gateway_misconfig",
             Self::LocalModelUnavailable => "local_model_unavailable",
             Self::Unknown => "unknown",
+        }
+    }
+
+    /// How much a class tells, for the answer after several attempts have failed in different ways: the highest counts
+    /// (spec B11). What is over by itself soon or is a matter of accounts comes before a request that one of the models
+    /// does not take, that before trouble on the way, and what could not be read is last.
+    #[must_use]
+    pub const fn informs(self) -> u8 {
+        match self {
+            Self::Overloaded => 9,
+            Self::QuotaExhausted => 8,
+            Self::RateLimited => 7,
+            Self::ContextLengthExceeded | Self::ContentPolicy => 6,
+            Self::MaxTokensInvalid | Self::InvalidRequest | Self::PayloadTooLarge => 5,
+            Self::AccessPolicyDenied
+            | Self::AuthInvalid
+            | Self::PermissionDenied
+            | Self::ModelNotFound
+            | Self::GatewayMisconfig
+            | Self::LocalModelUnavailable => 4,
+            Self::Upstream5xx => 3,
+            Self::Timeout | Self::StreamErrorOther => 2,
+            Self::Network => 1,
+            Self::Unknown => 0,
         }
     }
 

@@ -12,6 +12,7 @@ pub mod failure;
 pub mod identity;
 pub mod ids;
 pub mod record;
+pub mod redact;
 pub mod secret;
 pub mod tool;
 

@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use serde::Serialize;
+pub use weir_core::failure::CredentialOwner;
 use weir_core::failure::{Class, Owner, Retry};
 use weir_core::{Boundary, Errored, Matched, Mode};
 use weir_dialect::failure::Evidence;
@@ -38,33 +39,6 @@ static PACK: LazyLock<RuleSet> = LazyLock::new(|| {
 #[must_use]
 pub fn pack() -> &'static RuleSet {
     &PACK
-}
-
-/// Whose credential a call was made with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum CredentialOwner {
-    /// The platform's own.
-    #[default]
-    Platform,
-    /// The caller's own.
-    User,
-    /// One of a pool of the platform's: weir takes the next.
-    Pooled,
-}
-
-impl CredentialOwner {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Platform, Self::User, Self::Pooled];
-
-    /// The word of the fact `credential.owner`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Platform => "platform",
-            Self::User => "user",
-            Self::Pooled => "pooled",
-        }
-    }
 }
 
 /// What is known of a failure besides its evidence.

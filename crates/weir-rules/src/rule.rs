@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::ser::{Error as _, SerializeMap};
 use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
+pub use weir_core::failure::Report;
 use weir_core::failure::{Class, Owner, Retry};
 use weir_core::tool::PermissionLevel;
 use weir_core::{Action, Boundary, Mode};
@@ -118,33 +119,6 @@ pub struct ClassThen {
     /// Whether to report, when it does not follow from the owner.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report: Option<Report>,
-}
-
-/// Whether a failure is reported, and how loudly (design, section 4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Report {
-    /// Somebody is called.
-    Page,
-    /// It is logged.
-    Log,
-    /// Nothing.
-    None,
-}
-
-impl Report {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Page, Self::Log, Self::None];
-
-    /// The word in rules.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Page => "page",
-            Self::Log => "log",
-            Self::None => "none",
-        }
-    }
 }
 
 /// The answer of a tool rule.
