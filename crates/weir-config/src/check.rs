@@ -19,6 +19,7 @@ mod keys;
 mod limits;
 mod models;
 mod providers;
+mod references;
 mod scalars;
 mod tools;
 
@@ -49,9 +50,10 @@ impl Check<'_, '_> {
         let data_dir = self.path_from(raw.data_dir.as_deref().unwrap_or("./weir-data"));
         let listen = self.listen(raw.listen.as_ref(), &root.key("listen"));
         let providers = self.providers(raw.providers.as_deref(), &root.key("providers"));
-        let models = self.models(raw.models.as_deref().unwrap_or_default(), &providers, &root.key("models"));
+        let models = self.models(raw.models.as_deref().unwrap_or_default(), &root.key("models"));
         let models = ModelCatalogue::new(models, &providers);
-        self.fallbacks(raw.models.as_deref().unwrap_or_default(), &models, &root.key("models"));
+        let keys = self.keys(raw.keys.as_deref().unwrap_or_default(), &root.key("keys"));
+        self.references(raw, &providers, &models);
         Config {
             store: self.store(raw.store.as_ref(), &data_dir, &root.key("store")),
             cache: self.cache(raw.cache.as_ref(), &root.key("cache")),
@@ -64,7 +66,7 @@ impl Check<'_, '_> {
             ),
             limits: self.limits(raw.limits.as_ref(), &root.key("limits")),
             free_models: self.free_models(raw.free_models.as_ref(), &root.key("free_models")),
-            keys: self.keys(raw.keys.as_deref().unwrap_or_default(), &providers, &root.key("keys")),
+            keys,
             abuse: self.abuse(raw.abuse.as_ref(), &root.key("abuse")),
             stop_loss: raw.stop_loss.as_ref().map(|raw| self.stop_loss(raw, &root.key("stop_loss"))),
             failures: self.failures(raw.failures.as_ref(), &root.key("failures")),

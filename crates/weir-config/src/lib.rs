@@ -17,7 +17,7 @@ mod report;
 mod shape;
 mod substitute;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use report::Report;
 
@@ -45,6 +45,14 @@ pub trait Sources {
     /// # Errors
     /// Why it cannot be read, in words for the operator.
     fn read_file(&self, path: &Path) -> Result<String, String>;
+
+    /// Whether a filter of the log can be read. Whoever writes the log knows its language; without one all can.
+    ///
+    /// # Errors
+    /// Why it cannot be read, in words for the operator.
+    fn check_log_filter(&self, _filter: &str) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// A configuration that may be put in force, and what its operator should know about it.
@@ -56,22 +64,31 @@ pub struct Loaded {
     pub warnings: Vec<Diagnostic>,
 }
 
+/// A configuration that may not be put in force.
+#[derive(Clone, Debug)]
+pub struct Unusable {
+    /// Everything that is wrong, in the order of the file, with the warnings in their places.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The rule files and folders that it lists, as far as they could be read, so that what is wrong with them can be
+    /// told in the same run.
+    pub rules: Vec<PathBuf>,
+}
+
 /// Loads a configuration; `None` is the default one. Relative paths start at `base`, the folder of the file.
 ///
 /// # Errors
-/// Everything that is wrong, at once and in the order of the file, with the warnings in their places.
-pub fn load(
-    file: Option<&SourceText>,
-    base: &Path,
-    sources: &dyn Sources,
-) -> Result<Loaded, Vec<Diagnostic>> {
+/// Everything that is wrong, at once.
+pub fn load(file: Option<&SourceText>, base: &Path, sources: &dyn Sources) -> Result<Loaded, Unusable> {
     let (name, text) = file.map_or(("", ""), |file| (&file.name, &file.text));
     let mut report = Report::new(name, text);
     let config = read(text, base, sources, &mut report);
     let failed = report.has_errors();
     match (config, report.into_diagnostics()) {
         (Some(config), warnings) if !failed => Ok(Loaded { config, warnings }),
-        (_, diagnostics) => Err(diagnostics),
+        (config, diagnostics) => {
+            let rules = config.and_then(|config| config.rules).unwrap_or_default();
+            Err(Unusable { diagnostics, rules })
+        }
     }
 }
 

@@ -10,6 +10,8 @@
 
 mod common;
 
+use std::path::{Path, PathBuf};
+
 use common::{Given, rendered};
 use insta::assert_snapshot;
 
@@ -151,6 +153,88 @@ models:
     ));
 }
 
+/// A text, and the places of the references that lead nowhere.
+type References = (&'static str, &'static [&'static str]);
+
+#[test]
+fn what_is_wrong_with_one_entry_hides_no_reference_of_another() {
+    let table: &[References] = &[
+        (
+            "providers: [{name: a, simulated: true, hous: true}]
+models: [{id: m, provider: b, fallbacks: [n, a/echo]}]
+keys: [{key: k, user: u, byok: {c: x}}]",
+            &["models[0].provider", "models[0].fallbacks[0]", "keys[0].byok.c"],
+        ),
+        ("providers: [{name: a, apis: [mesages], base_url: x}]\nmodels: [{id: m, provider: a}]", &[]),
+        ("providers: [{nam: a, simulated: true}]\nmodels: [{id: m, provider: a}, {id: n, provider: a}]", &[]),
+        (
+            "providers: [{nam: a, simulated: true}]\nmodels: [{id: m, provider: a}, {id: n, provider: b}]",
+            &["models[0].provider", "models[1].provider"],
+        ),
+        ("providers: [{name: a, simulatd: true}]\nmodels: [{id: m, provider: a, fallbacks: [a/echo]}]", &[]),
+        (
+            "providers: {name: a}\nmodels: [{id: m, provider: a, fallbacks: [a/echo, n]}]",
+            &["models[0].fallbacks[1]"],
+        ),
+        (
+            "providers: [{name: a, simulated: true}]
+models: [{id: m, provider: a, fallbacks: [n, w/1]}, {id: n}, {id: 'w/*', provder: a}]",
+            &[],
+        ),
+        (
+            "providers: [{name: a, simulated: true}]
+models: [{id: m, provider: a, fallbacks: [n, o]}, {idd: n, provider: a}]",
+            &["models[0].fallbacks[0]", "models[0].fallbacks[1]"],
+        ),
+    ];
+    for (text, expected) in table {
+        let found = common::load_text(text).unwrap_err();
+        let nowhere = found.iter().filter(|d| d.message.starts_with("there is no "));
+        let places: Vec<&str> = nowhere.map(|d| d.path.as_str()).collect();
+        assert_eq!(places, *expected, "{text}\n{found:#?}");
+    }
+}
+
+#[test]
+fn the_rules_of_a_configuration_that_is_wrong_are_still_known() {
+    let table: &[(&str, &[&str])] = &[
+        ("lisen: {}\nrules: [a.yaml, /b]\n", &["/etc/weir/a.yaml", "/b"]),
+        ("lisen: {}\n", &[]),
+        ("rules: a.yaml\n", &[]),
+        ("rules: [a.yaml]\nlisten: {\n", &[]),
+    ];
+    for (text, expected) in table {
+        let unusable = common::load_or_not(text, &Given::default()).unwrap_err();
+        assert!(unusable.diagnostics.iter().any(weir_config::Diagnostic::is_error), "{text}");
+        assert_eq!(unusable.rules, expected.iter().map(PathBuf::from).collect::<Vec<_>>(), "{text}");
+    }
+}
+
+#[test]
+fn a_filter_that_the_log_cannot_read_is_an_error_at_its_place() {
+    struct Log;
+    impl weir_config::Sources for Log {
+        fn variable(&self, _: &str) -> Option<String> {
+            None
+        }
+        fn read_file(&self, _: &Path) -> Result<String, String> {
+            Err("there are no files".to_owned())
+        }
+        fn check_log_filter(&self, filter: &str) -> Result<(), String> {
+            if filter == "info" { Ok(()) } else { Err("no such level".to_owned()) }
+        }
+    }
+    let load = |text: &str| {
+        let file = weir_config::SourceText { name: "weir.yaml".to_owned(), text: text.to_owned() };
+        weir_config::load(Some(&file), Path::new("/"), &Log)
+    };
+    assert_eq!(load("telemetry: {log: info}\n").unwrap().config.telemetry.log, "info");
+    let unusable = load("data_dir: 5\ntelemetry:\n  log: loud\n").unwrap_err();
+    let found: Vec<_> = unusable.diagnostics.iter().map(|d| (d.line, d.path.as_str())).collect();
+    assert_eq!(found, [(1, "data_dir"), (3, "telemetry.log")]);
+    assert_eq!(unusable.diagnostics[1].message, "`loud` is no filter of the log: no such level");
+}
+
 #[test]
 fn keys_and_tokens() {
     assert_snapshot!(shown(
@@ -189,6 +273,12 @@ models:
 abuse: {mode: cached, service_url: 'http://abuse.internal:8081', service_headers: {CF-Access-Client-Id: s3cret-id}}
 "
     ));
+}
+
+#[test]
+fn an_empty_admin_token_is_a_warning() {
+    assert_snapshot!(shown("admin: {token: ''}\n"));
+    assert_eq!(shown("admin: {}\n"), "");
 }
 
 #[test]

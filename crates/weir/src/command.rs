@@ -31,10 +31,15 @@ pub fn run(command: Command) -> Result<Verdict, Failure> {
 
 /// Loads the configuration for a command that needs it. Warnings are for `weir check` and `weir serve` to tell.
 pub fn load_settings(named: Option<&Path>) -> Result<Settings, Failure> {
-    settings::load(settings::chosen(named).as_deref()).map_err(|unloaded| match unloaded {
+    settings::load(settings::chosen(named).as_deref()).map_err(refuse_unloaded)
+}
+
+/// Prints what is wrong with a configuration.
+pub fn refuse_unloaded(unloaded: Unloaded) -> Failure {
+    match unloaded {
         Unloaded::Unreadable(said) => Failure::Input(said),
-        Unloaded::Wrong(problems) => refuse(&problems),
-    })
+        Unloaded::Wrong { problems, .. } => refuse(&problems),
+    }
 }
 
 /// Prints what is wrong and says how much it was.

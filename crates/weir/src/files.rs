@@ -39,20 +39,16 @@ pub struct Unreadable {
     pub error: io::Error,
 }
 
-/// Expands files and folders to files. All unreadable paths are reported together.
-///
-/// # Errors
-/// A listed file does not exist, or a folder cannot be read.
-pub fn list(paths: &[PathBuf], absent: Absent) -> Result<Listing, Vec<Unreadable>> {
+/// Expands files and folders to files, and says which paths cannot be read: a listed file that does not exist, a folder
+/// that cannot be walked.
+pub fn list(paths: &[PathBuf], absent: Absent) -> (Listing, Vec<Unreadable>) {
     let mut listing = Listing::default();
     let mut unreadable = Vec::new();
     for path in paths {
         match fs::metadata(path) {
             Ok(found) if found.is_dir() => {
                 let before = listing.files.len();
-                if let Err(error) = walk(path, 0, &mut listing.files) {
-                    unreadable.push(error);
-                }
+                walk(path, 0, &mut listing.files, &mut unreadable);
                 if let Some(added) = listing.files.get_mut(before..) {
                     added.sort();
                 }
@@ -69,7 +65,7 @@ pub fn list(paths: &[PathBuf], absent: Absent) -> Result<Listing, Vec<Unreadable
         }
     }
     keep_first(&mut listing.files);
-    if unreadable.is_empty() { Ok(listing) } else { Err(unreadable) }
+    (listing, unreadable)
 }
 
 /// A file that is listed beside its folder is read once.
@@ -83,28 +79,36 @@ fn is_rule_file(path: &Path) -> bool {
 }
 
 /// Hidden entries are left out: a mounted ConfigMap keeps its files a second time below `..data`.
-fn walk(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Unreadable> {
-    let unreadable = |error| Unreadable { path: folder.to_owned(), error };
+fn walk(folder: &Path, depth: usize, files: &mut Vec<PathBuf>, unreadable: &mut Vec<Unreadable>) {
     if depth > FOLDER_DEPTH_MAX {
-        return Err(unreadable(io::Error::other(format!(
-            "folders lie more than {FOLDER_DEPTH_MAX} deep; is there a loop of links?"
-        ))));
+        let why = format!("folders lie more than {FOLDER_DEPTH_MAX} deep; is there a loop of links?");
+        unreadable.push(Unreadable { path: folder.to_owned(), error: io::Error::other(why) });
+        return;
     }
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
-            continue;
-        }
-        let path = entry.path();
+    let entries = match visible_entries(folder) {
+        Ok(entries) => entries,
+        Err(error) => return unreadable.push(Unreadable { path: folder.to_owned(), error }),
+    };
+    for path in entries {
         match fs::metadata(&path) {
-            Ok(found) if found.is_dir() => walk(&path, depth + 1, files)?,
+            Ok(found) if found.is_dir() => walk(&path, depth + 1, files, unreadable),
             Ok(found) if found.is_file() && is_rule_file(&path) => files.push(path),
             Ok(_) => {}
-            Err(error) if is_rule_file(&path) => return Err(Unreadable { path, error }),
+            Err(error) if is_rule_file(&path) => unreadable.push(Unreadable { path, error }),
             Err(_) => {}
         }
     }
-    Ok(())
+}
+
+fn visible_entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+            paths.push(entry.path());
+        }
+    }
+    Ok(paths)
 }
 
 /// Reads a text file.

@@ -18,13 +18,14 @@ use std::time::Duration;
 
 use weir_config::Config;
 use weir_core::clock::Clock as _;
+use weir_rules::SourceFile;
 use weir_store::clock::SystemClock;
 
 use crate::cli::ServeArgs;
-use crate::command::{load_settings, refuse};
+use crate::command::{refuse, refuse_unloaded};
 use crate::diagnostics::{self, Problem};
 use crate::exit::{Failure, Verdict, say};
-use crate::rule_files::{self, Texts};
+use crate::rule_files;
 use crate::settings::{self, Settings};
 
 use node::Node;
@@ -39,7 +40,7 @@ struct Start {
     named: Option<PathBuf>,
     settings: Settings,
     /// The rule files, when they are the master; they compile.
-    texts: Option<Texts>,
+    rule_files: Option<Vec<SourceFile>>,
     watch: Watch,
 }
 
@@ -62,19 +63,19 @@ impl Start {
     fn check(named: Option<PathBuf>) -> Result<Self, Failure> {
         let mut watch = Watch::default();
         watch.set(Watched { files: vec![settings::watched(named.as_deref())], rules: Vec::new() });
-        let mut settings = load_settings(named.as_deref())?;
+        let now = SystemClock.now();
+        let settings = settings::load(settings::chosen(named.as_deref()).as_deref());
+        let mut settings = settings.map_err(|unloaded| refuse_unloaded(unloaded.with_rules(now)))?;
         watch.set(watched(named.as_deref(), &settings));
         fit_connections(&mut settings);
-        let texts = settings.config.rules.as_deref().map(rule_files::of_config).transpose();
-        let texts = texts.map_err(|problems| refuse(&problems))?;
         let mut problems: Vec<Problem> = settings.warnings.drain(..).map(Problem::from).collect();
-        if let Some(texts) = &texts {
-            problems.extend(texts.warnings.iter().cloned());
-            rule_files::compile(&texts.files, SystemClock.now(), &mut problems)
-                .ok_or_else(|| refuse(&problems))?;
-        }
+        let load = |listed: &[PathBuf]| rule_files::load_of_config(listed, now, &mut problems);
+        let rule_files = match settings.config.rules.as_deref().map(load) {
+            Some(None) => return Err(refuse(&problems)),
+            loaded => loaded.flatten().map(|(files, _)| files),
+        };
         diagnostics::print(&problems);
-        Ok(Self { named, settings, texts, watch })
+        Ok(Self { named, settings, rule_files, watch })
     }
 }
 

@@ -3,10 +3,12 @@
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
-use weir_config::{Config, Diagnostic, SourceText, Sources};
+use weir_config::{Config, Diagnostic, SourceText, Sources, Unusable};
+use weir_core::Timestamp;
 
 use crate::diagnostics::Problem;
 use crate::files;
+use crate::rule_files;
 use crate::serve::logging;
 
 /// The file that is read when none is named.
@@ -29,7 +31,33 @@ pub enum Unloaded {
     /// The file cannot be read.
     Unreadable(String),
     /// The file is wrong; warnings are among the errors.
-    Wrong(Vec<Problem>),
+    Wrong {
+        /// What is wrong.
+        problems: Vec<Problem>,
+        /// The rule files and folders that it lists, as far as they could be read.
+        rules: Vec<PathBuf>,
+    },
+}
+
+impl Unloaded {
+    /// Adds what is wrong with the rules that the configuration lists, so that one run shows all there is to mend.
+    #[must_use]
+    pub fn with_rules(self, now: Timestamp) -> Self {
+        match self {
+            Self::Wrong { mut problems, rules } => {
+                rule_files::load_of_config(&rules, now, &mut problems);
+                Self::Wrong { problems, rules: Vec::new() }
+            }
+            unreadable @ Self::Unreadable(_) => unreadable,
+        }
+    }
+}
+
+impl From<Unusable> for Unloaded {
+    fn from(unusable: Unusable) -> Self {
+        let problems = unusable.diagnostics.into_iter().map(Problem::from).collect();
+        Self::Wrong { problems, rules: unusable.rules }
+    }
 }
 
 /// The file that is meant: the one that was named, else `./weir.yaml` if it is there.
@@ -51,22 +79,9 @@ pub fn load(file: Option<&Path>) -> Result<Settings, Unloaded> {
     let source = file.map(source_text).transpose()?;
     let base = file.and_then(Path::parent).filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let disk = Disk::default();
-    let loaded = weir_config::load(source.as_ref(), base, &disk).map_err(wrong)?;
-    check_log_filter(&loaded.config, source.as_ref())?;
+    let loaded = weir_config::load(source.as_ref(), base, &disk)?;
     let read = file.map(Path::to_owned).into_iter().chain(disk.read.into_inner()).collect();
     Ok(Settings { config: loaded.config, warnings: loaded.warnings, read })
-}
-
-fn wrong(found: Vec<Diagnostic>) -> Unloaded {
-    Unloaded::Wrong(found.into_iter().map(Problem::from).collect())
-}
-
-/// What the pure crate of the configuration cannot know: whether the log's filter can be read.
-fn check_log_filter(config: &Config, source: Option<&SourceText>) -> Result<(), Unloaded> {
-    logging::filter(&config.telemetry.log).map(drop).map_err(|message| {
-        let name = source.map(|s| s.name.clone()).unwrap_or_default();
-        Unloaded::Wrong(vec![Problem::of_file(weir_rules::Severity::Error, name, message)])
-    })
 }
 
 fn source_text(file: &Path) -> Result<SourceText, Unloaded> {
@@ -88,6 +103,10 @@ impl Sources for Disk {
     fn read_file(&self, path: &Path) -> Result<String, String> {
         self.read.borrow_mut().push(path.to_owned());
         files::read(path).map_err(|unreadable| unreadable.error.to_string())
+    }
+
+    fn check_log_filter(&self, filter: &str) -> Result<(), String> {
+        logging::filter(filter).map(drop)
     }
 }
 

@@ -17,6 +17,11 @@ impl Check<'_, '_> {
         let Some(raw) = raw else { return Admin::default() };
         let token_path = path.key("token");
         let token = raw.token.as_ref().and_then(|token| self.key(token, &token_path));
+        if raw.token.is_some() && token.is_none() && !self.report.has_error_within(&token_path) {
+            self.warning(&token_path, "the admin token is empty: it is as good as none").help(
+                "weir makes one and keeps it as `admin-token` in `data_dir`; leave `token` out if that is meant",
+            );
+        }
         let is_example = token.as_ref().is_some_and(|token| expose(token) == EXAMPLE_TOKEN);
         if is_example && !listen.ip().is_loopback() {
             self.warning(

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use weir_core::secret::{Secret, expose};
 
 use super::Check;
-use crate::config::{ConfiguredKey, Provider};
+use crate::config::ConfiguredKey;
 use crate::path::Path;
 use crate::raw::RawKey;
 
@@ -13,13 +13,13 @@ use crate::raw::RawKey;
 const ANONYMOUS: &str = "anonymous";
 
 impl Check<'_, '_> {
-    pub(super) fn keys(&mut self, raw: &[RawKey], providers: &[Provider], path: &Path) -> Vec<ConfiguredKey> {
+    pub(super) fn keys(&mut self, raw: &[RawKey], path: &Path) -> Vec<ConfiguredKey> {
         let mut seen = HashMap::new();
         let mut out = Vec::with_capacity(raw.len());
         for (i, raw) in raw.iter().enumerate() {
             let path = path.index(i);
             let key = raw.key.as_ref().and_then(|key| self.required_key(key, &path.key("key")));
-            let byok = self.byok(raw, providers, &path.key("byok"));
+            let byok = self.byok(raw, &path.key("byok"));
             let (Some(key), Some(user)) = (key, &raw.user) else { continue };
             self.usable_key(&key, &path.key("key"), &mut seen);
             out.push(ConfiguredKey {
@@ -53,11 +53,10 @@ impl Check<'_, '_> {
         }
     }
 
-    fn byok(&mut self, raw: &RawKey, providers: &[Provider], path: &Path) -> BTreeMap<String, Secret> {
+    fn byok(&mut self, raw: &RawKey, path: &Path) -> BTreeMap<String, Secret> {
         let mut out = BTreeMap::new();
         for (provider, key) in raw.byok.iter().flatten() {
             let path = path.key(provider);
-            self.known_provider(provider, providers, &path);
             if let Some(key) = self.key(key, &path) {
                 out.insert(provider.clone(), key);
             }

@@ -50,7 +50,7 @@ impl Check<'_, '_> {
     pub(super) fn telemetry(&mut self, raw: Option<&RawTelemetry>, path: &Path) -> Telemetry {
         let endpoint = raw.and_then(|raw| raw.otlp_endpoint.as_ref());
         Telemetry {
-            log: raw.and_then(|raw| raw.log.clone()).unwrap_or_else(|| "info".to_owned()),
+            log: self.log_filter(raw.and_then(|raw| raw.log.as_deref()), &path.key("log")),
             log_format: match raw.and_then(|raw| raw.log_format) {
                 None | Some(RawLogFormat::Auto) => LogFormat::Auto,
                 Some(RawLogFormat::Json) => LogFormat::Json,
@@ -58,6 +58,16 @@ impl Check<'_, '_> {
             },
             otlp_endpoint: self.optional_url(endpoint, &path.key("otlp_endpoint")),
         }
+    }
+
+    fn log_filter(&mut self, raw: Option<&str>, path: &Path) -> String {
+        let Some(filter) = raw else { return "info".to_owned() };
+        if let Err(why) = self.sources.check_log_filter(filter) {
+            let message = format!("{} is no filter of the log: {why}", self.shown(path));
+            self.error(path, message)
+                .help("write a level, or levels by part: `info`, `info,weir_gateway=debug`");
+        }
+        filter.to_owned()
     }
 }
 

@@ -1,22 +1,17 @@
-//! Models: their names, their providers and what stands in for them.
+//! Models: their names, and what they are called upstream.
 
 use super::{Check, Taken};
-use crate::catalogue::{Model, ModelCatalogue, Price, UpstreamModel};
-use crate::config::Provider;
+use crate::catalogue::{Model, Price, UpstreamModel};
 use crate::path::Path;
 use crate::raw::RawModel;
-use crate::shape::nearest;
 
 impl Check<'_, '_> {
-    pub(super) fn models(&mut self, raw: &[RawModel], providers: &[Provider], path: &Path) -> Vec<Model> {
+    pub(super) fn models(&mut self, raw: &[RawModel], path: &Path) -> Vec<Model> {
         let mut ids = Taken::new();
         let mut out = Vec::with_capacity(raw.len());
         for (i, raw) in raw.iter().enumerate() {
             let path = path.index(i);
             let id = raw.id.as_deref().map(|id| self.model_id(id, &path.key("id")));
-            if let Some(provider) = &raw.provider {
-                self.known_provider(provider, providers, &path.key("provider"));
-            }
             let upstream_model = self.upstream_model(raw, &path.key("upstream_model"));
             let (Some(Some(id)), Some(provider)) = (id, &raw.provider) else { continue };
             if self.is_duplicate("the model", &id.to_ascii_lowercase(), &path.key("id"), &mut ids) {
@@ -67,61 +62,6 @@ impl Check<'_, '_> {
                 UpstreamModel::Named(name.to_owned())
             }
         }
-    }
-
-    /// Reports a name that no provider has.
-    pub(super) fn known_provider(&mut self, name: &str, providers: &[Provider], path: &Path) {
-        // With a provider that could not be read, the name may well be its.
-        if providers.iter().any(|p| p.name == name)
-            || self.report.is_unread_within(&Path::root().key("providers"))
-        {
-            return;
-        }
-        let names: Vec<&str> = providers.iter().map(|p| p.name.as_str()).collect();
-        let help = match nearest(name, names.iter().copied()) {
-            Some(meant) => format!("did you mean `{meant}`?"),
-            None if names.is_empty() => "there are no providers".to_owned(),
-            None => format!("providers: {}", names.join(", ")),
-        };
-        self.error(path, format!("there is no provider `{name}`")).help(help);
-    }
-
-    /// Reports fallbacks that are no model of this configuration.
-    pub(super) fn fallbacks(&mut self, raw: &[RawModel], models: &ModelCatalogue, path: &Path) {
-        for (i, raw) in raw.iter().enumerate() {
-            let id = raw.id.as_deref().unwrap_or_default().trim();
-            for (j, fallback) in raw.fallbacks.iter().flatten().enumerate() {
-                let path = path.index(i).key("fallbacks").index(j);
-                if fallback.eq_ignore_ascii_case(id) {
-                    self.error(&path, "a model cannot stand in for itself");
-                } else {
-                    self.known_fallback(fallback, models, &path);
-                }
-            }
-        }
-    }
-
-    fn known_fallback(&mut self, name: &str, models: &ModelCatalogue, path: &Path) {
-        match models.find(name) {
-            Some(found) if found.model.discontinued => {
-                self.warning(path, format!("the model `{name}` is discontinued: it stands in for nothing"));
-            }
-            Some(_) => {}
-            None if self.has_unread_models() => {}
-            None => {
-                let meant = nearest(name, models.listed().iter().map(String::as_str)).map(str::to_owned);
-                let finding = self.error(path, format!("there is no model `{name}`"));
-                finding.help(match meant {
-                    Some(meant) => format!("did you mean `{meant}`?"),
-                    None => "add it to `models`".to_owned(),
-                });
-            }
-        }
-    }
-
-    /// Whether a model or a provider could not be read, so that a name without a model may well be its.
-    fn has_unread_models(&self) -> bool {
-        ["models", "providers"].iter().any(|section| self.report.is_unread_within(&Path::root().key(section)))
     }
 }
 

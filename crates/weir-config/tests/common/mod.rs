@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use weir_config::{Diagnostic, Loaded, SourceText, Sources, load};
+use weir_config::{Diagnostic, Loaded, SourceText, Sources, Unusable, load};
 
 /// Variables and secret files of a test.
 #[derive(Default)]
@@ -27,6 +27,10 @@ impl Sources for Given {
 pub const BASE: &str = "/etc/weir";
 
 pub fn load_with(text: &str, given: &Given) -> Result<Loaded, Vec<Diagnostic>> {
+    load_or_not(text, given).map_err(|unusable| unusable.diagnostics)
+}
+
+pub fn load_or_not(text: &str, given: &Given) -> Result<Loaded, Unusable> {
     let file = SourceText { name: "weir.yaml".to_owned(), text: text.to_owned() };
     load(Some(&file), Path::new(BASE), given)
 }

@@ -52,8 +52,8 @@ impl ConfigText {
         let file = SourceText { name: "weir.yaml".to_owned(), text };
         match weir_config::load(Some(&file), Path::new("/etc/weir"), &NoSources) {
             Ok(loaded) => Arc::new(loaded.config),
-            Err(diagnostics) => {
-                let lines: Vec<_> = diagnostics.iter().map(ToString::to_string).collect();
+            Err(unusable) => {
+                let lines: Vec<_> = unusable.diagnostics.iter().map(ToString::to_string).collect();
                 panic!("{}\n{}", lines.join("\n"), file.text)
             }
         }

@@ -60,21 +60,16 @@ pub fn run(args: &CheckArgs) -> Result<Verdict, Failure> {
 fn check_config(file: Option<&Path>) -> Result<Checked, Failure> {
     let config = file.map_or_else(|| "the default configuration".to_owned(), |f| f.display().to_string());
     let mut checked = Checked { config: Some(config), ..Checked::default() };
-    let settings = match settings::load(file) {
-        Ok(settings) => settings,
+    let now = SystemClock.now();
+    match settings::load(file).map_err(|unloaded| unloaded.with_rules(now)) {
+        Ok(settings) => {
+            checked.problems.extend(settings.warnings.into_iter().map(Problem::from));
+            let listed = settings.config.rules.unwrap_or_default();
+            let loaded = rule_files::load_of_config(&listed, now, &mut checked.problems);
+            checked.rules = loaded.map(|(_, rules)| rules);
+        }
+        Err(Unloaded::Wrong { problems, .. }) => checked.problems = problems,
         Err(Unloaded::Unreadable(said)) => return Err(Failure::Input(said)),
-        Err(Unloaded::Wrong(problems)) => {
-            checked.problems = problems;
-            return Ok(checked);
-        }
-    };
-    checked.problems.extend(settings.warnings.into_iter().map(Problem::from));
-    match rule_files::of_config(settings.config.rules.as_deref().unwrap_or_default()) {
-        Ok(texts) => {
-            checked.problems.extend(texts.warnings);
-            checked.compile(&texts.files);
-        }
-        Err(problems) => checked.problems.extend(problems),
     }
     Ok(checked)
 }

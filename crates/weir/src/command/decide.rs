@@ -44,17 +44,15 @@ pub fn run(args: &DecideArgs) -> Result<Verdict, Failure> {
 /// The rules of `--rules`, else the configuration's.
 fn load_rules(args: &DecideArgs, configured: Option<&[std::path::PathBuf]>) -> Result<RuleSet, Failure> {
     let mut problems = Vec::new();
-    let files = if args.rules.is_empty() {
+    let now = SystemClock.now();
+    let rules = if args.rules.is_empty() {
         if configured.is_none() && args.on == On::Request {
             say("warning: no --rules, and the configuration lists no rule files: no rule is asked");
         }
-        let texts = rule_files::of_config(configured.unwrap_or_default()).map_err(|found| refuse(&found))?;
-        problems.extend(texts.warnings);
-        texts.files
+        rule_files::load_of_config(configured.unwrap_or_default(), now, &mut problems).map(|(_, rules)| rules)
     } else {
-        rule_files::of_command_line(&args.rules)?
+        rule_files::compile(&rule_files::of_command_line(&args.rules)?, now, &mut problems)
     };
-    let rules = rule_files::compile(&files, SystemClock.now(), &mut problems);
     rules.inspect(|_| diagnostics::print(&problems)).ok_or_else(|| refuse(&problems))
 }
 

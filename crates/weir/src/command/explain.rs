@@ -84,8 +84,11 @@ async fn rule_now(record: &Record, database: &Database, config: &Config) -> Rule
 }
 
 async fn rules_now(database: &Database, config: &Config) -> Option<RuleSet> {
+    let now = SystemClock.now();
     let files = match &config.rules {
-        Some(paths) => rule_files::of_config(paths).ok()?.files,
+        Some(paths) => {
+            return rule_files::load_of_config(paths, now, &mut Vec::new()).map(|(_, rules)| rules);
+        }
         None => {
             let stored = database.rules_current().await.ok()?;
             // Before the first rules the store holds no text at all.
@@ -93,7 +96,7 @@ async fn rules_now(database: &Database, config: &Config) -> Option<RuleSet> {
             Vec::from_iter(Some(file).filter(|file| !file.text.is_empty()))
         }
     };
-    weir_rules::load(&files, &LoadOptions { now: SystemClock.now() }).ok().map(|loaded| loaded.rules)
+    weir_rules::load(&files, &LoadOptions { now }).ok().map(|loaded| loaded.rules)
 }
 
 fn ways(config: &Config) -> Ways {

@@ -25,7 +25,8 @@ fn folders_are_walked_by_path_and_hidden_and_other_files_left_out() {
         ("..data/b.yaml", ""),
         (".hidden.yaml", ""),
     ]);
-    let listing = list(&[root.path().to_owned()], Absent::IsError).unwrap();
+    let (listing, unreadable) = list(&[root.path().to_owned()], Absent::IsError);
+    assert!(unreadable.is_empty(), "{unreadable:?}");
     assert_eq!(names(&listing, root.path()), ["a/c.yaml", "a/z.yml", "a.yaml", "b.yaml"]);
 }
 
@@ -33,23 +34,25 @@ fn folders_are_walked_by_path_and_hidden_and_other_files_left_out() {
 fn the_order_of_the_list_is_kept_and_nothing_is_read_twice() {
     let root = folder(&[("x.yaml", ""), ("d/y.yaml", ""), ("odd.txt", "")]);
     let at = |name: &str| root.path().join(name);
-    let listing =
-        list(&[at("odd.txt"), at("x.yaml"), at("d"), at("x.yaml"), at("d/y.yaml")], Absent::IsError).unwrap();
+    let (listing, unreadable) =
+        list(&[at("odd.txt"), at("x.yaml"), at("d"), at("x.yaml"), at("d/y.yaml")], Absent::IsError);
+    assert!(unreadable.is_empty(), "{unreadable:?}");
     assert_eq!(names(&listing, root.path()), ["odd.txt", "x.yaml", "d/y.yaml"]);
 }
 
 #[test]
 fn what_is_absent_depends_on_who_lists_it() {
-    let root = folder(&[]);
+    let root = folder(&[("there.yaml", "")]);
     let at = |name: &str| root.path().join(name);
-    let listing = list(&[at("rules")], Absent::FolderIsEmpty).unwrap();
-    assert!(listing.files.is_empty());
+    let (listing, unreadable) = list(&[at("rules")], Absent::FolderIsEmpty);
+    assert!(listing.files.is_empty() && unreadable.is_empty());
     assert_eq!(listing.absent_folders, [at("rules")]);
     let table =
         [(Absent::FolderIsEmpty, "rules.yaml"), (Absent::IsError, "rules.yaml"), (Absent::IsError, "rules")];
     for (absent, name) in table {
-        let errors = list(&[at(name), at("more.yml")], absent).unwrap_err();
+        let (listing, errors) = list(&[at(name), at("there.yaml"), at("more.yml")], absent);
         assert_eq!(errors.len(), 2, "{name}: all are reported");
+        assert_eq!(names(&listing, root.path()), ["there.yaml"], "{name}: what is there is listed");
         assert!(errors[0].to_string().contains(name), "{}", errors[0]);
     }
 }
@@ -59,7 +62,7 @@ fn what_is_absent_depends_on_who_lists_it() {
 fn a_loop_of_links_ends() {
     let root = folder(&[("a.yaml", "")]);
     std::os::unix::fs::symlink(root.path(), root.path().join("again")).unwrap();
-    let errors = list(&[root.path().to_owned()], Absent::IsError).unwrap_err();
+    let (_, errors) = list(&[root.path().to_owned()], Absent::IsError);
     let said = errors[0].to_string();
     assert!(said.contains("loop") || said.contains("symbolic links"), "{said}");
 }

@@ -12,7 +12,7 @@ use weir_config::Config;
 use weir_console::rulebook::{ApplyError, Rulebook};
 use weir_core::clock::{Clock as _, SharedClock};
 use weir_gateway::Gateway;
-use weir_rules::{LiveRules, RuleSet};
+use weir_rules::{LiveRules, RuleSet, SourceFile};
 use weir_store::clock::SystemClock;
 use weir_store::directory::{Directory, DirectoryOptions};
 use weir_store::{Cache, Database, Dependency, DependencyState, Recorder, RecorderOptions, StoreError};
@@ -26,7 +26,6 @@ use crate::command::refuse;
 use crate::command::rules::master;
 use crate::diagnostics::Problem;
 use crate::exit::Failure;
-use crate::rule_files::Texts;
 use crate::store;
 
 /// How often files are looked at. A change comes into force at the second look that sees it.
@@ -96,7 +95,7 @@ struct Base {
 
 impl Base {
     /// Opens the stores and puts the rules in force. Redis may be gone; the database must answer.
-    async fn open(config: &Config, texts: Option<&Texts>) -> Result<Self, Failure> {
+    async fn open(config: &Config, rule_files: Option<&[SourceFile]>) -> Result<Self, Failure> {
         let clock = SystemClock::shared();
         let database = store::database(config).await?;
         let cache = Cache::open(store::cache_options(config), clock.clone()).await;
@@ -105,8 +104,8 @@ impl Base {
         let recorder = Recorder::start(database.clone(), RecorderOptions::default(), clock.clone());
         let rules = Arc::new(LiveRules::new(RuleSet::default(), 0));
         let rulebook = Rulebook::new(database.clone(), Some(rules.clone()), master(config), clock.clone());
-        match texts {
-            Some(texts) => rulebook.install_from_files(&texts.files, FILES_AUTHOR).await.map(drop),
+        match rule_files {
+            Some(files) => rulebook.install_from_files(files, FILES_AUTHOR).await.map(drop),
             None => rulebook.reload_from_store().await.map(drop),
         }
         .map_err(of_rules)?;
@@ -140,7 +139,7 @@ impl Node {
             .map_err(|e| Failure::dependency(format_args!("data_dir `{}`", config.data_dir.display()), e))?;
         let token = admin_token::obtain(config.admin.token.as_ref(), &config.data_dir)
             .map_err(|e| Failure::dependency("the admin token", e))?;
-        let base = Base::open(&config, start.texts.as_ref()).await?;
+        let base = Base::open(&config, start.rule_files.as_deref()).await?;
         // Subscribed before the rules of the store could change once more.
         let rules_changed = base.directory.rules_changed();
         let gateway = gateway(&base, config.clone()).await?;

@@ -18,8 +18,9 @@ use super::node::FILES_AUTHOR;
 use super::watch::Watch;
 use super::{fitted_connections, open_files, watched};
 use crate::diagnostics::Problem;
+use crate::rule_files::{self, Texts};
 use crate::settings::{self, Settings, Unloaded};
-use crate::{rule_files, store};
+use crate::store;
 
 /// Counts reloads by their result.
 const RELOADS: &str = "weir_reloads_total";
@@ -94,21 +95,21 @@ impl Reloader {
         self.watch.loading();
         let mut settings = self.load()?;
         self.watch.set(watched(self.named.as_deref(), &settings));
-        let files = rule_texts(&settings.config)?;
+        // The rules are checked first: nothing of a bad version may come into force.
+        let files = self.rule_files(&settings.config).await?;
         keep_what_cannot_change(&self.running, &mut settings.config);
         settings.config.limits.connections_max = fitted_connections(&settings.config, open_files::raise());
         let config = Arc::new(settings.config);
-        // The rules are checked first: nothing of a bad version may come into force.
-        self.check_rules(&files).await?;
         self.gateway.reload(config.clone()).map_err(|e| Refused(vec![e.to_string()]))?;
         self.put_in_force(&config, &files).await
     }
 
     fn load(&self) -> Result<Settings, Refused> {
         let settings = settings::load(settings::chosen(self.named.as_deref()).as_deref());
-        let settings = settings.map_err(|unloaded| match unloaded {
+        let all = |unloaded: Unloaded| tokio::task::block_in_place(|| unloaded.with_rules(self.clock.now()));
+        let settings = settings.map_err(|unloaded| match all(unloaded) {
             Unloaded::Unreadable(said) => Refused(vec![said]),
-            Unloaded::Wrong(problems) => problems.into(),
+            Unloaded::Wrong { problems, .. } => problems.into(),
         })?;
         for warning in &settings.warnings {
             tracing::warn!("{}", Problem::from(warning.clone()).in_one_line());
@@ -116,10 +117,15 @@ impl Reloader {
         Ok(settings)
     }
 
-    async fn check_rules(&self, files: &[SourceFile]) -> Result<(), Refused> {
-        let problems: Vec<Problem> =
-            self.rulebook.check(files).await.into_iter().map(Problem::from).collect();
-        if problems.iter().any(Problem::is_error) { Err(problems.into()) } else { Ok(()) }
+    /// The rule files that a configuration lists, if all of them are good.
+    async fn rule_files(&self, config: &Config) -> Result<Vec<SourceFile>, Refused> {
+        let Some(paths) = &config.rules else { return Ok(Vec::new()) };
+        let Texts { files, mut problems } = rule_files::of_config(paths);
+        for warning in problems.iter().filter(|problem| !problem.is_error()) {
+            tracing::warn!("{}", warning.in_one_line());
+        }
+        problems.extend(self.rulebook.check(&files).await.into_iter().map(Problem::from));
+        if problems.iter().any(Problem::is_error) { Err(problems.into()) } else { Ok(files) }
     }
 
     async fn put_in_force(&mut self, config: &Arc<Config>, files: &[SourceFile]) -> Result<(), Refused> {
@@ -166,15 +172,6 @@ fn refused(error: ApplyError) -> Refused {
         ApplyError::Diagnostics(found) => found.into_iter().map(Problem::from).collect::<Vec<_>>().into(),
         other => Refused(vec![other.to_string()]),
     }
-}
-
-fn rule_texts(config: &Config) -> Result<Vec<SourceFile>, Refused> {
-    let Some(paths) = &config.rules else { return Ok(Vec::new()) };
-    let texts = rule_files::of_config(paths).map_err(Refused::from)?;
-    for warning in &texts.warnings {
-        tracing::warn!("{}", warning.in_one_line());
-    }
-    Ok(texts.files)
 }
 
 /// Keeps the values of members that are fixed for the life of the process, and names those that were changed.

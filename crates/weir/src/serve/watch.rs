@@ -87,11 +87,10 @@ fn settled(stamps: &[Stamp], now: Timestamp) -> bool {
 
 fn paths(watched: &Watched) -> Vec<PathBuf> {
     let mut paths = watched.files.clone();
-    match files::list(&watched.rules, Absent::FolderIsEmpty) {
-        Ok(listing) => paths.extend(listing.files),
-        // Watched as they are: when they come to be readable, that is a change.
-        Err(unreadable) => paths.extend(unreadable.into_iter().map(|u| u.path)),
-    }
+    let (listing, unreadable) = files::list(&watched.rules, Absent::FolderIsEmpty);
+    paths.extend(listing.files);
+    // Watched as they are: when they come to be readable, that is a change.
+    paths.extend(unreadable.into_iter().map(|u| u.path));
     paths
 }
 

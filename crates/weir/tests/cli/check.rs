@@ -99,6 +99,30 @@ fn a_listed_rule_file_that_is_not_there_is_an_error_of_the_configuration() {
     assert!(run.stderr.contains("lost.yaml"), "{run:#?}");
 }
 
+/// Places that one run must name: of the configuration, of files that are not there, and of the rules that are.
+const ALL_AT_ONCE: [&str; 5] =
+    ["weir.yaml:2:10", "weir.yaml:3:28", "lost.yaml", "rules/bad.yaml:4:", "rules/bad.yaml:8:"];
+
+#[test]
+fn configuration_and_rules_show_all_that_is_wrong_in_one_run() {
+    let text = "\
+rules: [lost.yaml, ./rules]
+limits: {body: 1}
+models: [{id: m, provider: nobody}]
+";
+    let folder = Folder::with(&[("weir.yaml", text), ("rules/bad.yaml", BAD)]);
+    let check = folder.run(&["check"]);
+    assert_eq!((check.code, check.stdout.as_str()), (1, "weir.yaml: 5 errors, 1 warning\n"), "{check:#?}");
+    let serve = folder.run(&["serve"]);
+    assert_eq!((serve.code, serve.stdout.as_str()), (1, ""), "{serve:#?}");
+    for place in ALL_AT_ONCE {
+        for run in [&check, &serve] {
+            assert!(run.stderr.contains(place), "{place} is not in {run:#?}");
+        }
+    }
+    assert!(!folder.at("weir-data").exists(), "nothing was started");
+}
+
 #[test]
 fn a_bad_configuration_shows_its_places_and_no_secret() {
     let text = "\
@@ -134,6 +158,6 @@ fn a_log_filter_that_cannot_be_read_is_found_before_the_start() {
     let folder = Folder::with(&[("weir.yaml", "telemetry: {log: \"weir=loud\"}\n")]);
     let run = folder.run(&["check"]);
     assert_eq!((run.code, run.stdout.as_str()), (1, "weir.yaml: 1 error, 0 warnings\n"), "{run:#?}");
-    assert!(run.stderr.contains("weir=loud"), "{run:#?}");
+    assert!(run.stderr.contains("weir.yaml:1:18") && run.stderr.contains("weir=loud"), "{run:#?}");
     folder.run(&["serve"]).failed(1, "weir=loud");
 }

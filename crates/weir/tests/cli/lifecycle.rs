@@ -76,7 +76,8 @@ async fn two_with_folders_of_their_own_do_not_know_each_other() {
 async fn a_start_with_errors_says_all_of_them_and_starts_nothing() {
     let table = [
         ("limts: {}\nlisten: {data: x}\n", 2),
-        ("rules: [./rules, lost.yaml]\n", 1),
+        ("rules: [./rules, lost.yaml]\n", 3),
+        ("limts: {}\nrules: [./rules, lost.yaml]\n", 4),
         ("rules: [./rules]\n", 2),
     ];
     for (config, errors) in table {

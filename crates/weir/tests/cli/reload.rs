@@ -51,6 +51,12 @@ async fn changed_rule_files_come_into_force_and_bad_ones_do_not() {
     assert!(weir.stderr().contains("rules/b.yaml:4:"), "{}", weir.stderr());
     assert_eq!(status(&weir, "sim/echo", "the-key-of-me").await, 403, "the old ones stay");
 
+    let config = std::fs::read_to_string(folder.at("weir.yaml")).unwrap();
+    folder.write("weir.yaml", format!("{config}limts: {{}}\n"));
+    weir.wait_for_stderr("unknown key `limts`").await;
+    weir.wait_for_stderr("\"errors\":3").await;
+    folder.write("weir.yaml", config);
+
     std::fs::remove_file(folder.at("rules/b.yaml")).unwrap();
     folder.write("other", "rules: []\n");
     std::fs::rename(folder.at("other"), folder.at("rules/a.yaml")).unwrap();
