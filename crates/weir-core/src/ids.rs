@@ -28,6 +28,12 @@ impl DecisionId {
         self.0.as_u128()
     }
 
+    /// The id that this number is.
+    #[must_use]
+    pub const fn from_u128(number: u128) -> Self {
+        Self(Uuid::from_u128(number))
+    }
+
     /// The time that the id carries, to the millisecond.
     #[must_use]
     pub fn at(&self) -> Timestamp {

@@ -2,12 +2,19 @@
 //!
 //! A record has named members only. There is no member for a prompt, a completion, a header map, an argument or a
 //! key, so none can be recorded by accident (design, section 2).
+//!
+//! The store keeps the members of these structs by their position. So a new member goes to the end of its struct, has a
+//! default, and none is ever taken away, skipped when empty or given another type.
+
+mod attempt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::decision::Decision;
 use crate::ids::DecisionId;
+
+pub use attempt::{FailedAttempt, NextStep, RecordedEvidence, Skipped};
 
 /// The record of one request that reached an endpoint. Exactly one is made, also when the client goes away.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,6 +26,56 @@ pub struct Record {
     pub result: RequestResult,
     /// The facts it was decided on, so that it can be replayed.
     pub facts: RecordedFacts,
+    /// The provider that it went to; none when it ended before one was called.
+    #[serde(default)]
+    pub call: Option<ProviderCall>,
+}
+
+impl Record {
+    /// What was used, and at what cost: none when no provider was called.
+    #[must_use]
+    pub fn usage(&self) -> Option<UsageRecord> {
+        let call = self.call.as_ref()?;
+        let (identity, request) = (&self.facts.identity, &self.facts.request);
+        Some(UsageRecord {
+            decision: self.decision.id,
+            at: self.decision.at,
+            subject: self.decision.subject.clone(),
+            user_id: identity.user_id.clone(),
+            org_id: identity.org_id.clone(),
+            project_id: identity.project_id.clone(),
+            key_id: call.key_id.clone(),
+            api: request.api.clone(),
+            requested_model: call.requested_model.clone(),
+            upstream_model: call.upstream_model.clone(),
+            provider: call.provider.clone(),
+            user_byok: call.user_byok,
+            stream: request.stream,
+            status: self.result.status,
+            message_id: call.message_id.clone(),
+            abuse_delay: self.result.abuse_delay,
+            abuse_downgraded_from: self.result.abuse_downgraded_from.clone(),
+            usage: self.result.usage.unwrap_or_default(),
+        })
+    }
+}
+
+/// The provider that a request went to, with what its usage is told by.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProviderCall {
+    /// The id of the API key.
+    pub key_id: Option<String>,
+    /// The effective model, which is the free one after a downgrade.
+    pub requested_model: String,
+    /// The name that the provider was sent.
+    pub upstream_model: String,
+    /// The provider.
+    pub provider: String,
+    /// Whether the caller's own key was used.
+    pub user_byok: bool,
+    /// The id of the provider's answer, for the cost call-back.
+    pub message_id: Option<String>,
 }
 
 /// What came of a request.
@@ -49,6 +106,8 @@ pub struct RequestResult {
     pub timings: Timings,
     /// Tokens and cost; present when a provider answered.
     pub usage: Option<Usage>,
+    /// The attempts that failed, in order: also where a later one succeeded.
+    pub failures: Vec<FailedAttempt>,
 }
 
 /// How long the parts of a request took, in milliseconds.
@@ -148,7 +207,7 @@ pub struct Stats {
     pub first_seen_s: i64,
 }
 
-/// One row of usage: who used which model, how much of it, and at what cost.
+/// Usage as it is listed: who used which model, how much of it, and at what cost.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UsageRecord {
     /// The decision it belongs to.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use http::HeaderMap;
 use weir_core::decision::Source;
 use weir_core::failure::Class;
-use weir_core::record::{Record, RecordedFacts, RequestResult, Usage, UsageRecord};
+use weir_core::record::{ProviderCall, Record, RecordedFacts, RequestResult, Usage};
 use weir_core::{ApiKind, Decision, DecisionId, IdentityKey, Timestamp};
 use weir_dialect::{Dialect, Observed, Refusal};
 use weir_store::StatsEvent;
@@ -243,29 +243,15 @@ impl Exchange {
         self.draft.message_id = seen.message_id.clone();
     }
 
-    fn usage_record(&self) -> Option<UsageRecord> {
-        let draft = &self.draft;
-        let target = draft.target.as_ref()?;
-        let identity = &draft.facts.identity;
-        Some(UsageRecord {
-            decision: self.id,
-            at: self.at,
-            subject: draft.identity.as_str().to_owned(),
-            user_id: identity.user_id.clone(),
-            org_id: identity.org_id.clone(),
-            project_id: identity.project_id.clone(),
-            key_id: draft.key.as_ref().map(|key| key.id.clone()),
-            api: draft.facts.request.api.clone(),
+    fn provider_call(&self) -> Option<ProviderCall> {
+        let target = self.draft.target.as_ref()?;
+        Some(ProviderCall {
+            key_id: self.draft.key.as_ref().map(|key| key.id.clone()),
             requested_model: target.id.clone(),
             upstream_model: target.upstream_name.clone(),
             provider: target.provider.name.to_string(),
             user_byok: target.byok,
-            stream: draft.facts.request.stream,
-            status: draft.result.status,
-            message_id: draft.message_id.clone(),
-            abuse_delay: draft.result.abuse_delay,
-            abuse_downgraded_from: draft.result.abuse_downgraded_from.clone(),
-            usage: draft.result.usage.unwrap_or_default(),
+            message_id: self.draft.message_id.clone(),
         })
     }
 
@@ -290,14 +276,10 @@ impl Drop for Exchange {
         }
         self.draft.result.client_gone |= !self.draft.complete;
         self.draft.result.timings.total_ms = self.started.elapsed().as_secs_f64() * 1000.0;
-        let usage = self.usage_record();
-        if let (Some(key), Some(usage)) = (&self.draft.key, &usage) {
-            self.inner.directory.spend(key, usage.usage.cost_microusd);
+        if let Some(key) = &self.draft.key {
+            self.inner.directory.spend(key, self.draft.result.usage.map_or(0, |usage| usage.cost_microusd));
         }
         self.inner.cache.stats_add(&self.draft.identity, self.stats());
-        if let (Some(report), Some(usage)) = (self.draft.cost_report.take(), &usage) {
-            report.send(&self.inner, usage);
-        }
         let decision = self.draft.decision.take().unwrap_or_else(|| {
             let epoch = self.inner.rules.load().epoch;
             Decision::unasked(self.id, self.draft.identity.as_str().to_owned(), epoch, self.at)
@@ -307,7 +289,11 @@ impl Drop for Exchange {
             decision,
             result: std::mem::take(&mut self.draft.result),
             facts: std::mem::take(&mut self.draft.facts),
+            call: self.provider_call(),
         };
-        self.inner.recorder.file(record, usage);
+        if let (Some(report), Some(usage)) = (self.draft.cost_report.take(), record.usage()) {
+            report.send(&self.inner, &usage);
+        }
+        self.inner.recorder.file(record);
     }
 }

@@ -14,7 +14,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use weir_core::record::{
-    IdentityFacts, Record, RecordedFacts, RequestFacts, RequestResult, Usage, UsageRecord,
+    IdentityFacts, ProviderCall, Record, RecordedFacts, RequestFacts, RequestResult, Usage,
 };
 use weir_core::{Decision, DecisionId, IdentityKey, Timestamp};
 use weir_store::clock::SystemClock;
@@ -43,34 +43,32 @@ async fn records() {
     options.deadline = Duration::from_secs(60);
     let database = Database::open(options).await.unwrap();
     let batches: Vec<_> = (0..BATCHES).map(batch).collect();
-    let body = serde_json::to_string(&batches[0].0[0]).unwrap().len();
+    let body = serde_json::to_string(&batches[0][0]).unwrap().len();
     let before = cpu();
-    for (records, _) in &batches {
+    for records in &batches {
         for record in records {
             black_box(serde_json::to_string(record).unwrap());
         }
     }
     let serialising = cpu() - before;
     let before = cpu();
-    for (records, usage) in &batches {
-        database.write_records(records, usage).await.unwrap();
+    for records in &batches {
+        database.write_records(records).await.unwrap();
     }
     let writing = cpu() - before;
     let each = |seconds: f64| seconds * 1e6 / (BATCH * BATCHES) as f64;
     println!("decision record of {body} bytes: serialising {:.2} us", each(serialising));
-    println!(
-        "decision and usage record into SQLite: {:.2} us, {:.2} us a row",
-        each(writing),
-        each(writing) / 2.0
-    );
+    println!("a record into SQLite: {:.2} us", each(writing));
+    let size = std::fs::metadata(folder.path().join("weir.db")).unwrap().len();
+    println!("a record on the disk: {:.0} bytes", size as f64 / (BATCH * BATCHES) as f64);
 }
 
-fn batch(number: i64) -> (Vec<Record>, Vec<UsageRecord>) {
+fn batch(number: i64) -> Vec<Record> {
     let ids = (0..BATCH).map(|n| {
         let at = Timestamp::from_millisecond(1_790_000_000_000 + number * BATCH + n).unwrap();
         (DecisionId::new(at, rand::random()), at, format!("user:{}", (n * 7_919 + number) % 5_000))
     });
-    ids.map(|(id, at, subject)| (record(id, at, subject.clone()), usage(id, at, subject))).unzip()
+    ids.map(|(id, at, subject)| record(id, at, subject)).collect()
 }
 
 fn record(id: DecisionId, at: Timestamp, subject: String) -> Record {
@@ -90,35 +88,20 @@ fn record(id: DecisionId, at: Timestamp, subject: String) -> Record {
     };
     let facts = RecordedFacts { request, identity, ..RecordedFacts::default() };
     let result = RequestResult {
-        request_id: "0195f0a0-0000-7000-8000-000000000000".to_owned(),
+        request_id: format!("req_{:032x}", id.as_u128()),
         status: 200,
         usage: Some(Usage { input_tokens: 100, output_tokens: 200, ..Usage::default() }),
         ..RequestResult::default()
     };
-    Record { decision: Decision::unasked(id, subject, 7, at), result, facts }
-}
-
-fn usage(decision: DecisionId, at: Timestamp, subject: String) -> UsageRecord {
-    UsageRecord {
-        decision,
-        at,
-        user_id: subject.trim_start_matches("user:").to_owned(),
-        subject,
-        org_id: "acme".to_owned(),
-        project_id: "demo".to_owned(),
+    let call = ProviderCall {
         key_id: Some("key_0123456789abcdef".to_owned()),
-        api: "chat_completions".to_owned(),
         requested_model: "openai/gpt-4o".to_owned(),
         upstream_model: "gpt-4o".to_owned(),
         provider: "openai".to_owned(),
         user_byok: false,
-        stream: false,
-        status: 200,
-        message_id: Some("chatcmpl-0123456789".to_owned()),
-        abuse_delay: None,
-        abuse_downgraded_from: None,
-        usage: Usage { input_tokens: 100, output_tokens: 200, ..Usage::default() },
-    }
+        message_id: Some(format!("chatcmpl-{:032x}", id.as_u128())),
+    };
+    Record { decision: Decision::unasked(id, subject, 7, at), result, facts, call: Some(call) }
 }
 
 async fn calls() {

@@ -3,6 +3,7 @@
 //! What a call acknowledges survives `kill -9`. Every call has the database's deadline and goes through its breaker.
 
 mod audit;
+pub(crate) mod block;
 mod changes;
 mod identities;
 mod keys;
@@ -23,7 +24,7 @@ pub use self::audit::AuditEntry;
 pub use self::changes::{CHANGES_KEPT, Change, ChangeKind};
 pub use self::identities::{IdentityChange, IdentityRow};
 pub use self::keys::{KeyOrigin, KeyOwner, NewKey, StoredKey};
-pub use self::records::{DecisionFilter, PAGE_LIMIT_MAX, Page, Pruned, Retention, UsageFilter};
+pub use self::records::{DecisionFilter, PAGE_LIMIT_MAX, Page, Retention, UsageFilter};
 pub use self::rules::{RULE_SETS_KEPT, RulesVersion, StoredRules};
 
 use crate::breaker::Breaker;

@@ -211,7 +211,10 @@ async fn follow(inner: Arc<Inner>) {
     let mut failing = false;
     while !stopped(&inner.stop, FEED_PERIOD).await {
         match inner.poll().await {
-            Ok(()) => failing = false,
+            Ok(()) => {
+                failing = false;
+                metrics::counter!("weir_feed_reads_total").increment(1);
+            }
             Err(error) if !failing => {
                 failing = true;
                 tracing::warn!(%error, "changes of keys, rules and identities cannot be followed; what is known stays in force");

@@ -1,4 +1,4 @@
-//! The background log: decision and usage records on their way to the database.
+//! The background log: records on their way to the database.
 //!
 //! Filing never waits and never does I/O: it moves a record into a bounded queue. A task of its own serialises and
 //! writes in batches. When the queue is full, decisions of `nothing` are dropped first; an enforced one waits for room
@@ -14,8 +14,9 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 use weir_core::Action;
 use weir_core::clock::SharedClock;
-use weir_core::record::{Record, UsageRecord};
+use weir_core::record::Record;
 
+use crate::database::block::blocks;
 use crate::database::{Database, Retention};
 use crate::error::{ErrorKind, Result, StoreError};
 
@@ -78,27 +79,20 @@ struct Shared {
     dropped: AtomicU64,
 }
 
-struct Entry {
-    record: Record,
-    usage: Option<UsageRecord>,
-}
-
-impl Entry {
-    /// Whether this decision did something to somebody, or tried to; a rule's limit that was exceeded did.
-    fn is_enforced(&self) -> bool {
-        const ROUTINE: [&str; 3] = [Action::Nothing.as_str(), Action::Log.as_str(), "allow"];
-        let limited = self.record.result.limit.as_deref().is_some_and(|limit| limit.starts_with("rule:"));
-        limited || !ROUTINE.contains(&self.record.decision.outcome.as_str())
-    }
+/// Whether this decision did something to somebody, or tried to; a rule's limit that was exceeded did.
+fn is_enforced(record: &Record) -> bool {
+    const ROUTINE: [&str; 3] = [Action::Nothing.as_str(), Action::Log.as_str(), "allow"];
+    let limited = record.result.limit.as_deref().is_some_and(|limit| limit.starts_with("rule:"));
+    limited || !ROUTINE.contains(&record.decision.outcome.as_str())
 }
 
 #[derive(Default)]
 struct Queue {
     // Boxed: a queue that grows moves what it holds, while requests wait for the lock.
-    enforced: VecDeque<Box<Entry>>,
-    routine: VecDeque<Box<Entry>>,
+    enforced: VecDeque<Box<Record>>,
+    routine: VecDeque<Box<Record>>,
     /// Enforced ones that wait for room, with the time at which they have waited long enough.
-    waiting: VecDeque<(Instant, Box<Entry>)>,
+    waiting: VecDeque<(Instant, Box<Record>)>,
     /// Taken by the task and not yet written.
     writing: usize,
     flushers: Vec<oneshot::Sender<()>>,
@@ -132,14 +126,13 @@ impl Recorder {
         Self { handle: Arc::new(Handle { shared }) }
     }
 
-    /// Files a record, and the usage record of the same request if there is one. Never blocks and never fails: what
-    /// cannot be kept is counted.
-    pub fn file(&self, record: Record, usage: Option<UsageRecord>) {
+    /// Files a record. Never blocks and never fails: what cannot be kept is counted.
+    pub fn file(&self, record: Record) {
         let shared = &self.handle.shared;
-        let entry = Box::new(Entry { record, usage });
+        let record = Box::new(record);
         let wake = {
             let mut queue = shared.queue();
-            shared.admit(&mut queue, entry);
+            shared.admit(&mut queue, record);
             queue.enforced.len() + queue.routine.len() >= shared.options.batch_max
         };
         if wake {
@@ -179,19 +172,19 @@ impl Recorder {
 }
 
 impl Shared {
-    /// Finds room for an entry, if need be that of a `nothing`; drops and counts what finds none.
-    fn admit(&self, queue: &mut Queue, entry: Box<Entry>) {
+    /// Finds room for a record, if need be that of a `nothing`; drops and counts what finds none.
+    fn admit(&self, queue: &mut Queue, record: Box<Record>) {
         let full = queue.len() >= self.options.queue_max;
-        match (full, entry.is_enforced()) {
-            (false, true) => queue.enforced.push_back(entry),
-            (false, false) => queue.routine.push_back(entry),
+        match (full, is_enforced(&record)) {
+            (false, true) => queue.enforced.push_back(record),
+            (false, false) => queue.routine.push_back(record),
             (true, false) => self.drop_some("routine", 1),
             (true, true) if queue.routine.pop_front().is_some() => {
                 self.drop_some("routine", 1);
-                queue.enforced.push_back(entry);
+                queue.enforced.push_back(record);
             }
             (true, true) if queue.waiting.len() < self.options.queue_max => {
-                queue.waiting.push_back((Instant::now() + self.options.deadline, entry));
+                queue.waiting.push_back((Instant::now() + self.options.deadline, record));
             }
             (true, true) => self.drop_some("enforced", 1),
         }
@@ -207,8 +200,8 @@ impl Shared {
     /// Moves those that wait into the room that there is, and lets go of those that have waited long enough.
     fn settle(&self, queue: &mut Queue) {
         while queue.len() < self.options.queue_max {
-            let Some((_, entry)) = queue.waiting.pop_front() else { break };
-            queue.enforced.push_back(entry);
+            let Some((_, record)) = queue.waiting.pop_front() else { break };
+            queue.enforced.push_back(record);
         }
         let now = Instant::now();
         while queue.waiting.front().is_some_and(|(until, _)| *until <= now) {
@@ -231,6 +224,9 @@ enum Persisted {
     /// The database is away, and nobody can file any more.
     Away,
 }
+
+/// Records that are written in one transaction.
+type Batch = Arc<Vec<Box<Record>>>;
 
 struct Writer {
     database: Database,
@@ -274,34 +270,31 @@ impl Writer {
         }
     }
 
-    fn take(&self) -> Vec<Entry> {
+    fn take(&self) -> Batch {
         let mut queue = self.shared.queue();
         self.shared.settle(&mut queue);
         let mut batch = Vec::new();
         while batch.len() < self.shared.options.batch_max {
-            let Some(entry) = queue.enforced.pop_front().or_else(|| queue.routine.pop_front()) else { break };
-            batch.push(*entry);
+            let Some(record) = queue.enforced.pop_front().or_else(|| queue.routine.pop_front()) else {
+                break;
+            };
+            batch.push(record);
         }
         queue.writing = batch.len();
         metrics::gauge!("weir_records_queued").set(queue.len() as f64);
-        batch
+        Arc::new(batch)
     }
 
     /// Writes a batch however long the database is away. Of one that it refuses, only the records that it refuses by
     /// themselves are lost. Says no when nobody can file any more and the database is still away.
-    async fn write(&mut self, batch: Vec<Entry>) -> bool {
-        let (records, usage) = split(batch);
-        match self.persist(&records, &usage).await {
-            Persisted::Yes => true,
-            Persisted::Away => false,
-            Persisted::Refused => self.write_singly(&records, &usage).await,
+    async fn write(&mut self, batch: Batch) -> bool {
+        match self.persist(Arc::clone(&batch)).await {
+            Persisted::Yes => return true,
+            Persisted::Away => return false,
+            Persisted::Refused => {}
         }
-    }
-
-    async fn write_singly(&mut self, records: &[Record], usage: &[UsageRecord]) -> bool {
-        for record in records {
-            let own: Vec<_> = usage.iter().filter(|u| u.decision == record.decision.id).cloned().collect();
-            match self.persist(std::slice::from_ref(record), &own).await {
+        for record in batch.iter() {
+            match self.persist(Arc::new(vec![record.clone()])).await {
                 Persisted::Yes => {}
                 Persisted::Away => return false,
                 Persisted::Refused => self.shared.drop_some("refused", 1),
@@ -310,20 +303,29 @@ impl Writer {
         true
     }
 
-    async fn persist(&mut self, records: &[Record], usage: &[UsageRecord]) -> Persisted {
+    async fn persist(&mut self, batch: Batch) -> Persisted {
+        let records = batch.len();
+        // On a thread of its own: a large batch would keep requests waiting for milliseconds.
+        let made = tokio::task::spawn_blocking(move || blocks(batch.iter().map(AsRef::as_ref))).await;
+        let refused = |error: &dyn std::fmt::Display| {
+            tracing::error!(%error, records, "the database refused records");
+            Persisted::Refused
+        };
+        let blocks = match made {
+            Ok(Ok(blocks)) => blocks,
+            Ok(Err(error)) => return refused(&error),
+            Err(error) => return refused(&error),
+        };
         let mut pause = RETRY_FIRST;
         loop {
-            match self.database.write_records(records, usage).await {
+            match self.database.write_blocks(&blocks).await {
                 Ok(()) => {
                     self.recovered();
-                    metrics::counter!("weir_records_written_total").increment(records.len() as u64);
+                    metrics::counter!("weir_records_written_total").increment(records as u64);
                     return Persisted::Yes;
                 }
                 Err(error) if error.kind().is_outage() => self.warn(&error),
-                Err(error) => {
-                    tracing::error!(error = %error, records = records.len(), "the database refused records");
-                    return Persisted::Refused;
-                }
+                Err(error) => return refused(&error),
             }
             if self.is_over() {
                 return Persisted::Away;
@@ -356,16 +358,6 @@ impl Writer {
             self.warned = false;
         }
     }
-}
-
-fn split(batch: Vec<Entry>) -> (Vec<Record>, Vec<UsageRecord>) {
-    let mut usage = Vec::with_capacity(batch.len());
-    let mut records = Vec::with_capacity(batch.len());
-    for entry in batch {
-        records.push(entry.record);
-        usage.extend(entry.usage);
-    }
-    (records, usage)
 }
 
 /// Prunes now and then until nobody can file any more.

@@ -203,5 +203,5 @@ fn file(console: &Shared, classified: Classified, facts: RecordedFacts, request_
         timings: Timings { decide_us, ..Timings::default() },
         ..RequestResult::default()
     };
-    console.parts.recorder.file(Record { decision: classified.decision, result, facts }, None);
+    console.parts.recorder.file(Record { decision: classified.decision, result, facts, call: None });
 }

@@ -7,7 +7,7 @@ use weir_store::clock::SystemClock;
 use weir_store::database::{DecisionFilter, Retention, UsageFilter};
 use weir_store::{Database, DatabaseOptions, DependencyState, ErrorKind, Recorder, RecorderOptions};
 
-use super::support::{Place, at, id, on_both_databases, record, until, usage};
+use super::support::{Place, at, id, on_both_databases, record, until, used};
 
 on_both_databases! {
     a_record_is_read_soon_after_it_was_filed,
@@ -28,10 +28,11 @@ async fn count(database: &Database) -> usize {
 async fn a_record_is_read_soon_after_it_was_filed(place: Place) {
     let database = place.open().await;
     let recorder = start(&database, RecorderOptions::default());
-    recorder.file(record(1, "block", "user:ann", Some("r")), Some(usage(1, "user:ann")));
+    let filed = used(record(1, "block", "user:ann", Some("r")));
+    recorder.file(filed.clone());
     until("the record", async || database.decision(&id(1)).await.unwrap().is_some()).await;
-    let used = database.usage(&UsageFilter { limit: 10, ..UsageFilter::default() }).await.unwrap();
-    assert_eq!(used.items, [usage(1, "user:ann")], "both are written together");
+    let page = database.usage(&UsageFilter { limit: 10, ..UsageFilter::default() }).await.unwrap();
+    assert_eq!(page.items, [filed.usage().unwrap()], "what was used is told with it");
     assert_eq!(recorder.dropped(), 0);
 }
 
@@ -44,7 +45,7 @@ async fn flushing_waits_for_everything_filed_before(place: Place) {
     recorder.flush().await.unwrap();
     for n in 0..950 {
         let outcome = if n % 10 == 0 { "block" } else { "nothing" };
-        recorder.file(record(n, outcome, "user:ann", None), None);
+        recorder.file(record(n, outcome, "user:ann", None));
     }
     recorder.flush().await.unwrap();
     assert_eq!((count(&database).await, recorder.pending()), (950, 0));
@@ -56,7 +57,7 @@ async fn the_last_handle_writes_what_is_left(place: Place) {
         RecorderOptions { flush_every: Duration::from_secs(3_600), batch_max: 7, ..Default::default() };
     let recorder = start(&database, slow);
     for n in 0..20 {
-        recorder.clone().file(record(n, "nothing", "user:ann", None), None);
+        recorder.clone().file(record(n, "nothing", "user:ann", None));
     }
     drop(recorder);
     until("the records", async || count(&database).await == 20).await;
@@ -72,9 +73,10 @@ async fn old_records_go_by_themselves(place: Place) {
     };
     let recorder = Recorder::start(database.clone(), options, Arc::new(clock));
     for n in 0..60 {
-        recorder.file(record(n * 1_000, "nothing", "user:ann", None), None);
+        recorder.file(record(n * 1_000, "nothing", "user:ann", None));
     }
     recorder.flush().await.unwrap();
+    // Blocks go whole, and one holds ten seconds.
     until("the old half to go", async || count(&database).await == 30).await;
 }
 
@@ -108,10 +110,10 @@ async fn when_the_database_takes_nothing_enforced_decisions_are_kept_and_others_
 
     let filing = Instant::now();
     for n in 0..500 {
-        recorder.file(record(n, "nothing", "user:ann", None), None);
+        recorder.file(record(n, "nothing", "user:ann", None));
     }
     for n in 1_000..1_150 {
-        recorder.file(record(n, "block", "user:ann", Some("r")), None);
+        recorder.file(record(n, "block", "user:ann", Some("r")));
     }
     assert!(filing.elapsed() < Duration::from_secs(2), "filing does not wait: {:?}", filing.elapsed());
     assert!(recorder.pending() <= 2 * ROOM, "{}", recorder.pending());
@@ -148,7 +150,7 @@ async fn an_enforced_decision_does_not_wait_longer_than_the_deadline() {
     };
     let recorder = start(&database, options);
     for n in 0..50 {
-        recorder.file(record(n, "block", "user:ann", None), None);
+        recorder.file(record(n, "block", "user:ann", None));
     }
     assert!(
         recorder.pending() <= 20 && recorder.dropped() >= 30,
@@ -170,8 +172,8 @@ async fn a_record_that_the_database_refuses_takes_no_other_with_it() {
     let recorder = start(&database, RecorderOptions::default());
     for n in 0..20 {
         // PostgreSQL stores no NUL in a text.
-        let subject = if n == 7 { "user:\0" } else { "user:ann" };
-        recorder.file(record(n, "block", subject, None), Some(usage(n, "user:ann")));
+        let rule = if n == 7 { "r\0" } else { "r" };
+        recorder.file(used(record(n, "block", "user:ann", Some(rule))));
     }
     recorder.flush().await.unwrap();
     assert_eq!((count(&database).await, recorder.dropped()), (19, 1));

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use weir_core::record::{Record, RecordedFacts, RequestResult, Usage, UsageRecord};
+use weir_core::record::{ProviderCall, Record, RecordedFacts, RequestResult, Usage};
 use weir_core::{Decision, DecisionId, Outcome, Timestamp};
 use weir_store::{Database, DatabaseLocation, DatabaseOptions};
 use weir_testkit::PostgresServer;
@@ -74,6 +74,7 @@ pub fn id(ms: i64) -> DecisionId {
     DecisionId::new(at(ms), [7; 10])
 }
 
+/// A record of a request that ended before a provider was called.
 pub fn record(ms: i64, outcome: &str, subject: &str, rule: Option<&str>) -> Record {
     let mut decision = Decision::unasked(id(ms), subject.to_owned(), 3, at(ms));
     decision.outcome = Outcome::new(outcome);
@@ -81,30 +82,24 @@ pub fn record(ms: i64, outcome: &str, subject: &str, rule: Option<&str>) -> Reco
     let mut facts = RecordedFacts::default();
     facts.request.user_agent = "it's \"quoted\"; \u{1F512}".to_owned();
     facts.identity.tags = vec!["a".to_owned(), "b".to_owned()];
-    Record { decision, result: RequestResult { status: 200, ..RequestResult::default() }, facts }
+    Record { decision, result: RequestResult { status: 200, ..RequestResult::default() }, facts, call: None }
 }
 
-pub fn usage(ms: i64, subject: &str) -> UsageRecord {
-    UsageRecord {
-        decision: id(ms),
-        at: at(ms),
-        subject: subject.to_owned(),
-        user_id: "u".to_owned(),
-        org_id: String::new(),
-        project_id: String::new(),
+/// The same with a provider's answer.
+pub fn used(mut record: Record) -> Record {
+    record.facts.request.stream = true;
+    record.result.abuse_delay = Some(2_000);
+    record.result.usage =
+        Some(Usage { input_tokens: 3, output_tokens: 4, cost_microusd: 9, ..Usage::default() });
+    record.call = Some(ProviderCall {
         key_id: Some("key_1".to_owned()),
-        api: "messages".to_owned(),
         requested_model: "m".to_owned(),
         upstream_model: "m-1".to_owned(),
         provider: "sim".to_owned(),
         user_byok: false,
-        stream: true,
-        status: 200,
         message_id: None,
-        abuse_delay: Some(2_000),
-        abuse_downgraded_from: None,
-        usage: Usage { input_tokens: 3, output_tokens: 4, cost_microusd: 9, ..Usage::default() },
-    }
+    });
+    record
 }
 
 /// Asks again and again until it is so: for states of other processes, which nobody announces.

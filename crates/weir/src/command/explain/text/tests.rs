@@ -37,6 +37,7 @@ fn record(action: Action) -> Record {
             },
             ..RecordedFacts::default()
         },
+        call: None,
     }
 }
 

@@ -1,0 +1,289 @@
+//! Blocks of records: what the decision log is written and read in.
+//!
+//! A block holds records of one boundary whose ids were made within the same ten seconds, so that a list, which goes by
+//! the ids, has few blocks to look into. Its header says which ids and, by a Bloom filter, whose records it may hold.
+//! Its body is LZ4 over entries one after the other: id (16 bytes), hash of the subject (8), length (4), record
+//! (MessagePack, members by position). A reader skips what it does not look for without decoding it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use weir_core::decision::{Errored, Matched, Obligation, Source};
+use weir_core::record::{ProviderCall, Record, RecordedFacts, RequestResult};
+use weir_core::{Action, Boundary, Decision, DecisionId, Outcome, Timestamp};
+
+use crate::error::{ErrorKind, Result, StoreError};
+
+/// The time that the ids of one block may span.
+pub(super) const SPAN: Duration = Duration::from_secs(10);
+
+/// What a block holds, as its row says.
+pub(crate) struct Block {
+    pub(super) boundary: Boundary,
+    pub(super) first: DecisionId,
+    pub(super) last: DecisionId,
+    pub(super) records: usize,
+    /// Of its records, those whose request went to a provider.
+    pub(super) calls: usize,
+    pub(super) subjects: Vec<u8>,
+    pub(super) notable: Vec<Notable>,
+    pub(super) body: Vec<u8>,
+}
+
+/// A record that one looks for by its outcome or its rule.
+pub(super) struct Notable {
+    pub(super) id: DecisionId,
+    /// None when it is the one that nearly all have.
+    pub(super) outcome: Option<String>,
+    pub(super) rule: Option<String>,
+}
+
+/// The outcome that nearly all decisions of a boundary have.
+pub(super) const fn routine(boundary: Boundary) -> Option<&'static str> {
+    match boundary {
+        Boundary::Request => Some(Action::Nothing.as_str()),
+        Boundary::Tool => Some("allow"),
+        Boundary::Failure => None,
+    }
+}
+
+impl Notable {
+    fn of(record: &Record) -> Option<Self> {
+        let decision = &record.decision;
+        let outcome = decision.outcome.as_str();
+        let outcome = (routine(decision.boundary) != Some(outcome)).then(|| outcome.to_owned());
+        let notable = outcome.is_some() || decision.rule.is_some();
+        notable.then(|| Self { id: decision.id, outcome, rule: decision.rule.clone() })
+    }
+}
+
+/// Members of a record by position; what the entry's head and the block say already is left out.
+#[derive(Serialize)]
+struct Stored<'a> {
+    at_ns: i64,
+    subject: &'a str,
+    outcome: &'a Outcome,
+    rule: &'a Option<String>,
+    because: &'a Option<String>,
+    instead: &'a Option<String>,
+    sus_score: i64,
+    matched: &'a [Matched],
+    errored: &'a [Errored],
+    obligations: &'a [Obligation],
+    source: Source,
+    epoch: u64,
+    result: &'a RequestResult,
+    facts: &'a RecordedFacts,
+    call: &'a Option<ProviderCall>,
+}
+
+/// The same, to be read.
+#[derive(Deserialize)]
+struct Restored {
+    at_ns: i64,
+    subject: String,
+    outcome: Outcome,
+    rule: Option<String>,
+    because: Option<String>,
+    instead: Option<String>,
+    sus_score: i64,
+    matched: Vec<Matched>,
+    errored: Vec<Errored>,
+    obligations: Vec<Obligation>,
+    source: Source,
+    epoch: u64,
+    result: RequestResult,
+    facts: RecordedFacts,
+    #[serde(default)]
+    call: Option<ProviderCall>,
+}
+
+/// Puts records into blocks.
+pub(crate) fn blocks<'a>(records: impl IntoIterator<Item = &'a Record>) -> Result<Vec<Block>> {
+    let mut groups: BTreeMap<(&'static str, i64), Vec<&Record>> = BTreeMap::new();
+    let span_ms = i64::try_from(SPAN.as_millis()).unwrap_or(i64::MAX);
+    for record in records {
+        let span = record.decision.id.at().as_millisecond() / span_ms;
+        groups.entry((record.decision.boundary.as_str(), span)).or_default().push(record);
+    }
+    groups.into_values().map(block).collect()
+}
+
+fn block(mut records: Vec<&Record>) -> Result<Block> {
+    records.sort_unstable_by_key(|record| record.decision.id);
+    let (Some(first), Some(last)) = (records.first(), records.last()) else {
+        return Err(StoreError::new(ErrorKind::Refused, "a block without records"));
+    };
+    let (boundary, first, last) = (last.decision.boundary, first.decision.id, last.decision.id);
+    let mut entries = Vec::with_capacity(records.len() * 768);
+    let mut hashes = Vec::with_capacity(records.len());
+    for record in &records {
+        let hash = subject_hash(&record.decision.subject);
+        hashes.push(hash);
+        push_entry(&mut entries, record, hash)?;
+    }
+    Ok(Block {
+        boundary,
+        first,
+        last,
+        records: records.len(),
+        calls: records.iter().filter(|record| record.call.is_some()).count(),
+        subjects: filter_of(hashes),
+        notable: records.iter().filter_map(|record| Notable::of(record)).collect(),
+        body: lz4_flex::block::compress_prepend_size(&entries),
+    })
+}
+
+fn push_entry(entries: &mut Vec<u8>, record: &Record, subject: u64) -> Result<()> {
+    let refused = |what: &str| StoreError::new(ErrorKind::Refused, format!("a record: {what}"));
+    let decision = &record.decision;
+    let stored = Stored {
+        at_ns: i64::try_from(decision.at.as_nanosecond()).map_err(|_| refused("its time is beyond 2262"))?,
+        subject: &decision.subject,
+        outcome: &decision.outcome,
+        rule: &decision.rule,
+        because: &decision.because,
+        instead: &decision.instead,
+        sus_score: decision.sus_score,
+        matched: &decision.matched,
+        errored: &decision.errored,
+        obligations: &decision.obligations,
+        source: decision.source,
+        epoch: decision.epoch,
+        result: &record.result,
+        facts: &record.facts,
+        call: &record.call,
+    };
+    entries.extend_from_slice(&decision.id.as_u128().to_be_bytes());
+    entries.extend_from_slice(&subject.to_be_bytes());
+    let length_at = entries.len();
+    entries.extend_from_slice(&[0; 4]);
+    let begin = entries.len();
+    rmp_serde::encode::write(entries, &stored).map_err(|e| refused(&e.to_string()))?;
+    let length = u32::try_from(entries.len() - begin).map_err(|_| refused("it is larger than 4 GiB"))?;
+    if let Some(place) = entries.get_mut(length_at..begin) {
+        place.copy_from_slice(&length.to_be_bytes());
+    }
+    Ok(())
+}
+
+/// The body of a block, uncompressed.
+pub(super) struct Body {
+    boundary: Boundary,
+    entries: Vec<u8>,
+}
+
+/// One entry of a body, not yet decoded.
+pub(super) struct Entry<'a> {
+    pub(super) id: DecisionId,
+    pub(super) subject: u64,
+    boundary: Boundary,
+    record: &'a [u8],
+}
+
+fn corrupt(what: impl std::fmt::Display) -> StoreError {
+    StoreError::corrupt("a block of records", what)
+}
+
+impl Body {
+    pub(super) fn open(boundary: Boundary, body: &[u8]) -> Result<Self> {
+        let entries = lz4_flex::block::decompress_size_prepended(body).map_err(corrupt)?;
+        Ok(Self { boundary, entries })
+    }
+
+    /// The entries in the order of their ids.
+    pub(super) fn entries(&self) -> impl Iterator<Item = Result<Entry<'_>>> {
+        let mut rest = self.entries.as_slice();
+        std::iter::from_fn(move || {
+            if rest.is_empty() {
+                return None;
+            }
+            let entry = split_entry(&mut rest, self.boundary);
+            if entry.is_none() {
+                rest = &[];
+            }
+            Some(entry.ok_or_else(|| corrupt("an entry is cut short")))
+        })
+    }
+}
+
+fn split_entry<'a>(rest: &mut &'a [u8], boundary: Boundary) -> Option<Entry<'a>> {
+    let (id, after) = rest.split_first_chunk()?;
+    let (subject, after) = after.split_first_chunk()?;
+    let (length, after) = after.split_first_chunk()?;
+    let (record, after) = after.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    *rest = after;
+    let id = DecisionId::from_u128(u128::from_be_bytes(*id));
+    Some(Entry { id, subject: u64::from_be_bytes(*subject), boundary, record })
+}
+
+impl Entry<'_> {
+    pub(super) fn record(&self) -> Result<Record> {
+        let restored: Restored = rmp_serde::from_slice(self.record).map_err(corrupt)?;
+        let at = Timestamp::from_nanosecond(i128::from(restored.at_ns)).map_err(corrupt)?;
+        let decision = Decision {
+            id: self.id,
+            boundary: self.boundary,
+            subject: restored.subject,
+            outcome: restored.outcome,
+            rule: restored.rule,
+            because: restored.because,
+            instead: restored.instead,
+            sus_score: restored.sus_score,
+            matched: restored.matched,
+            errored: restored.errored,
+            obligations: restored.obligations,
+            source: restored.source,
+            epoch: restored.epoch,
+            at,
+        };
+        Ok(Record { decision, result: restored.result, facts: restored.facts, call: restored.call })
+    }
+}
+
+/// The hash by which a subject is found: FNV-1a of 64 bits with a last mixing, since it must be the same in every build.
+pub(super) fn subject_hash(subject: &str) -> u64 {
+    let hash = subject.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let hash = (hash ^ (hash >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    hash ^ (hash >> 32)
+}
+
+/// Bits of the filter for each subject, and how many of them one sets: about one look in a hundred is in vain.
+const FILTER_BITS: usize = 10;
+const FILTER_PROBES: u64 = 6;
+
+/// A Bloom filter over subjects.
+fn filter_of(mut hashes: Vec<u64>) -> Vec<u8> {
+    hashes.sort_unstable();
+    hashes.dedup();
+    let mut filter = vec![0_u8; (hashes.len() * FILTER_BITS).div_ceil(8)];
+    for hash in hashes {
+        for (byte, bit) in probes(hash, filter.len()) {
+            if let Some(byte) = filter.get_mut(byte) {
+                *byte |= bit;
+            }
+        }
+    }
+    filter
+}
+
+/// Whether a block with this filter may hold a record of the subject.
+pub(super) fn may_hold(filter: &[u8], subject: u64) -> bool {
+    probes(subject, filter.len()).all(|(byte, bit)| filter.get(byte).is_some_and(|b| b & bit != 0))
+}
+
+/// The places of a hash in a filter: byte and bit.
+fn probes(hash: u64, bytes: usize) -> impl Iterator<Item = (usize, u8)> {
+    let bits = (bytes as u64).saturating_mul(8).max(1);
+    let step = (hash >> 32) | 1;
+    (0..FILTER_PROBES).map(move |n| {
+        let bit = hash.wrapping_add(step.wrapping_mul(n)) % bits;
+        (usize::try_from(bit / 8).unwrap_or(usize::MAX), 1 << (bit % 8))
+    })
+}
+
+#[cfg(test)]
+mod tests;
