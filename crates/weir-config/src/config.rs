@@ -181,6 +181,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// How long open streams may go on after SIGTERM.
     pub drain: Duration,
+    /// How long one call of a shared cache may take.
+    pub cache_timeout: Duration,
     /// The limit of one address without a valid key.
     pub unauthenticated: Rate,
     /// How long an upstream is waited for.

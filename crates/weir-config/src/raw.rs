@@ -146,6 +146,9 @@ pub(crate) struct RawLimits {
     /// How long open streams may go on after SIGTERM.
     #[schemars(extend("default" = "30s"))]
     pub drain: Option<RawDuration>,
+    /// How long one call of a shared cache may take; a slower one counts as failed, and requests go on without it.
+    #[schemars(extend("default" = "50ms"))]
+    pub cache_timeout: Option<RawDuration>,
     /// The limit of one address without a valid key, before anything is read; beyond it 429.
     pub unauthenticated: Option<RawUnauthenticated>,
     /// How long an upstream is waited for.

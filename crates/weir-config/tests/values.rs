@@ -41,7 +41,7 @@ fn config_with(
 fn variables_stand_in_any_scalar_and_bring_no_structure() {
     let text = "
 data_dir: /var/${NAME}/$${NAME}
-limits: {body_bytes_max: ${SIZE}, connections_max: '${SIZE}', drain: ${N}s}
+limits: {body_bytes_max: ${SIZE}, connections_max: '${SIZE}', drain: ${N}s, cache_timeout: ${N}ms}
 abuse: {disclose: ${YES}}
 models: [{id: m, provider: sim, price: {input: ${PRICE}, output: 1}, free: ${NO:-false}}]
 telemetry: {log: '${LIST}'}
@@ -62,6 +62,7 @@ keys:
     assert_eq!(config.data_dir.to_str(), Some("/var/weir/${NAME}"));
     assert_eq!((config.limits.body_bytes_max, config.limits.connections_max), (4096, 4096));
     assert_eq!(config.limits.drain, Duration::from_secs(7));
+    assert_eq!(config.limits.cache_timeout, Duration::from_millis(7));
     assert!(config.abuse.disclose);
     assert_eq!(config.models.find("m").unwrap().model.price.unwrap().input, 2.5);
     assert_eq!(config.telemetry.log, "[a, b]: ${NAME}", "what is put in is not looked at again");

@@ -32,7 +32,7 @@ pub async fn database(config: &Config) -> Result<Database, Failure> {
 
 /// Where the cache of the configuration is.
 pub fn cache_options(config: &Config) -> CacheOptions {
-    CacheOptions::new(match &config.cache {
+    let location = match &config.cache {
         CacheUrl::Memory => CacheLocation::Memory,
         CacheUrl::Redis(url) => CacheLocation::Redis(url.clone()),
         CacheUrl::RedisCluster(urls) => CacheLocation::RedisCluster(urls.clone()),
@@ -44,7 +44,8 @@ pub fn cache_options(config: &Config) -> CacheOptions {
             username: s.username.clone(),
             password: s.password.clone(),
         }),
-    })
+    };
+    CacheOptions { deadline: config.limits.cache_timeout, ..CacheOptions::new(location) }
 }
 
 /// The keys that the configuration itself holds.

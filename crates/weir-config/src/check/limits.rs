@@ -15,6 +15,11 @@ impl Check<'_, '_> {
             body_bytes_max: size(raw.body_bytes_max, 33_554_432),
             connections_max: size(raw.connections_max, 18_000),
             drain: self.duration(raw.drain.as_ref(), &path.key("drain"), Duration::from_secs(30)),
+            cache_timeout: self.positive(
+                raw.cache_timeout.as_ref(),
+                &path.key("cache_timeout"),
+                Duration::from_millis(50),
+            ),
             unauthenticated: self.unauthenticated(raw.unauthenticated.as_ref(), &path.key("unauthenticated")),
             upstream: self.upstream(raw.upstream.as_ref(), &path.key("upstream")),
         }

@@ -185,6 +185,7 @@ fn keep_what_cannot_change(running: &Config, next: &mut Config) {
     next.data_dir.clone_from(&running.data_dir);
     next.store = running.store.clone();
     next.cache = running.cache.clone();
+    next.limits.cache_timeout = running.limits.cache_timeout;
     next.admin = running.admin.clone();
     if next.rules.is_some() != running.rules.is_some() {
         next.rules.clone_from(&running.rules);
@@ -192,12 +193,13 @@ fn keep_what_cannot_change(running: &Config, next: &mut Config) {
 }
 
 /// The members that are fixed, and whether they differ.
-fn fixed(running: &Config, next: &Config) -> [(&'static str, bool); 6] {
+fn fixed(running: &Config, next: &Config) -> [(&'static str, bool); 7] {
     [
         ("listen", running.listen != next.listen),
         ("data_dir", running.data_dir != next.data_dir),
         ("store", store_text(&running.store) != store_text(&next.store)),
         ("cache", cache_text(&running.cache) != cache_text(&next.cache)),
+        ("limits.cache_timeout", running.limits.cache_timeout != next.limits.cache_timeout),
         ("admin", admin_text(running) != admin_text(next)),
         ("rules", running.rules.is_some() != next.rules.is_some()),
     ]

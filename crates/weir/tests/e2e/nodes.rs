@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use weir_testkit::{PostgresServer, RedisServer, WeirProcess, http};
+use weir_store::directory::FEED_PERIOD;
+use weir_testkit::{PostgresServer, RedisServer, WeirProcess};
 
 use crate::support::{
-    A_SECOND, ask, assert_no_canary, binary, eventually, make_key, make_key_of, read, rule_for, simulated,
-    wait_for_dependency, write,
+    A_SECOND, admin, ask, assert_no_canary, binary, eventually, make_key, make_key_of, read, rule_for,
+    simulated, wait_for_dependency, write,
 };
 
 /// Two nodes and the stores they share.
@@ -31,22 +32,51 @@ impl Pair {
         Self { redis, _postgres: postgres, one, other }
     }
 
-    /// How long it takes from now until a request on the other node is answered so.
-    async fn answered_on_the_other(&self, key: &str, status: u16) -> Duration {
-        let since = Instant::now();
+    /// Waits until a request on the other node is answered so.
+    async fn answered_on_the_other(&self, key: &str, status: u16) {
         eventually(&format!("{status} from the other node"), async || {
             (ask(&self.other, key, "sim/echo").await.status == status).then_some(())
         })
         .await;
-        since.elapsed()
     }
+
+    /// A change that was just acknowledged shows in how requests on the other node are answered, before that node has
+    /// read the feed as often as it does in a second. A second is counted in reads: on a machine that builds and
+    /// tests at once they are late together with what is measured.
+    async fn answered_on_the_other_within_a_second(&self, what: &str, key: &str, status: u16) {
+        let before = feed_reads(&self.other).await;
+        loop {
+            let reads = feed_reads(&self.other).await - before;
+            let answered = ask(&self.other, key, "sim/echo").await.status;
+            if answered == status {
+                return;
+            }
+            assert!(reads < READS_IN_A_SECOND, "{what}: still {answered} after {reads} reads of the feed");
+        }
+    }
+}
+
+/// How often a node reads the feed of changes in a second.
+const READS_IN_A_SECOND: u128 = Duration::from_secs(1).as_millis() / FEED_PERIOD.as_millis();
+
+/// How often a node has read the feed of changes.
+async fn feed_reads(weir: &WeirProcess) -> u128 {
+    let metrics = admin(weir, "GET", "/metrics", &Value::Null).await;
+    let line = metrics.text().lines().find_map(|line| line.strip_prefix("weir_feed_reads_total "));
+    // It is not there before the first.
+    line.map_or(0, |count| count.parse().unwrap())
 }
 
 #[tokio::test]
 async fn what_is_changed_on_one_node_counts_on_the_other_within_a_second() {
     let pair = Pair::start("").await;
+    // The first rules that a node loads make it compile the built-in pack, for which a debug build takes its time.
+    let first = make_key(&pair.one, "first").await;
+    write(&pair.one, "POST", "/api/rules", &rule_for("first", &json!("block")), 201).await;
+    pair.answered_on_the_other(&first, 403).await;
+
     let key = make_key(&pair.one, "me").await;
-    let mut took = vec![("a key that was made", pair.answered_on_the_other(&key, 200).await)];
+    pair.answered_on_the_other_within_a_second("a key that was made", &key, 200).await;
     for (action, status) in [("block", 403), ("log", 200), ("rate-limit", 429)] {
         let (method, path, expected) =
             if action == "block" { ("POST", "/api/rules", 201) } else { ("PUT", "/api/rules/of-me", 200) };
@@ -56,7 +86,7 @@ async fn what_is_changed_on_one_node_counts_on_the_other_within_a_second() {
             status,
             "at once on the node that was told"
         );
-        took.push(("a rule that was changed", pair.answered_on_the_other(&key, status).await));
+        pair.answered_on_the_other_within_a_second("a rule that was changed", &key, status).await;
     }
     write(
         &pair.one,
@@ -66,15 +96,14 @@ async fn what_is_changed_on_one_node_counts_on_the_other_within_a_second() {
         200,
     )
     .await;
-    took.push(("an exemption", pair.answered_on_the_other(&key, 200).await));
+    pair.answered_on_the_other_within_a_second("an exemption", &key, 200).await;
     write(&pair.one, "DELETE", "/api/identities/user:me/exemption", &Value::Null, 204).await;
-    took.push(("the end of an exemption", pair.answered_on_the_other(&key, 429).await));
+    pair.answered_on_the_other_within_a_second("the end of an exemption", &key, 429).await;
     write(&pair.one, "DELETE", "/api/rules/of-me", &Value::Null, 204).await;
-    took.push(("a rule that was removed", pair.answered_on_the_other(&key, 200).await));
+    pair.answered_on_the_other_within_a_second("a rule that was removed", &key, 200).await;
     let id = key_id(&pair.one, "me").await;
     write(&pair.one, "DELETE", &format!("/api/keys/{id}"), &Value::Null, 204).await;
-    took.push(("a key that was revoked", pair.answered_on_the_other(&key, 401).await));
-    assert!(took.iter().all(|(_, after)| *after < A_SECOND), "in force on the other node after: {took:?}");
+    pair.answered_on_the_other_within_a_second("a key that was revoked", &key, 401).await;
     for node in [&pair.one, &pair.other] {
         assert_no_canary(node).await;
     }
@@ -121,9 +150,8 @@ async fn what_one_node_has_learned_the_other_enforces() {
     assert_eq!(ask(&pair.one, &key, "sim/echo").await.status, 200, "what was cleared is forgotten");
 }
 
-/// How many requests are under way at once, over both nodes. Few, so that a slow machine answers each look at Redis
-/// within its deadline: only while Redis answers is a limit exact.
-const AT_ONCE: usize = 4;
+/// How many requests are under way at once, over both nodes.
+const AT_ONCE: usize = 16;
 const LIMIT: usize = 25;
 const REQUESTS: usize = 60;
 
@@ -160,17 +188,6 @@ async fn race(pair: &Arc<Pair>, key: &str) -> (usize, usize) {
     (passed.load(Ordering::SeqCst), refused.load(Ordering::SeqCst))
 }
 
-/// The state of the cache on both nodes, and since when: another time afterwards means that a call was too slow.
-async fn cache_states(pair: &Pair) -> [Value; 2] {
-    let of = async |node: &WeirProcess| {
-        let cache =
-            http::get(&format!("{}/readyz", node.admin())).await.json()["dependencies"]["cache"].take();
-        assert_eq!(cache["state"], "up", "{cache}");
-        cache
-    };
-    [of(&pair.one).await, of(&pair.other).await]
-}
-
 /// Makes a limited user whose key and rule are in force on both nodes, and gives its key.
 async fn limited_user(pair: &Pair, name: &str) -> String {
     let probe = make_key(&pair.one, &format!("probe-{name}")).await;
@@ -183,25 +200,16 @@ async fn limited_user(pair: &Pair, name: &str) -> String {
     key
 }
 
-/// A round in which Redis missed a deadline says nothing of what holds while it answers, and is run again.
+/// A limit is exact while Redis answers in time. A machine that builds and tests at once is slow, so the time is long.
+const PATIENT: &str = "limits: {cache_timeout: 1m}";
+
 #[tokio::test]
 async fn a_limit_admits_its_number_over_both_nodes() {
-    let pair = Arc::new(Pair::start("").await);
-    for round in 0..5 {
-        let key = limited_user(&pair, &format!("limited-{round}")).await;
-        for node in [&pair.one, &pair.other] {
-            wait_for_dependency(node, "cache", "up").await;
-        }
-        let before = cache_states(&pair).await;
-        let counted = race(&pair, &key).await;
-        for node in [&pair.one, &pair.other] {
-            wait_for_dependency(node, "cache", "up").await;
-        }
-        if cache_states(&pair).await == before {
-            assert_eq!(counted, (LIMIT, REQUESTS - LIMIT), "passed and refused, in round {round}");
-            assert_ne!(pair.redis.command(&["DBSIZE"]), ":0\r\n", "it was counted in Redis");
-            return;
-        }
+    let pair = Arc::new(Pair::start(PATIENT).await);
+    for node in [&pair.one, &pair.other] {
+        wait_for_dependency(node, "cache", "up").await;
     }
-    panic!("in each round some call of Redis took longer than its deadline");
+    let key = limited_user(&pair, "limited").await;
+    assert_eq!(race(&pair, &key).await, (LIMIT, REQUESTS - LIMIT), "passed and refused");
+    assert_ne!(pair.redis.command(&["DBSIZE"]), ":0\r\n", "it was counted in Redis");
 }
