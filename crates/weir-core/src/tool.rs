@@ -1,8 +1,16 @@
-//! The permission ladder of tools (spec C1).
+//! Tool calls: the permission ladder (spec C1), where calls come from, what they ask for, and how they are denied.
+
+mod arguments;
+mod denial;
+mod text;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use arguments::Arguments;
+pub use denial::{Denial, DenialKind};
+pub use text::{QUOTED_CHARS_MAX, cleaned, quoted};
 
 /// How much a tool may do; each level includes the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -61,5 +69,43 @@ impl fmt::Display for PermissionLevel {
             Self::Execute => "Execute",
             Self::Dangerous => "Dangerous",
         })
+    }
+}
+
+/// Where a call comes from (spec C3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallSource {
+    /// weir's own turn loop, or another program's session.
+    Session,
+    /// A message bus.
+    Bus,
+    /// A channel through which clients reach tools, such as MCP.
+    Channel,
+    /// A schedule.
+    Cron,
+    /// A call from outside that started a turn.
+    Webhook,
+    /// Nobody said.
+    #[default]
+    Unknown,
+}
+
+impl CallSource {
+    /// All sources.
+    pub const ALL: [Self; 6] =
+        [Self::Session, Self::Bus, Self::Channel, Self::Cron, Self::Webhook, Self::Unknown];
+
+    /// The word in rules and records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Bus => "bus",
+            Self::Channel => "channel",
+            Self::Cron => "cron",
+            Self::Webhook => "webhook",
+            Self::Unknown => "unknown",
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! One table says everything about a fact. The compiler checks conditions against it, [`Facts`] lays out its slots
 //! by it, and a test holds the reference in `docs/rules.md` against it.
 
+mod caller;
 mod owned;
 mod recorded;
 mod slots;

@@ -1,8 +1,9 @@
 //! The rule language: facts and their types, CEL lowered to a bounded form, index, combining, examples. Pure.
 //!
 //! [`load`] turns rule files into a [`RuleSet`] or into [`Diagnostic`]s, all at once. A [`RuleSet`] decides on
-//! [`Facts`]: [`RuleSet::decide_request`] for what comes in; [`RuleSet::evaluate`] says for any boundary which rules
-//! match, and is what every decision, example and test goes through. [`LiveRules`] holds the set in force.
+//! [`Facts`]: [`RuleSet::decide_request`] for what comes in, [`RuleSet::decide_tool`] for an agent's call;
+//! [`RuleSet::evaluate`] says for any boundary which rules match, and is what every decision, example and test goes
+//! through. [`LiveRules`] holds the set in force.
 //!
 //! Deciding does no I/O, reads no clock, logs nothing and does not panic. Its cost is bounded when the rules are
 //! loaded: what cannot be lowered to weir's own typed form is refused with a reason.
@@ -20,6 +21,7 @@ mod load;
 pub mod rule;
 mod set;
 mod suggest;
+pub mod tool;
 mod yaml;
 
 pub use diagnostic::{Diagnostic, Severity};

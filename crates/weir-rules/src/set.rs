@@ -11,7 +11,7 @@ use weir_core::{Boundary, Decision, DecisionId, Mode};
 use crate::expr::{Env, Expr, Scratch};
 use crate::facts::{Fact, Facts};
 use crate::index::{Candidates, Index};
-use crate::rule::Rule;
+use crate::rule::{Rule, Then};
 
 /// What a decision depends on besides the facts.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +63,22 @@ struct Side {
 
 const _: () = assert!(Fact::COUNT <= 128, "the facts that are read are kept as bits");
 
+impl Side {
+    /// The rules that are not off and that `belongs` chooses.
+    fn new(rules: &[Rule], conditions: &[Expr], belongs: impl Fn(&Rule) -> bool) -> Self {
+        let enabled: Vec<(u32, &Expr)> = (0..)
+            .zip(rules.iter().zip(conditions))
+            .filter(|(_, (rule, _))| rule.mode != Mode::Off && belongs(rule))
+            .map(|(at, (_, condition))| (at, condition))
+            .collect();
+        let mut reads = 0;
+        for (_, condition) in &enabled {
+            condition.facts(&mut |fact| reads |= 1 << (fact as u32));
+        }
+        Self { enabled: !enabled.is_empty(), index: Index::new(enabled.iter().copied()), reads }
+    }
+}
+
 /// Checked rules, compiled and indexed. The default is the empty set.
 #[derive(Debug, Default)]
 pub struct RuleSet {
@@ -71,6 +87,9 @@ pub struct RuleSet {
     /// Positions of the rules by their ids' order.
     by_id: Vec<u32>,
     sides: [Side; 3],
+    /// Of the rules on tools, those that set a level and those that answer: the second are asked when the level is known.
+    levels: Side,
+    answers: Side,
 }
 
 impl RuleSet {
@@ -79,18 +98,11 @@ impl RuleSet {
         let mut by_id: Vec<u32> = (0..).take(rules.len()).collect();
         let id = |at: &u32| usize::try_from(*at).ok().and_then(|at| rules.get(at)).map(|rule| &rule.id);
         by_id.sort_by(|a, b| id(a).cmp(&id(b)));
-        let sides = Boundary::ALL.map(|boundary| {
-            let enabled = (0..)
-                .zip(rules.iter().zip(&conditions))
-                .filter(move |(_, (rule, _))| rule.on == boundary && rule.mode != Mode::Off)
-                .map(|(at, (_, condition))| (at, condition));
-            let mut reads = 0;
-            for (_, condition) in enabled.clone() {
-                condition.facts(&mut |fact| reads |= 1 << (fact as u32));
-            }
-            Side { enabled: enabled.clone().next().is_some(), index: Index::new(enabled), reads }
-        });
-        Self { rules, conditions, by_id, sides }
+        let sides = Boundary::ALL.map(|boundary| Side::new(&rules, &conditions, |rule| rule.on == boundary));
+        let is_level = |rule: &Rule| matches!(rule.then, Then::Level(_));
+        let levels = Side::new(&rules, &conditions, |rule| rule.on == Boundary::Tool && is_level(rule));
+        let answers = Side::new(&rules, &conditions, |rule| rule.on == Boundary::Tool && !is_level(rule));
+        Self { rules, conditions, by_id, sides, levels, answers }
     }
 
     /// The rules in order: files as listed, then as written.
@@ -122,6 +134,12 @@ impl RuleSet {
         self.sides.iter().any(|side| side.reads & (1 << (fact as u32)) != 0)
     }
 
+    /// Whether a rule of this boundary that is not off reads the fact.
+    #[must_use]
+    pub fn reads_on(&self, boundary: Boundary, fact: Fact) -> bool {
+        self.side(boundary).reads & (1 << (fact as u32)) != 0
+    }
+
     /// Whether the boundary has a rule that is not off.
     #[must_use]
     pub fn has_enabled(&self, boundary: Boundary) -> bool {
@@ -138,7 +156,20 @@ impl RuleSet {
         facts: &Facts<'_>,
         context: &EvaluateContext<'_>,
     ) -> Evaluation {
-        let side = self.side(boundary);
+        self.evaluate_side(self.side(boundary), facts, context)
+    }
+
+    /// Of the rules on tools, those that set a level.
+    pub(crate) fn evaluate_levels(&self, facts: &Facts<'_>, context: &EvaluateContext<'_>) -> Evaluation {
+        self.evaluate_side(&self.levels, facts, context)
+    }
+
+    /// Of the rules on tools, those that answer.
+    pub(crate) fn evaluate_answers(&self, facts: &Facts<'_>, context: &EvaluateContext<'_>) -> Evaluation {
+        self.evaluate_side(&self.answers, facts, context)
+    }
+
+    fn evaluate_side(&self, side: &Side, facts: &Facts<'_>, context: &EvaluateContext<'_>) -> Evaluation {
         let mut evaluation = Evaluation::default();
         if !side.enabled {
             return evaluation;

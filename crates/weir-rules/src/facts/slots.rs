@@ -193,6 +193,16 @@ impl<'a> Facts<'a> {
         }
     }
 
+    /// A string fact for as long as what it was set from; whole, also of a prompt.
+    pub(crate) fn borrowed_str(&self, fact: Fact) -> &'a str {
+        if let Slot::Str(value) = self.raw(fact) { value } else { "" }
+    }
+
+    /// A dynamic fact for as long as what it was set from.
+    pub(crate) fn borrowed_json(&self, fact: Fact) -> &'a Json {
+        if let Slot::Json(value) = self.raw(fact) { value } else { &NO_JSON }
+    }
+
     /// A string fact as rules see it; empty for a fact of another type.
     #[must_use]
     #[inline]

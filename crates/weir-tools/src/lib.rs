@@ -1,0 +1,18 @@
+//! Enforcement on tool calls: one gate for every way in.
+//!
+//! An entry point (the MCP proxy, the turn loop, a hook, a program that embeds weir) tells the [`Gate`] which tools there
+//! are ([`Gate::report_definitions`]), lists those that a caller may see ([`Gate::list`]), and runs calls through
+//! [`Gate::call`]. What a caller asks for is decided by `weir_rules`; an executor is given a
+//! [`Permitted`](weir_rules::tool::Permitted) call, which nothing else can make.
+
+pub mod call;
+pub mod gate;
+pub mod mcp;
+pub mod outcome;
+pub mod policy;
+
+pub use call::{Caller, ToolCall, ToolDefinition};
+pub use gate::{DefinitionState, Gate, Parts};
+pub use outcome::{Denied, Ended, Executed, PendingApproval, ToolOutcome};
+pub use policy::{Policies, ToolPolicy};
+pub use weir_rules::tool::{Permitted, Verdict};
