@@ -1,5 +1,5 @@
-//! For tests only: a scripted upstream, a scripted classifier, a clock moved by hand, real Redis and PostgreSQL,
-//! the real `weir` as a process, a small HTTP client, captured logs and the cases of the specification.
+//! For tests only: a scripted upstream, a scripted classifier, a fake Sentry, a clock moved by hand, real Redis and
+//! PostgreSQL, the real `weir` as a process, a small HTTP client, captured logs and the cases of the specification.
 //!
 //! Nothing here waits by the clock on the wall: what a test waits for is an event (a call came in, a sleep was
 //! registered, a line was printed). Each such wait has a deadline, [`deadline::PATIENCE`], after which the test
@@ -23,6 +23,7 @@ pub mod postgres;
 mod program;
 pub mod redis;
 pub mod repository;
+pub mod sentry;
 mod server;
 pub mod upstream;
 pub mod weir;
@@ -32,5 +33,6 @@ pub use clock::ManualClock;
 pub use logs::LogCapture;
 pub use postgres::PostgresServer;
 pub use redis::RedisServer;
+pub use sentry::FakeSentry;
 pub use upstream::{Gate, RecordedRequest, Script, ScriptedUpstream};
 pub use weir::{WeirCommand, WeirProcess};
