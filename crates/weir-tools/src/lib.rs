@@ -7,6 +7,7 @@
 
 pub mod call;
 pub mod gate;
+pub mod level;
 pub mod mcp;
 pub mod outcome;
 pub mod policy;

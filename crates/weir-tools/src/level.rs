@@ -1,0 +1,96 @@
+//! The level of one call, from its arguments: shell commands as a shell reads them, paths with their links resolved.
+//!
+//! What is found here is a floor: it raises the level of a call above its tool's own, and never lowers it. Rules may
+//! raise it further.
+
+mod paths;
+mod roles;
+mod shell;
+
+use std::path::PathBuf;
+
+use serde_json::Value as Json;
+use weir_core::tool::{Arguments, PermissionLevel};
+
+pub use paths::Roots;
+pub use roles::Roles;
+pub use shell::{COMMAND_BYTES_MAX, classify_argv, classify_command};
+
+/// Paths of one call that are looked at; one with more is `dangerous`.
+const PATHS_MAX: usize = 1_000;
+
+/// The least level of a call of this tool with these arguments.
+#[must_use]
+pub fn of_call(tool: &str, args: &Arguments, roots: &Roots) -> PermissionLevel {
+    let roles = Roles::of(tool);
+    let mut level = PermissionLevel::None;
+    if let Some(names) = roles.command {
+        level = level.max(of_command(args, names, roots));
+    }
+    if roles.paths {
+        level = level.max(of_paths(args, roots));
+    }
+    level
+}
+
+/// A shell tool runs what one of these arguments says. Without any of them nobody knows what it would run.
+fn of_command(args: &Arguments, names: &[&str], roots: &Roots) -> PermissionLevel {
+    let given: Vec<&Json> = names.iter().filter_map(|name| args.get(name)).collect();
+    if given.is_empty() {
+        return PermissionLevel::Dangerous;
+    }
+    let levels = given.into_iter().map(|command| match command {
+        Json::String(text) => classify_command(text, roots),
+        Json::Array(words) => {
+            let words: Option<Vec<&str>> = words.iter().map(Json::as_str).collect();
+            words.map_or(PermissionLevel::Dangerous, |words| classify_argv(&words, roots))
+        }
+        _ => PermissionLevel::Dangerous,
+    });
+    levels.max().unwrap_or(PermissionLevel::Dangerous)
+}
+
+/// A path outside the allowed roots makes a call of a tool for files `dangerous`. Where no roots are configured nothing
+/// is said of paths.
+fn of_paths(args: &Arguments, roots: &Roots) -> PermissionLevel {
+    if roots.is_empty() {
+        return PermissionLevel::None;
+    }
+    let mut paths = Vec::new();
+    for (name, value) in args.iter() {
+        if roles::is_path_argument(name) {
+            collect_texts(value, &mut paths);
+        }
+    }
+    let inside = paths.len() <= PATHS_MAX && paths.iter().all(|path| roots.contain(path));
+    if inside { PermissionLevel::None } else { PermissionLevel::Dangerous }
+}
+
+/// The texts of a value; a list, and the objects in it, may hold many.
+fn collect_texts<'v>(value: &'v Json, texts: &mut Vec<&'v str>) {
+    let mut open = vec![value];
+    while let Some(value) = open.pop() {
+        match value {
+            Json::String(text) => texts.push(text),
+            Json::Array(items) => open.extend(items),
+            Json::Object(members) => {
+                open.extend(
+                    members.iter().filter(|(name, _)| roles::is_path_argument(name)).map(|(_, value)| value),
+                );
+            }
+            Json::Null | Json::Bool(_) | Json::Number(_) => {}
+        }
+        if texts.len() > PATHS_MAX {
+            return;
+        }
+    }
+}
+
+impl From<&[PathBuf]> for Roots {
+    fn from(roots: &[PathBuf]) -> Self {
+        Self::new(roots)
+    }
+}
+
+#[cfg(test)]
+mod tests;
