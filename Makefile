@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test tools fmt toml spelling clippy docs units sdks bench coverage
+.PHONY: help run test tools fmt toml spelling clippy docs units sdks fuzz bench coverage
 
 CACHE := .cache
 VENV := $(CACHE)/venv
@@ -50,6 +50,12 @@ units: tools ## unit, integration and documentation tests
 sdks: tools ## the official SDKs of OpenAI and Anthropic, against a real weir
 	cargo test --locked --workspace --no-run
 	scripts/sdk-tests.sh $(TARGET)/debug/weir
+
+# Optimised, with the checks of a debug build. An ordinary test runs the seeds and some mutations of them as well.
+fuzz: ## feed broken bodies to the classifier of failures for FUZZ_SECONDS (300), from FUZZ_SEED on (any)
+	CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true \
+		FUZZ_SECONDS="$(or $(FUZZ_SECONDS),300)" FUZZ_SEED="$${FUZZ_SEED:-$$RANDOM$$RANDOM}" \
+		cargo test --locked --release --target-dir $(TARGET)/fuzz --package weir-rules --test fuzz -- --include-ignored --nocapture
 
 bench: ## measure; the figures of record are in docs/benchmarks.md
 	cargo bench --workspace --bench '*'

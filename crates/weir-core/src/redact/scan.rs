@@ -26,6 +26,9 @@ const PEM_LABEL_BYTES_MAX: usize = 64;
 /// How much stands between a label and its value at most, in bytes: quotes that were escaped four times fit.
 const SEPARATOR_BYTES_MAX: usize = 48;
 
+/// How long a sequence is that colours a terminal, in bytes.
+const ANSI_BYTES_MAX: usize = 12;
+
 /// How long a secret is at least that only its surroundings give away, in bytes.
 const ASSIGNED_BYTES_MIN: usize = 4;
 const LABELLED_BYTES_MIN: usize = 8;
@@ -228,29 +231,35 @@ impl<'t> Secrets<'t> {
     fn separated(&self, end: usize) -> Option<(usize, bool)> {
         let limit = self.text.len().min(end + SEPARATOR_BYTES_MAX);
         let quoting = |byte: u8| matches!(byte, b'"' | b'\'' | b'\\' | b'`');
-        let mut at = end;
-        while at < limit && (quoting(self.byte(at)) || self.byte(at) == b' ') {
-            at += 1;
-        }
-        let sign = at;
-        while at < limit && matches!(self.byte(at), b'=' | b':' | b'>') {
-            at += 1;
-        }
-        if at == sign {
+        let skip = |mut at: usize, what: &dyn Fn(u8) -> bool| {
+            while at < limit && (what(self.byte(at)) || self.ansi(at) > 0) {
+                at += self.ansi(at).max(1);
+            }
+            at
+        };
+        let sign = skip(end, &|byte| quoting(byte) || byte == b' ');
+        let signed = skip(sign, &|byte| matches!(byte, b'=' | b':' | b'>'));
+        if signed == sign {
             return None;
         }
-        let tight = sign == end && self.byte(sign) == b'=';
+        let tight = sign == skip(end, &|_| false) && self.byte(sign) == b'=';
         let labelled_in_quotes = sign > end && quoting(self.byte(end));
-        let signed = at;
-        while at < limit && (quoting(self.byte(at)) || matches!(self.byte(at), b' ' | b'\t')) {
-            at += 1;
-        }
+        let at = skip(signed, &|byte| quoting(byte) || matches!(byte, b' ' | b'\t'));
         // A bare value behind a quoted name is a number, and stays one.
         let bare = !self.bytes(signed..at).iter().any(|byte| quoting(*byte));
         if labelled_in_quotes && bare && self.byte(at).is_ascii_digit() {
             return None;
         }
         Some((at, tight))
+    }
+
+    /// How long the sequence is that colours a terminal and begins here; 0 for none.
+    fn ansi(&self, at: usize) -> usize {
+        if self.byte(at) != 0x1b || self.byte(at + 1) != b'[' {
+            return 0;
+        }
+        let ends = (2..ANSI_BYTES_MAX).find(|n| !matches!(self.byte(at + n), b'0'..=b'9' | b';'));
+        ends.filter(|n| self.byte(at + n) == b'm').map_or(0, |n| n + 1)
     }
 
     /// Whether a word begins here. Before it there may be an escape, which ends in a letter or a digit as well.
@@ -261,8 +270,9 @@ impl<'t> Secrets<'t> {
         }
         let control = back(2) == b'\\' && matches!(back(1), b'n' | b'r' | b't' | b'b' | b'f');
         let unicode = back(6) == b'\\' && back(5) == b'u';
+        let colour = back(1) == b'm' && (2..=ANSI_BYTES_MAX).any(|n| self.ansi(at.saturating_sub(n)) == n);
         let percent = back(3) == b'%' && back(2).is_ascii_hexdigit() && back(1).is_ascii_hexdigit();
-        control || unicode || percent
+        control || unicode || percent || colour
     }
 
     /// The run of bytes of a set that goes on at `at`.

@@ -43,6 +43,11 @@ const SAID: &[(&str, &str)] = &[
     ),
     ("a -----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY----- b", "a [REDACTED] b"),
     (r#"{"pem":"-----BEGIN PRIVATE KEY-----\nMIIE","b":1}"#, r#"{"pem":"[REDACTED]","b":1}"#),
+    ("key\u{1b}[2m=\u{1b}[0msk-abc123 \u{1b}[0m", "key\u{1b}[2m=\u{1b}[0m[REDACTED] \u{1b}[0m"),
+    (
+        "\u{1b}[3mapi_key\u{1b}[0m\u{1b}[2m=\u{1b}[0m\"abcdef\" x",
+        "\u{1b}[3mapi_key\u{1b}[0m\u{1b}[2m=\u{1b}[0m\"[REDACTED]\" x",
+    ),
     ("", ""),
 ];
 

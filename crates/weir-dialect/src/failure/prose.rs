@@ -12,6 +12,9 @@ pub(super) const PRIVATE_URL: &str = "<private-url>";
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const TAIL_BYTES_MAX: usize = 4 * 1024;
 
+/// How long an exception's name may be, in bytes; anything longer was made up.
+const CLASS_BYTES_MAX: usize = 128;
+
 /// Words without what is no evidence.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Clean {
@@ -239,6 +242,7 @@ fn class_of(word: &str) -> Option<&str> {
     }
     let name = word.rsplit('.').next().unwrap_or(word);
     let is_class = name.len() > "Exception".len()
+        && name.len() <= CLASS_BYTES_MAX
         && name.starts_with(|c: char| c.is_ascii_uppercase())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     is_class.then_some(name)
