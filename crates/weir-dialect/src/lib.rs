@@ -32,6 +32,6 @@ pub mod usage;
 
 pub use dialect::Dialect;
 pub use models::models_list;
-pub use refusal::{Answer, Refusal, RefusalKind};
+pub use refusal::{Answer, FailedCall, Refusal, RefusalKind};
 pub use request::{Prompts, RequestBody};
 pub use usage::{Observed, UsageReader};

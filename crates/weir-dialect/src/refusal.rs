@@ -120,19 +120,47 @@ pub enum Refusal {
         /// Whole seconds until another try may pass, where waiting helps.
         retry_after_s: Option<u64>,
     },
-    /// The last attempt upstream failed.
-    Failed {
-        /// What the failure is.
-        class: Class,
-        /// Who must act.
-        owner: Owner,
-        /// The provider.
-        provider: String,
-        /// The status that the provider gave; 0 when there was none.
-        upstream_status: u16,
-        /// Whole seconds that the provider asked to wait.
-        retry_after_s: Option<u64>,
-    },
+    /// The last attempt upstream failed. `weir_rules::failure::UpstreamFailure` says so: of a failed call nobody else
+    /// may tell.
+    Failed(FailedCall),
+}
+
+/// A failed upstream call as far as its answer needs it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FailedCall {
+    /// What the failure is.
+    pub class: Class,
+    /// Who must act.
+    pub owner: Owner,
+    /// Whether the caller's own key was used.
+    pub own_key: bool,
+    /// The provider.
+    pub provider: String,
+    /// The status that the provider gave; 0 when there was none.
+    pub upstream_status: u16,
+    /// Whole seconds that the provider asked to wait.
+    pub retry_after_s: Option<u64>,
+    /// The provider's own words, redacted, where they help the caller.
+    pub said: Option<String>,
+    /// How many fallback models could not take a request that is too long for this one.
+    pub skipped: usize,
+}
+
+impl FailedCall {
+    /// With the owner that the class has by itself, and nothing more known.
+    #[must_use]
+    pub fn new(class: Class, provider: impl Into<String>, upstream_status: u16) -> Self {
+        Self {
+            class,
+            owner: class.owner(),
+            own_key: false,
+            provider: provider.into(),
+            upstream_status,
+            retry_after_s: None,
+            said: None,
+            skipped: 0,
+        }
+    }
 }
 
 /// What a 429 is about, told apart in `x-weir-limit`.
@@ -255,8 +283,7 @@ impl Refusal {
     /// A failed upstream call with the owner that its class has by itself.
     #[must_use]
     pub fn failed(class: Class, provider: impl Into<String>, upstream_status: u16) -> Self {
-        let provider = provider.into();
-        Self::Failed { class, owner: class.owner(), provider, upstream_status, retry_after_s: None }
+        Self::Failed(FailedCall::new(class, provider, upstream_status))
     }
 
     /// The refusal without its data.
@@ -279,7 +306,7 @@ impl Refusal {
             Self::RateLimitExceeded { limit, .. } => limit.kind(),
             Self::TooManyMaxTokens { .. } => RefusalKind::TooManyMaxTokens,
             Self::TemporarilyUnavailable { .. } => RefusalKind::TemporarilyUnavailable,
-            Self::Failed { .. } => RefusalKind::Failed,
+            Self::Failed(_) => RefusalKind::Failed,
         }
     }
 
@@ -321,8 +348,8 @@ impl Refusal {
             Self::RateLimitExceeded { limit, .. } => format!("rate limit: {}", limit.operator_words()),
             Self::TooManyMaxTokens { member, limit } => format!("`{member}` is over {limit}"),
             Self::TemporarilyUnavailable { reason, .. } => reason.operator_words(),
-            Self::Failed { class, owner, provider, upstream_status, .. } => {
-                let owner = owner_word(*owner);
+            Self::Failed(FailedCall { class, owner, provider, upstream_status, .. }) => {
+                let owner = owner.as_str();
                 format!("upstream `{provider}` failed: {class} (status {upstream_status}, owner {owner})")
             }
         }
@@ -380,15 +407,6 @@ impl Unavailable {
             Self::Draining => "shutting down".to_owned(),
             Self::Busy => "no room for another request".to_owned(),
         }
-    }
-}
-
-const fn owner_word(owner: Owner) -> &'static str {
-    match owner {
-        Owner::Operator => "operator",
-        Owner::Provider => "provider",
-        Owner::User => "user",
-        Owner::Caller => "caller",
     }
 }
 

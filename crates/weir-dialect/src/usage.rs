@@ -98,6 +98,24 @@ impl UsageReader {
         }
     }
 
+    /// Whether an error was read, in a stream or in a JSON answer: what a success pays for failures.
+    #[must_use]
+    pub fn has_error(&self) -> bool {
+        match &self.0 {
+            Mode::Stream(reader) => reader.has_error(),
+            Mode::Body(reader) => reader.has_error(),
+        }
+    }
+
+    /// Whether a stream's last event has not ended yet.
+    #[must_use]
+    pub fn mid_event(&self) -> bool {
+        match &self.0 {
+            Mode::Stream(reader) => reader.mid_event(),
+            Mode::Body(_) => false,
+        }
+    }
+
     /// Says that no more will come: an event whose blank line never came counts too.
     pub fn end(&mut self) {
         if let Mode::Stream(reader) = &mut self.0 {
@@ -194,7 +212,9 @@ impl ProviderError {
     /// Reads an `error` member: an object, or a text.
     fn read(raw: &str) -> Option<Self> {
         if let Some(message) = json::string(raw) {
-            return Some(Self { message: Some(message.into_owned()), ..Self::default() });
+            // Some send an empty text along with every success.
+            return (!message.is_empty())
+                .then(|| Self { message: Some(message.into_owned()), ..Self::default() });
         }
         if !raw.starts_with('{') {
             return None;
@@ -206,7 +226,9 @@ impl ProviderError {
         };
         let [code, kind, message] =
             json::pick(raw, ["code", "type", "message"]).map(|raw| raw.and_then(text));
-        Some(Self { code, kind, message })
+        // An object without members is as good as null.
+        let says = raw.bytes().any(|byte| byte == b':');
+        says.then_some(Self { code, kind, message })
     }
 }
 

@@ -1,25 +1,23 @@
 //! Stage *pass*: the answer on its way to the client, whether weir's own or a provider's.
 
-use std::sync::Arc;
+use std::borrow::Cow;
 
-use bytes::{Bytes, BytesMut};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use http_body_util::BodyExt as _;
-use weir_core::ApiKind;
-use weir_core::failure::Class;
-use weir_dialect::rename::{JsonRenamer, StreamRenamer};
-use weir_dialect::{Dialect, Refusal, RefusalKind, UsageReader, models_list, seed_error};
+use weir_core::Boundary;
+use weir_core::failure::{CredentialOwner, Owner};
+use weir_core::redact::redact;
+use weir_dialect::{Dialect, Refusal, RefusalKind, models_list, seed_error};
+use weir_rules::Fact;
 
-use crate::body::{PassBody, Reading, Renamer, ResponseBody, UpstreamBody};
+use crate::begin::{Answered, Begun};
+use crate::body::ResponseBody;
 use crate::exchange::{Exchange, Stage};
-
-/// A JSON answer up to this size is read whole before its head is sent, so that one that breaks off is a clear 502
-/// and not a broken 200. Larger ones are passed on as they come.
-const WHOLE_BYTES_MAX: usize = 1024 * 1024;
-
-/// How much of a provider's error is read, in bytes.
-const ERROR_BYTES_MAX: usize = 256 * 1024;
+use crate::failed::{Failed, Tried};
+use crate::pass::{Call, PassBody};
+use crate::reading::Reading;
+use crate::trouble::Trouble;
 
 /// The headers of a provider's answer that reach the client. The rest would tell one provider from another, which a
 /// quarantine must not, or describe the connection to the provider.
@@ -46,11 +44,11 @@ pub(crate) fn refuse(mut exchange: Exchange, stage: Stage, refusal: &Refusal) ->
 }
 
 /// One line that names the cause. An address over its limit is told at debug alone: a flood must not become one of
-/// log lines.
+/// log lines. So is a failed call, whose attempts have had a line each.
 fn log_refusal(exchange: &Exchange, stage: Stage, refusal: &Refusal, status: u16) {
     let (error_type, cause) = (refusal.error_type(exchange.dialect), refusal.operator_message());
     let (decision, stage) = (exchange.id, stage.as_str());
-    if refusal.kind() == RefusalKind::RateLimitAddress {
+    if matches!(refusal.kind(), RefusalKind::RateLimitAddress | RefusalKind::Failed) {
         tracing::debug!(%decision, status, error_type, stage, %cause, "refused");
     } else {
         tracing::info!(%decision, status, error_type, stage, %cause, "refused");
@@ -66,101 +64,25 @@ pub(crate) fn models(exchange: Exchange) -> Response<ResponseBody> {
 }
 
 /// A provider's answer.
-pub(crate) async fn pass(
+pub(crate) fn pass(
     mut exchange: Exchange,
-    response: Response<UpstreamBody>,
-    kind: ApiKind,
-    asked_model: Arc<str>,
-    stream: bool,
+    answered: Answered,
+    tried: Tried,
+    headers: &HeaderMap,
 ) -> Response<ResponseBody> {
-    let (head, body) = response.into_parts();
-    if head.status.as_u16() >= 400 {
-        return failed(exchange, &head, body).await;
-    }
-    let events = is_event_stream(&head.headers, stream);
-    let usage = UsageReader::new(kind, events);
-    let renamer = renamer(&exchange, kind, events, &asked_model);
-    let mut reading = Reading { kind, usage, renamer, asked_model, events };
-    let (begun, body) = if events {
-        (None, body)
-    } else {
-        match begin(&exchange, body, &mut reading).await {
-            Begun::Whole(bytes) => return whole_answer(exchange, &head, bytes, &reading),
-            Begun::Broken(class, cause) => return broken(exchange, class, cause),
-            Begun::Longer(bytes, body) => (Some(bytes), body),
-        }
+    let Answered { head, reading, begun } = answered;
+    let (begun, body) = match begun {
+        Begun::Whole(bytes) => return whole_answer(exchange, &head, bytes, &reading),
+        Begun::Going(begun, body) => (begun, body),
     };
     let mut response = Response::new(());
     *response.status_mut() = head.status;
     pass_headers(&head.headers, response.headers_mut());
     finish_head(&mut exchange, head.status, response.headers_mut());
-    let idle = exchange.settings.config.limits.upstream.idle;
-    let body = PassBody::new(body, begun, reading, exchange, idle);
+    let reads = exchange.inner.rules.peek().rules.reads_on(Boundary::Failure, Fact::RequestHeaders);
+    let call = Call { tried, status: head.status.as_u16(), headers: reads.then(|| headers.clone()) };
+    let body = PassBody::new(body, begun, reading, exchange, call);
     response.map(|()| ResponseBody::Pass(Box::new(body)))
-}
-
-/// Whether an answer is a stream of events: by its type, or because one was asked for and it does not say that it is
-/// anything else.
-fn is_event_stream(headers: &HeaderMap, asked: bool) -> bool {
-    match headers.get(CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase()) {
-        None => asked,
-        Some(kind) => kind.starts_with(b"text/event-stream") || (asked && kind.starts_with(b"text/plain")),
-    }
-}
-
-fn renamer(exchange: &Exchange, kind: ApiKind, events: bool, asked_model: &str) -> Renamer {
-    if exchange.draft.result.abuse_downgraded_from.is_none() || exchange.settings.disclose {
-        Renamer::Nothing
-    } else if events {
-        Renamer::Events(StreamRenamer::new(kind, asked_model))
-    } else {
-        Renamer::Json(JsonRenamer::new(kind, asked_model))
-    }
-}
-
-/// What the beginning of a body that is no stream turned out to be.
-enum Begun {
-    Whole(Bytes),
-    Longer(Bytes, UpstreamBody),
-    Broken(Class, &'static str),
-}
-
-async fn begin(exchange: &Exchange, mut body: UpstreamBody, reading: &mut Reading) -> Begun {
-    let idle = exchange.settings.config.limits.upstream.idle;
-    let mut first: Option<Bytes> = None;
-    let mut more = BytesMut::new();
-    loop {
-        let frame = match tokio::time::timeout(idle, body.frame()).await {
-            Err(_) => {
-                return Begun::Broken(Class::Timeout, "the provider stopped in the middle of its answer");
-            }
-            Ok(Some(Err(_))) => return Begun::Broken(Class::Network, "the provider's answer broke off"),
-            Ok(None) => break,
-            Ok(Some(Ok(frame))) => frame,
-        };
-        let Ok(data) = frame.into_data() else { continue };
-        let data = reading.read(data);
-        match &first {
-            None => first = Some(data),
-            Some(_) => more.extend_from_slice(&data),
-        }
-        if first.as_ref().map_or(0, Bytes::len) + more.len() > WHOLE_BYTES_MAX {
-            return Begun::Longer(joined(first, &more), body);
-        }
-    }
-    if reading.usage.observed().finished {
-        Begun::Whole(joined(first, &more))
-    } else {
-        Begun::Broken(Class::Upstream5xx, "the provider's answer is no JSON object")
-    }
-}
-
-fn joined(first: Option<Bytes>, more: &[u8]) -> Bytes {
-    match first {
-        Some(first) if more.is_empty() => first,
-        Some(first) => [&first, more].concat().into(),
-        None => Bytes::new(),
-    }
 }
 
 fn whole_answer(
@@ -169,95 +91,64 @@ fn whole_answer(
     bytes: Bytes,
     reading: &Reading,
 ) -> Response<ResponseBody> {
-    let seen = reading.usage.observed();
-    exchange.observed(&seen);
+    exchange.observed(&reading.usage.observed());
     let mut response = Response::new(ResponseBody::from(bytes));
     *response.status_mut() = head.status;
     pass_headers(&head.headers, response.headers_mut());
     complete(exchange, response)
 }
 
-/// The answer when a provider's broke off before any of it was passed on.
-fn broken(mut exchange: Exchange, class: Class, cause: &str) -> Response<ResponseBody> {
-    exchange.failed(class, 0, cause);
-    let refusal = Refusal::failed(class, exchange.provider_name(), 0);
+/// The answer when the last attempt has failed (design section 6; spec A10 under the seed's prefixes).
+pub(crate) fn failed(exchange: Exchange, failed: &Failed) -> Response<ResponseBody> {
+    if passes_as_sent(&exchange, failed) {
+        return as_sent(exchange, &failed.trouble);
+    }
+    let refusal = failed.refusal(&exchange);
     refuse(exchange, Stage::Send, &refusal)
 }
 
-/// The answer when a provider refused or failed (design section 6; spec A10 under the seed's prefixes).
-async fn failed(
-    mut exchange: Exchange,
-    head: &http::response::Parts,
-    body: UpstreamBody,
-) -> Response<ResponseBody> {
-    let status = head.status.as_u16();
-    let body = error_body(&exchange, body).await;
+/// Whether the provider's own answer reaches the caller: its refusal of the caller's own key, and under the seed's
+/// prefixes all that does not tell of the platform's account.
+fn passes_as_sent(exchange: &Exchange, failed: &Failed) -> bool {
+    let (failure, trouble) = (&failed.failure, &failed.trouble);
+    if !trouble.is_an_answer() {
+        return false;
+    }
+    let own = failure.circumstances().credential == CredentialOwner::User;
+    match exchange.dialect {
+        Dialect::Seed => own || !(failure.is_the_platforms_account() || trouble.status == 402),
+        Dialect::OpenAi | Dialect::Anthropic => {
+            own && (matches!(trouble.status, 401 | 402 | 403 | 429) || failure.owner() == Owner::User)
+        }
+    }
+}
+
+/// A provider's error as it came, without what looks like a secret. Under the seed's prefixes it is made readable first.
+fn as_sent(mut exchange: Exchange, trouble: &Trouble) -> Response<ResponseBody> {
+    let kind = trouble.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let body = redacted(&trouble.body);
     let byok = exchange.draft.target.as_ref().is_some_and(|target| target.byok);
-    let class = Class::of_status(status);
-    exchange.failed(class, status, "the provider answered with an error");
-    let unavailable = status == 402 && !byok;
-    if exchange.dialect == Dialect::Seed && !unavailable {
-        return seed_failed(exchange, head, &body, byok);
-    }
-    if byok && matches!(status, 401 | 402 | 403 | 429) {
-        return as_sent(exchange, head, status, body, None);
-    }
-    let refusal = Refusal::Failed {
-        class,
-        owner: class.owner(),
-        provider: exchange.provider_name(),
-        upstream_status: status,
-        retry_after_s: retry_after_s(&head.headers),
+    let (status, body, error_type) = match exchange.dialect {
+        Dialect::Seed => seed_error::rewrite(trouble.status, kind, &body, byok),
+        Dialect::OpenAi | Dialect::Anthropic => (trouble.status, body, None),
     };
-    refuse(exchange, Stage::Send, &refusal)
-}
-
-fn seed_failed(
-    exchange: Exchange,
-    head: &http::response::Parts,
-    body: &Bytes,
-    byok: bool,
-) -> Response<ResponseBody> {
-    let kind = head.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let (status, body, error_type) = seed_error::rewrite(head.status.as_u16(), kind, body, byok);
-    as_sent(exchange, head, status, body, error_type)
-}
-
-/// A provider's error as it came; `error_type` says that its body was rewritten.
-fn as_sent(
-    mut exchange: Exchange,
-    head: &http::response::Parts,
-    status: u16,
-    body: Bytes,
-    error_type: Option<&'static str>,
-) -> Response<ResponseBody> {
     exchange.draft.result.error_type = error_type.map(str::to_owned);
     let mut response = Response::new(ResponseBody::from(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-    pass_headers(&head.headers, response.headers_mut());
+    pass_headers(&trouble.headers, response.headers_mut());
     if error_type.is_some() || !response.headers().contains_key(CONTENT_TYPE) {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    } else if let Some(encoding) = trouble.headers.get(CONTENT_ENCODING) {
+        response.headers_mut().insert(CONTENT_ENCODING, encoding.clone());
     }
     complete(exchange, response)
 }
 
-async fn error_body(exchange: &Exchange, mut body: UpstreamBody) -> Bytes {
-    let idle = exchange.settings.config.limits.upstream.idle;
-    let mut read = BytesMut::new();
-    while let Ok(Some(Ok(frame))) = tokio::time::timeout(idle, body.frame()).await {
-        if let Ok(data) = frame.into_data() {
-            let room = ERROR_BYTES_MAX.saturating_sub(read.len());
-            read.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
-        }
-        if read.len() >= ERROR_BYTES_MAX {
-            break;
-        }
+fn redacted(body: &Bytes) -> Bytes {
+    match std::str::from_utf8(body).map(redact) {
+        Ok(Cow::Owned(text)) => text.into(),
+        Ok(Cow::Borrowed(_)) | Err(_) => body.clone(),
     }
-    read.freeze()
-}
-
-fn retry_after_s(headers: &HeaderMap) -> Option<u64> {
-    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()
 }
 
 /// A whole answer, given at once: the exchange ends with it.

@@ -17,9 +17,9 @@ use weir_core::secret::expose;
 use weir_core::{Action, Decision, Timestamp};
 use weir_store::{Dependency, DependencyState};
 
+use crate::client::HttpClient;
 use crate::gateway::{GatewayError, Inner};
 use crate::settings::Settings;
-use crate::upstream::{HttpClient, http_client};
 
 /// How long an answer is worth having: a late one still goes into the action cache.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
@@ -185,7 +185,7 @@ pub(crate) struct Classifiers {
 impl Classifiers {
     pub(crate) fn new() -> Self {
         Self {
-            client: http_client(Duration::from_secs(2)),
+            client: HttpClient::new(Duration::from_secs(2)),
             room: Arc::new(Semaphore::new(UNDER_WAY_MAX)),
             state: Mutex::new(None),
         }

@@ -12,7 +12,7 @@ use weir_config::config::AbuseMode;
 use weir_core::action::{cached_value, parse_cached};
 use weir_core::{Action, Boundary, Decision, IdentityKey};
 use weir_dialect::{Prompts, RequestBody};
-use weir_rules::enforce::{Classification, decide_cached};
+use weir_rules::enforce::{Classification, decide_cached, exempted};
 use weir_rules::{ActiveRules, DecideContext, Fact, Facts, StringMap};
 use weir_store::StoreError;
 
@@ -22,6 +22,7 @@ use crate::classifier::{
 use crate::exchange::Exchange;
 use crate::gateway::Inner;
 use crate::identify::Origin;
+use crate::resolve::Target;
 
 /// What a decision is made on.
 pub(crate) struct Asked<'a> {
@@ -221,6 +222,27 @@ async fn wait(exchange: &mut Exchange, mut under_way: UnderWay) -> Option<Arc<Cl
     classified
 }
 
+/// The decision about a fallback model: the rules are asked anew, with the facts of that model; in `cached` mode the
+/// identity's action holds for whichever model.
+pub(crate) fn again(
+    exchange: &mut Exchange,
+    headers: &HeaderMap,
+    body: &RequestBody,
+    target: &Target,
+) -> Option<Decision> {
+    if exchange.settings.mode != AbuseMode::Inline {
+        return exchange.draft.decision.clone();
+    }
+    let asked = exchange.draft.facts.request.clone();
+    target.tell(&mut exchange.draft.facts.request);
+    let decide_us = exchange.draft.result.timings.decide_us;
+    let active = exchange.inner.rules.load();
+    let decision = ask_rules(exchange, &active, headers, body);
+    exchange.draft.result.timings.decide_us += decide_us;
+    exchange.draft.facts.request = asked;
+    Some(if exchange.exempt { exempted(decision) } else { decision })
+}
+
 fn unasked(exchange: &Exchange, epoch: u64) -> Decision {
     Decision::unasked(exchange.id, exchange.draft.identity.as_str().to_owned(), epoch, exchange.at)
 }
@@ -276,7 +298,7 @@ pub(crate) fn reads_stats(active: &ActiveRules) -> bool {
 }
 
 /// The request's headers as rules see them: without those that hold keys.
-struct VisibleHeaders<'a>(&'a HeaderMap);
+pub(crate) struct VisibleHeaders<'a>(pub(crate) &'a HeaderMap);
 
 const SECRET_HEADERS: [&str; 5] =
     ["authorization", "x-api-key", crate::callers::BYOK_HEADER, "cookie", "proxy-authorization"];

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use weir_core::decision::Source;
-use weir_core::failure::Class;
+use weir_core::failure::FailureEvent;
 use weir_core::record::{ProviderCall, Record, RecordedFacts, RequestResult, Usage};
 use weir_core::{ApiKind, Decision, DecisionId, IdentityKey, Timestamp};
 use weir_dialect::{Dialect, Observed, Refusal};
@@ -82,6 +82,8 @@ pub(crate) struct Draft {
     pub(crate) target: Option<Arc<Target>>,
     pub(crate) message_id: Option<String>,
     pub(crate) cost_report: Option<CostReport>,
+    /// What was told of attempts that have failed.
+    pub(crate) events: Vec<FailureEvent>,
     /// Whether an endpoint was reached, so that there is something to record.
     pub(crate) recorded: bool,
     /// Whether the answer was given to its end.
@@ -129,6 +131,7 @@ impl Exchange {
                 target: None,
                 message_id: None,
                 cost_report: None,
+                events: Vec::new(),
                 recorded: false,
                 complete: false,
             }),
@@ -165,21 +168,6 @@ impl Exchange {
     pub(crate) fn reached(&mut self, kind: ApiKind) {
         self.draft.kind = Some(kind);
         self.draft.facts.request.api = kind.as_str().to_owned();
-    }
-
-    /// Notes and logs a provider's failure.
-    pub(crate) fn failed(&mut self, class: Class, upstream_status: u16, cause: &str) {
-        tracing::warn!(
-            class = class.as_str(),
-            provider = %self.provider_name(),
-            model = %self.draft.facts.request.model,
-            status = upstream_status,
-            decision = %self.id,
-            cause,
-            "the provider failed"
-        );
-        self.draft.result.failure_class = Some(class.as_str().to_owned());
-        self.inner.meters.upstream_failed(&self.provider_name(), class);
     }
 
     /// Logs what is about to be enforced (spec A8), whatever it is; that nothing is, is not worth a line.
@@ -227,11 +215,6 @@ impl Exchange {
     pub(crate) fn answered(&mut self, status: u16) {
         self.draft.result.status = status;
         self.draft.result.timings.overhead_ms = self.overhead_ms();
-    }
-
-    /// The name of the provider that was called, for messages.
-    pub(crate) fn provider_name(&self) -> String {
-        self.draft.target.as_ref().map(|target| target.provider.name.to_string()).unwrap_or_default()
     }
 
     /// Notes what was read of a provider's answer.
@@ -294,6 +277,6 @@ impl Drop for Exchange {
         if let (Some(report), Some(usage)) = (self.draft.cost_report.take(), record.usage()) {
             report.send(&self.inner, &usage);
         }
-        self.inner.recorder.file(record);
+        self.inner.recorder.file(&record);
     }
 }

@@ -7,10 +7,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use rand::Rng as _;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir_config::{Config, ModelCatalogue};
 use weir_core::clock::SharedClock;
+use weir_core::failure::Observers;
 use weir_core::{ApiKind, DecisionId, Timestamp};
 use weir_rules::LiveRules;
 use weir_store::directory::Directory;
@@ -44,6 +46,8 @@ pub struct Parts {
     pub clock: SharedClock,
     /// Who names the candidates for quarantine-3; left out: the configuration.
     pub candidates: Option<Box<dyn Candidates>>,
+    /// Who is told of failed provider calls: reports, metrics, and whoever embeds weir.
+    pub observers: Observers,
 }
 
 /// Names the free models that a quarantined request may be sent to.
@@ -140,7 +144,10 @@ pub(crate) struct Inner {
     pub(crate) counters: Counters,
     pub(crate) cache_troubles: CacheTroubles,
     pub(crate) meters: Meters,
+    pub(crate) observers: Observers,
     pub(crate) tasks: TaskTracker,
+    /// Room for connections of clients, on all threads together.
+    pub(crate) connections: Arc<Semaphore>,
 }
 
 impl Inner {
@@ -169,6 +176,7 @@ impl Gateway {
         let node_limits = Cache::open(CacheOptions::new(CacheLocation::Memory), parts.clock.clone()).await;
         let settings = Settings::new(parts.config)?;
         let upstream = Upstream::new(&settings.config.limits.upstream);
+        let connections = Arc::new(Semaphore::new(settings.connections_max));
         Ok(Self {
             inner: Arc::new(Inner {
                 settings: ArcSwap::from_pointee(settings),
@@ -185,7 +193,9 @@ impl Gateway {
                 counters: Counters::default(),
                 cache_troubles: CacheTroubles::default(),
                 meters: Meters::new(),
+                observers: parts.observers,
                 tasks: TaskTracker::new(),
+                connections,
             }),
         })
     }
@@ -199,7 +209,8 @@ impl Gateway {
         Ok(())
     }
 
-    /// Serves until `stop`, then returns once open requests have ended or `limits.drain` is over.
+    /// Serves until `stop`, then returns once open requests have ended or `limits.drain` is over. May be called on several
+    /// threads, each with a runtime and a clone of the listener of its own: a connection stays with its thread.
     pub async fn serve(&self, listener: TcpListener, stop: CancellationToken) {
         server::serve(Arc::clone(&self.inner), listener, stop).await;
         self.inner.tasks.close();

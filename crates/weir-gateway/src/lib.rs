@@ -4,21 +4,31 @@
 //! decisions come from `weir-rules`, and only the permit made there opens the way to the upstream client.
 
 mod answer;
+mod attempts;
+mod begin;
 mod body;
 mod callers;
 mod classifier;
+mod client;
+mod cut;
 mod decide;
 mod exchange;
+mod failed;
 mod gateway;
 mod hold;
 mod identify;
+mod known_dead;
 mod meters;
+mod pass;
 mod pipeline;
 mod read;
+mod reading;
 mod resolve;
+mod resolver;
 mod route;
 mod server;
 mod settings;
+mod trouble;
 mod upstream;
 
 pub use gateway::{Candidates, Counter, Counters, Gateway, GatewayError, Parts};

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -18,21 +17,25 @@ use weir_rules::enforce::{Enforcement, Permit, enforce, exempted};
 use weir_store::{LimitCharge, LimitOutcome};
 
 use crate::answer;
-use crate::body::{ResponseBody, UpstreamBody};
+use crate::attempts::{self, Unanswered};
+use crate::begin::Answered;
+use crate::body::ResponseBody;
 use crate::callers::{Caller, check_own_key};
 use crate::decide::{self, Asked};
 use crate::exchange::{Exchange, Stage};
+use crate::failed::{Failed, Tried};
 use crate::gateway::Inner;
 use crate::identify::{self, Origin};
 use crate::read;
 use crate::resolve::{Target, resolve};
 use crate::route::{Route, dialect_of, route};
-use crate::upstream::Call;
 
 /// Where and why a request ended.
-pub(crate) struct Ended {
-    pub(crate) stage: Stage,
-    pub(crate) refusal: Refusal,
+enum Ended {
+    /// weir refuses it.
+    Refused(Stage, Refusal),
+    /// No provider has answered it: what only classifying gives.
+    Failed(Box<Failed>),
 }
 
 trait At<T> {
@@ -41,7 +44,7 @@ trait At<T> {
 
 impl<T> At<T> for Result<T, Refusal> {
     fn at(self, stage: Stage) -> Result<T, Ended> {
-        self.map_err(|refusal| Ended { stage, refusal })
+        self.map_err(|refusal| Ended::Refused(stage, refusal))
     }
 }
 
@@ -50,14 +53,14 @@ enum Outcome {
     /// The list of models.
     Models,
     /// A provider answers.
-    Answer { response: Response<UpstreamBody>, kind: ApiKind, asked_model: Arc<str>, stream: bool },
+    Answer(Box<Answered>, Tried),
 }
 
 /// A request and who sent it.
-struct Arrived {
-    head: Parts,
-    origin: Origin,
-    caller: Caller,
+pub(crate) struct Arrived {
+    pub(crate) head: Parts,
+    pub(crate) origin: Origin,
+    pub(crate) caller: Caller,
 }
 
 /// Serves one request.
@@ -77,10 +80,11 @@ pub(crate) async fn handle(
     let arrived = Arrived { head, origin, caller };
     match serve(&mut exchange, &arrived, body).await {
         Ok(Outcome::Models) => answer::models(exchange),
-        Ok(Outcome::Answer { response, kind, asked_model, stream }) => {
-            answer::pass(exchange, response, kind, asked_model, stream).await
+        Ok(Outcome::Answer(answered, tried)) => {
+            answer::pass(exchange, *answered, tried, &arrived.head.headers)
         }
-        Err(Ended { stage, refusal }) => answer::refuse(exchange, stage, &refusal),
+        Err(Ended::Refused(stage, refusal)) => answer::refuse(exchange, stage, &refusal),
+        Err(Ended::Failed(failed)) => answer::failed(exchange, &failed),
     }
 }
 
@@ -93,7 +97,7 @@ async fn serve(exchange: &mut Exchange, arrived: &Arrived, body: Incoming) -> Re
     let bytes_max = exchange.settings.body_bytes_max;
     let bytes = read::read(&arrived.head.headers, body, bytes_max).await.map_err(|unread| {
         exchange.draft.result.client_gone = unread.client_gone;
-        Ended { stage: Stage::Read, refusal: unread.refusal }
+        Ended::Refused(Stage::Read, unread.refusal)
     })?;
     let body = RequestBody::read(kind, bytes).at(Stage::Read)?;
     let resolved = identify(exchange, arrived, &body).await.at(Stage::Identify)?;
@@ -109,7 +113,11 @@ async fn serve(exchange: &mut Exchange, arrived: &Arrived, body: Incoming) -> Re
     // The delay once, before the upstream call and before every refusal that follows the decision.
     wait.over(exchange).await;
     let target = prepared.at(Stage::Enforce)?;
-    send(exchange, permit, target, arrived, &body).await.at(Stage::Send)
+    match attempts::send(exchange, permit, target, arrived, &body).await {
+        Ok((answered, tried)) => Ok(Outcome::Answer(Box::new(answered), tried)),
+        Err(Unanswered::Failed(failed)) => Err(Ended::Failed(failed)),
+        Err(Unanswered::Refused(refusal)) => Err(Ended::Refused(Stage::Send, refusal)),
+    }
 }
 
 /// The facts that the head alone tells.
@@ -164,7 +172,7 @@ fn exceeded(outcome: LimitOutcome, which: impl FnOnce(usize) -> RateLimit) -> Re
 /// The list of models: for every caller but one whose key is wrong.
 fn models(exchange: &mut Exchange, caller: &Caller) -> Result<Outcome, Ended> {
     if matches!(caller, Caller::Invalid) {
-        return Err(Ended { stage: Stage::Identify, refusal: Refusal::InvalidApiKey });
+        return Err(Ended::Refused(Stage::Identify, Refusal::InvalidApiKey));
     }
     exchange.ended(Stage::Models);
     Ok(Outcome::Models)
@@ -218,7 +226,7 @@ async fn identity_facts(exchange: &mut Exchange, arrived: &Arrived) {
 }
 
 /// The limit of a user, or of an anonymous address, over all free models.
-async fn free_limit(exchange: &Exchange, caller: &Caller, address: IpAddr) -> Result<(), Refusal> {
+pub(crate) async fn free_limit(exchange: &Exchange, caller: &Caller, address: IpAddr) -> Result<(), Refusal> {
     let rate = exchange.settings.config.free_models;
     let subject = match caller.key() {
         Some(key) => format!("user:{}", key.owner.user),
@@ -236,11 +244,7 @@ fn resolve_target(
 ) -> Result<Arc<Target>, Refusal> {
     let target = resolve(&exchange.inner, &exchange.settings, resolved, caller)?;
     target.check_kind(kind)?;
-    let facts = &mut exchange.draft.facts.request;
-    facts.model.clone_from(&target.id);
-    facts.provider = target.provider.name.to_string();
-    facts.free = target.model.free;
-    facts.byok = target.byok;
+    target.tell(&mut exchange.draft.facts.request);
     Ok(target)
 }
 
@@ -297,18 +301,18 @@ fn permit(exchange: &mut Exchange) -> Result<Permit, Refusal> {
 }
 
 /// No stage before this one can leave the decision out; if one ever did, nothing would be sent.
-fn undecided() -> Refusal {
+pub(crate) fn undecided() -> Refusal {
     Refusal::TemporarilyUnavailable { reason: weir_dialect::refusal::Unavailable::Busy, retry_after_s: None }
 }
 
 /// A delay that is due.
-struct Wait {
+pub(crate) struct Wait {
     delay: Duration,
     _slot: Option<crate::hold::HoldSlot>,
 }
 
 /// Stage *hold*, its first half: takes a place to wait in.
-fn hold(exchange: &Exchange, permit: &Permit) -> Result<Wait, Refusal> {
+pub(crate) fn hold(exchange: &Exchange, permit: &Permit) -> Result<Wait, Refusal> {
     if permit.delay().is_zero() {
         return Ok(Wait { delay: Duration::ZERO, _slot: None });
     }
@@ -323,7 +327,7 @@ fn hold(exchange: &Exchange, permit: &Permit) -> Result<Wait, Refusal> {
 
 impl Wait {
     /// Stage *hold*, its second half. Dropping the request, as happens when its client goes away, ends the wait.
-    async fn over(self, exchange: &mut Exchange) {
+    pub(crate) async fn over(self, exchange: &mut Exchange) {
         if self.delay.is_zero() {
             return;
         }
@@ -403,7 +407,7 @@ fn about(refusal: Refusal, name: &str) -> Refusal {
 }
 
 /// The key's budget: used up is 402, unless the model costs nothing or the caller pays the provider.
-fn budget(caller: &Caller, target: &Target) -> Result<(), Refusal> {
+pub(crate) fn budget(caller: &Caller, target: &Target) -> Result<(), Refusal> {
     let Some(key) = caller.key() else { return Ok(()) };
     let Some(budget_usd) = key.owner.budget_usd else { return Ok(()) };
     if target.model.free || target.byok {
@@ -415,43 +419,5 @@ fn budget(caller: &Caller, target: &Target) -> Result<(), Refusal> {
         Ok(())
     } else {
         Err(Refusal::UsageLimitExceeded { budget_usd: Some(budget_usd) })
-    }
-}
-
-/// Stage *send*: the upstream call.
-async fn send(
-    exchange: &mut Exchange,
-    permit: Permit,
-    target: Arc<Target>,
-    arrived: &Arrived,
-    body: &RequestBody,
-) -> Result<Outcome, Refusal> {
-    exchange.draft.target = Some(Arc::clone(&target));
-    let kind = body.kind();
-    let bytes: Bytes = body.upstream_body(Some(&target.upstream_name));
-    let since = Instant::now();
-    let call = Call {
-        kind,
-        target: &target,
-        body: bytes,
-        headers: &arrived.head.headers,
-        asked_model: body.model(),
-        first_byte: exchange.settings.config.limits.upstream.first_byte,
-        // As a provider would see it: neither the time nor the id tells how long the request was held before.
-        at: exchange.inner.clock.now(),
-        seed: exchange.inner.new_decision_id(exchange.inner.clock.now()).as_u128(),
-    };
-    let inner = Arc::clone(&exchange.inner);
-    let answered = inner.upstream.send(permit, call).await;
-    let spent = exchange.exclude(since);
-    exchange.draft.result.timings.upstream_head_ms = spent.as_secs_f64() * 1000.0;
-    match answered {
-        Ok(response) => {
-            Ok(Outcome::Answer { response, kind, asked_model: body.model().into(), stream: body.stream() })
-        }
-        Err(trouble) => {
-            exchange.failed(trouble.class, 0, trouble.cause);
-            Err(Refusal::failed(trouble.class, target.provider.name.to_string(), 0))
-        }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weir_config::{Model, Resolved};
 use weir_core::ApiKind;
-use weir_core::record::Usage;
+use weir_core::record::{RequestFacts, Usage};
 use weir_core::secret::Secret;
 use weir_dialect::Refusal;
 use weir_dialect::refusal::Unavailable;
@@ -20,7 +20,8 @@ pub(crate) struct Target {
     pub(crate) model: Arc<Model>,
     pub(crate) provider: Arc<Provider>,
     pub(crate) upstream_name: String,
-    pub(crate) credential: Option<Credential>,
+    /// The caller's own key, if it has one for this provider; the platform's are the provider's.
+    pub(crate) own: Option<Credential>,
     /// Whether the credential is the caller's own.
     pub(crate) byok: bool,
 }
@@ -41,11 +42,8 @@ pub(crate) fn resolve(
     };
     let own = own_key(caller, provider);
     let byok = own.is_some();
-    let credential = match own {
-        Some(key) => own_credential(key, provider)?,
-        None => provider.platform_key.clone(),
-    };
-    if credential.is_none() && provider.needs_key() {
+    let own = own.map(|key| own_credential(key, provider)).transpose()?.flatten();
+    if !byok && provider.keys.is_empty() && provider.needs_key() {
         let reason = Unavailable::NoCredential { provider: provider.name.to_string() };
         return Err(Refusal::TemporarilyUnavailable { reason, retry_after_s: None });
     }
@@ -54,7 +52,7 @@ pub(crate) fn resolve(
         model: resolved.model,
         provider: Arc::clone(provider),
         upstream_name: resolved.upstream_name,
-        credential,
+        own,
         byok,
     }))
 }
@@ -78,6 +76,14 @@ fn own_credential(key: &Secret, provider: &Provider) -> Result<Option<Credential
 }
 
 impl Target {
+    /// Tells the facts of a request what is known of its target.
+    pub(crate) fn tell(&self, facts: &mut RequestFacts) {
+        facts.model.clone_from(&self.id);
+        facts.provider = self.provider.name.to_string();
+        facts.free = self.model.free;
+        facts.byok = self.byok;
+    }
+
     /// Whether its provider serves the operation (spec A3 step 13).
     ///
     /// # Errors

@@ -28,7 +28,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until `stop`, then lets open requests finish for `limits.drain`.
 pub(crate) async fn serve(inner: Arc<Inner>, listener: TcpListener, stop: CancellationToken) {
-    let connections = Arc::new(Semaphore::new(inner.settings().connections_max));
     let graceful = GracefulShutdown::new();
     let open = Open { cut: CancellationToken::new(), tasks: TaskTracker::new() };
     // HTTP/1.1 alone: every client library speaks it, and telling the versions apart would wait for the first bytes of
@@ -40,7 +39,7 @@ pub(crate) async fn serve(inner: Arc<Inner>, listener: TcpListener, stop: Cancel
         let (stream, peer, slot) = tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            accepted = accept(&listener, &connections) => match accepted {
+            accepted = accept(&listener, &inner.connections) => match accepted {
                 Some(accepted) => accepted,
                 None => continue,
             },

@@ -15,6 +15,7 @@ use weir_core::secret::{Secret, expose};
 use crate::classifier::ServiceSettings;
 use crate::gateway::GatewayError;
 use crate::hold::HoldBounds;
+use crate::known_dead::KnownDead;
 
 /// The settings of one configuration. A request keeps the ones it began with.
 pub(crate) struct Settings {
@@ -31,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) body_bytes_max: usize,
     pub(crate) drain: Duration,
     pub(crate) service: Option<ServiceSettings>,
+    /// The platform's keys that are known to be dead, as long as this configuration is in force.
+    pub(crate) known_dead: KnownDead,
 }
 
 /// One configured provider, with everything of an upstream request that does not depend on the request.
@@ -38,8 +41,12 @@ pub(crate) struct Provider {
     pub(crate) name: Arc<str>,
     pub(crate) simulated: bool,
     pub(crate) auth: Auth,
-    /// The platform's key, ready to be sent; none means that only callers' own keys are served.
-    pub(crate) platform_key: Option<Credential>,
+    /// The platform's keys, ready to be sent; none means that only callers' own keys are served.
+    pub(crate) keys: Vec<Credential>,
+    /// Whether it is the platform's own backend, whose 401 and 403 are the session's.
+    pub(crate) house: bool,
+    /// Where it is, for failures to reach it.
+    pub(crate) base_url: String,
     apis: Vec<ApiKind>,
     uris: HashMap<ApiKind, Uri>,
 }
@@ -62,18 +69,20 @@ impl Provider {
                 uris.insert(kind, uri);
             }
         }
-        let platform_key = match provider.api_keys.first() {
-            Some(key) => Some(
-                Credential::new(provider.auth, key)
-                    .ok_or_else(|| GatewayError::ProviderKey { provider: provider.name.clone() })?,
-            ),
-            None => None,
+        let credential = |key: &Secret| {
+            Credential::new(provider.auth, key)
+                .ok_or_else(|| GatewayError::ProviderKey { provider: provider.name.clone() })
         };
+        // A provider that is shown no key has none, whatever is configured.
+        let shown = provider.api_keys.iter().filter(|_| provider.auth != Auth::None);
+        let keys = shown.map(credential).collect::<Result<_, _>>()?;
         Ok(Self {
             name: provider.name.as_str().into(),
             simulated: provider.simulated,
             auth: provider.auth,
-            platform_key,
+            keys,
+            house: provider.house,
+            base_url: provider.base_url.as_ref().map(ToString::to_string).unwrap_or_default(),
             apis: provider.apis.clone(),
             uris,
         })
@@ -141,6 +150,7 @@ impl Settings {
             body_bytes_max: config.limits.body_bytes_max,
             drain: config.limits.drain,
             service: ServiceSettings::new(&config)?,
+            known_dead: KnownDead::default(),
             config,
         })
     }

@@ -8,22 +8,18 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::Full;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::{self, Client};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use weir_config::config::UpstreamTimeouts;
-use weir_core::failure::Class;
 use weir_core::{ApiKind, Timestamp};
+use weir_dialect::failure::{Phase, TransportFault};
 use weir_dialect::simulate::{End, simulate};
 use weir_rules::enforce::Permit;
 
 use crate::body::{SimulatedBody, UpstreamBody};
+use crate::client::{ClientError, HttpClient};
 use crate::resolve::Target;
-
-/// How long an idle connection to a provider is kept: below what providers and their load balancers allow, so that a
-/// request seldom meets a connection that has just been closed.
-const POOL_IDLE: Duration = Duration::from_secs(50);
+use crate::resolver::DnsFailed;
+use crate::settings::Credential;
+use crate::trouble::Trouble;
 
 /// What a caller's headers may tell a provider. All others end here: they are meant for weir, name the caller's key
 /// or connection, or would tell one provider of another.
@@ -37,27 +33,6 @@ const FORWARDED: [&str; 7] = [
     "x-session-id",
 ];
 
-/// The HTTP client underneath, also of the abuse service's client.
-pub(crate) type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
-
-/// Builds a client over HTTP/1.1: one connection a stream, so that none waits behind another.
-pub(crate) fn http_client(connect: Duration) -> HttpClient {
-    let mut connector = HttpConnector::new();
-    connector.enforce_http(false);
-    connector.set_nodelay(true);
-    connector.set_connect_timeout(Some(connect));
-    connector.set_keepalive(Some(Duration::from_secs(30)));
-    let connector = HttpsConnectorBuilder::new()
-        .with_webpki_roots()
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(connector);
-    Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(POOL_IDLE)
-        .build(connector)
-}
-
 /// The way to all providers.
 pub(crate) struct Upstream {
     client: HttpClient,
@@ -67,6 +42,8 @@ pub(crate) struct Upstream {
 pub(crate) struct Call<'a> {
     pub(crate) kind: ApiKind,
     pub(crate) target: &'a Arc<Target>,
+    /// What the provider is shown, if it wants to be shown anything.
+    pub(crate) credential: Option<&'a Credential>,
     pub(crate) body: Bytes,
     /// The caller's headers, of which some are passed on.
     pub(crate) headers: &'a HeaderMap,
@@ -78,17 +55,9 @@ pub(crate) struct Call<'a> {
     pub(crate) seed: u128,
 }
 
-/// A call that brought no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NoAnswer {
-    pub(crate) class: Class,
-    /// What happened, for the log.
-    pub(crate) cause: &'static str,
-}
-
 impl Upstream {
     pub(crate) fn new(timeouts: &UpstreamTimeouts) -> Self {
-        Self { client: http_client(timeouts.connect) }
+        Self { client: HttpClient::new(timeouts.connect) }
     }
 
     /// Sends the request that the permit was given for, and waits for the head of the answer.
@@ -99,20 +68,26 @@ impl Upstream {
         &self,
         _permit: Permit,
         call: Call<'_>,
-    ) -> Result<Response<UpstreamBody>, NoAnswer> {
+    ) -> Result<Response<UpstreamBody>, Trouble> {
         let first_byte = call.first_byte;
         let answer =
             async { if call.target.provider.simulated { play(call).await } else { self.fetch(call).await } };
-        tokio::time::timeout(first_byte, answer).await.unwrap_or(Err(NoAnswer {
-            class: Class::Timeout,
-            cause: "the provider sent nothing within `limits.upstream.first_byte`",
-        }))
+        match tokio::time::timeout(first_byte, answer).await {
+            Ok(answered) => answered,
+            Err(_) => {
+                let cause = "the provider sent nothing within `limits.upstream.first_byte`";
+                Err(Trouble::no_answer(TransportFault::Timeout, Phase::Head, cause))
+            }
+        }
     }
 
-    async fn fetch(&self, call: Call<'_>) -> Result<Response<UpstreamBody>, NoAnswer> {
-        let request = request(call).ok_or(NoAnswer {
-            class: Class::GatewayMisconfig,
-            cause: "the provider has no URL for this operation",
+    async fn fetch(&self, call: Call<'_>) -> Result<Response<UpstreamBody>, Trouble> {
+        let request = request(call).ok_or_else(|| {
+            let cause = "the provider has no URL for this operation";
+            Trouble {
+                body: Bytes::from_static(cause.as_bytes()),
+                ..Trouble::no_answer(TransportFault::None, Phase::Connect, cause)
+            }
         })?;
         match self.client.request(request).await {
             Ok(response) => Ok(response.map(UpstreamBody::Incoming)),
@@ -137,44 +112,63 @@ fn request(call: Call<'_>) -> Option<Request<Full<Bytes>>> {
             headers.insert(HeaderName::from_static(name), value.clone());
         }
     }
-    if let Some(credential) = &call.target.credential {
+    if let Some(credential) = call.credential {
         headers.insert(credential.name.clone(), credential.value.clone());
     }
     Some(request)
 }
 
 /// What kind of trouble an error of the client is, by its type and never by its text.
-fn no_answer(error: &legacy::Error) -> NoAnswer {
+fn no_answer(error: &ClientError) -> Trouble {
+    let (fault, cause) = fault(error);
+    let phase = if error.is_connect() { Phase::Connect } else { Phase::Head };
+    let body =
+        if fault == TransportFault::None { Bytes::from_static(cause.as_bytes()) } else { Bytes::new() };
+    Trouble { body, causes: causes(error), ..Trouble::no_answer(fault, phase, cause) }
+}
+
+fn fault(error: &ClientError) -> (TransportFault, &'static str) {
     let mut source = error.source();
     while let Some(cause) = source {
+        if cause.is::<DnsFailed>() {
+            return (TransportFault::Dns, "the provider's name could not be resolved");
+        }
         if let Some(io) = cause.downcast_ref::<std::io::Error>() {
             if io.kind() == std::io::ErrorKind::TimedOut {
-                return NoAnswer {
-                    class: Class::Timeout,
-                    cause: "no connection within `limits.upstream.connect`",
-                };
+                return (TransportFault::Timeout, "no connection within `limits.upstream.connect`");
             }
             if io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
-                return NoAnswer { class: Class::Network, cause: "no TLS session with the provider" };
+                return (TransportFault::Tls, "no TLS session with the provider");
             }
         }
         if let Some(hyper) = cause.downcast_ref::<hyper::Error>()
             && hyper.is_parse()
         {
-            return NoAnswer { class: Class::Upstream5xx, cause: "the provider's answer is no HTTP" };
+            return (TransportFault::None, "the provider's answer is no HTTP");
         }
         source = cause.source();
     }
-    let cause = if error.is_connect() {
-        "no connection to the provider"
+    if error.is_connect() {
+        (TransportFault::Connect, "no connection to the provider")
     } else {
-        "the provider closed the connection"
-    };
-    NoAnswer { class: Class::Network, cause }
+        (TransportFault::Reset, "the provider closed the connection")
+    }
+}
+
+/// The errors from the outer to the inner, as text.
+fn causes(error: &ClientError) -> Vec<String> {
+    const CAUSES_MAX: usize = 8;
+    let mut causes = Vec::new();
+    let mut next: Option<&dyn std::error::Error> = Some(error);
+    while let Some(cause) = next.filter(|_| causes.len() < CAUSES_MAX) {
+        causes.push(cause.to_string());
+        next = cause.source();
+    }
+    causes
 }
 
 /// Plays the simulated provider.
-async fn play(call: Call<'_>) -> Result<Response<UpstreamBody>, NoAnswer> {
+async fn play(call: Call<'_>) -> Result<Response<UpstreamBody>, Trouble> {
     let played =
         simulate(call.kind, &call.target.upstream_name, call.asked_model, &call.body, call.seed, call.at);
     if played.parts.is_empty() && played.end == End::Hang {

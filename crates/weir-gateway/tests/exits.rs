@@ -222,11 +222,12 @@ fn failures() -> Vec<Way> {
         failing(502, "network", Script::cut_before_head),
         failing(504, "timeout", Script::hang)
             .configured(|config| config.set("limits", "{upstream: {first_byte: 50ms}}")),
-        failing(502, "upstream_5xx", Script::malformed_json),
+        failing(502, "network", Script::malformed_json),
         failing(502, "upstream_5xx", || of(500)).in_dialects(V1),
         failing(503, "temporarily_unavailable", || of(503)).in_dialects(V1),
         failing(503, "temporarily_unavailable", || of(402)),
-        failing(503, "temporarily_unavailable", || of(401)).in_dialects(V1),
+        // The platform's account shows nowhere.
+        failing(503, "temporarily_unavailable", || of(401)),
         failing(400, "invalid_request", || of(422)).in_dialects(V1),
         failing(413, "payload_too_large", || of(413)).in_dialects(V1),
         Way { limit: None, ..failing(429, "rate_limit_exceeded", || of(429)).in_dialects(V1) },

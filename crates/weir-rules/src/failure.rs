@@ -5,6 +5,7 @@
 //! and without the pack everything is `unknown`.
 
 mod line;
+mod upstream;
 
 use std::sync::LazyLock;
 
@@ -21,6 +22,7 @@ use crate::rule::{ClassThen, Report, Rule, Then};
 use crate::set::{EvaluateContext, RuleSet};
 
 pub(crate) use line::FailureLine;
+pub use upstream::{About, UpstreamFailure};
 
 /// The name of the built-in pack in diagnostics.
 pub const PACK_NAME: &str = "built-in/failure.yaml";

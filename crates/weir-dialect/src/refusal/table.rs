@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use weir_core::failure::{Class, Owner};
 
-use super::{RETRY_AFTER_BARE_S, RETRY_AFTER_UNKNOWN_S, RateLimit, Refusal, Unavailable, shown};
+use super::{FailedCall, RETRY_AFTER_BARE_S, RETRY_AFTER_UNKNOWN_S, RateLimit, Refusal, Unavailable, shown};
 use crate::Dialect;
 
 /// One row: everything that an answer is made of.
@@ -127,7 +127,7 @@ impl Refusal {
                 ..Row::new(503, "temporarily_unavailable", unavailable_words(reason))
             }
             .title("Temporarily unavailable"),
-            Self::Failed { class, owner, retry_after_s, .. } => failed(*class, *owner, *retry_after_s),
+            Self::Failed(call) => failed(call),
         }
     }
 }
@@ -193,13 +193,18 @@ fn unavailable_words(reason: &Unavailable) -> &'static str {
 }
 
 /// What the caller is told when the last attempt upstream failed (design, section 6). The provider is not named: after
-/// a downgrade it is not the one that was asked for.
-fn failed(class: Class, owner: Owner, retry_after_s: Option<u64>) -> Row<'static> {
+/// a downgrade it is not the one that was asked for. Where `x-should-retry` is false, no words say the contrary.
+fn failed(call: &FailedCall) -> Row<'static> {
+    let (class, retry_after_s) = (call.class, call.retry_after_s);
     // What the operator owns is none of the caller's business, whatever the class; `unknown` is never dressed up.
-    if owner == Owner::Operator && class != Class::Unknown {
-        return not_ready(retry_after_s);
+    if call.owner == Owner::Operator && class != Class::Unknown {
+        return not_ready(
+            retry_after_s,
+            "This model cannot be served now; its operator has been told. Try another model.",
+        );
     }
-    let row = |status, message: &'static str| Row::new(status, class.as_str(), message);
+    let row =
+        |status, message: &'static str| Row::new(status, class.as_str(), with_what_was_said(message, call));
     match class {
         Class::RateLimited => Row {
             retry_after_s: Some(retry_after_s.unwrap_or(RETRY_AFTER_UNKNOWN_S)),
@@ -219,12 +224,24 @@ fn failed(class: Class, owner: Owner, retry_after_s: Option<u64>) -> Row<'static
             )
         }
         .title("Temporarily unavailable"),
+        Class::AuthInvalid if call.own_key => {
+            row(401, "Your provider key is not valid. Check that it is right and has not been revoked.")
+        }
+        Class::QuotaExhausted if call.own_key => row(
+            402,
+            "Your provider account has no credit or allowance left. Add credit with the provider, or wait for the reset.",
+        ),
+        Class::PermissionDenied if call.own_key => {
+            row(403, "Your provider key may not be used for this. Check its permissions with the provider.")
+        }
         Class::QuotaExhausted
         | Class::AuthInvalid
         | Class::PermissionDenied
         | Class::ModelNotFound
         | Class::GatewayMisconfig
-        | Class::LocalModelUnavailable => not_ready(retry_after_s),
+        | Class::LocalModelUnavailable => {
+            not_ready(retry_after_s, "This model cannot be served now. Try another model.")
+        }
         Class::ContextLengthExceeded => row(
             400,
             "The request is longer than the model's context window. Send less, or choose a model with a larger one.",
@@ -234,7 +251,7 @@ fn failed(class: Class, owner: Owner, retry_after_s: Option<u64>) -> Row<'static
             "The model does not write as many tokens as asked for. Lower the maximum of output tokens.",
         ),
         Class::InvalidRequest => {
-            row(400, "The provider refused the request as wrong. Compare it with its reference.")
+            row(400, "The provider refused the request as wrong. Compare it with the provider's reference.")
         }
         Class::ContentPolicy => {
             row(400, "The provider refused the content by its policy. Change the content.")
@@ -244,16 +261,46 @@ fn failed(class: Class, owner: Owner, retry_after_s: Option<u64>) -> Row<'static
             403,
             "The provider refuses this client or use by its policy. Choose another model, or a key whose plan includes it.",
         ),
-        Class::Timeout => row(504, "The provider did not answer in time. Try again."),
-        Class::Upstream5xx => row(502, "The provider failed. Try again."),
-        Class::Network => row(502, "The provider could not be reached. Try again."),
-        Class::StreamErrorOther => row(502, "The answer broke off. Try again."),
-        Class::Unknown => row(502, "The provider failed in a way that could not be read. Try again."),
+        Class::Timeout => {
+            row(504, "The provider did not answer in time. Ask for less, or choose another model.")
+        }
+        Class::Upstream5xx => {
+            row(502, "The provider failed. Choose another model, or send the request later.")
+        }
+        Class::Network => {
+            row(502, "The provider could not be reached. Choose another model, or send the request later.")
+        }
+        Class::StreamErrorOther => {
+            row(502, "The answer broke off before its end. What came of it is incomplete.")
+        }
+        Class::Unknown => row(
+            502,
+            "The provider failed in a way that could not be read. Choose another model, or ask the operator.",
+        ),
     }
 }
 
-fn not_ready(retry_after_s: Option<u64>) -> Row<'static> {
-    let message = "This model cannot be served now; its operator has been told. Try another model.";
+/// The words of the table, what the provider says of the request, and which models were left out.
+fn with_what_was_said(message: &'static str, call: &FailedCall) -> Cow<'static, str> {
+    let mut words = Cow::Borrowed(message);
+    if let Some(said) = &call.said {
+        words.to_mut().push_str(&format!(" The provider says: {}", shown(said)));
+    }
+    if call.skipped > 0 && call.class == Class::ContextLengthExceeded {
+        let (models, windows) = if call.skipped == 1 {
+            ("model was", "its window is")
+        } else {
+            ("models were", "their windows are")
+        };
+        words.to_mut().push_str(&format!(
+            " {} fallback {models} skipped: {windows} not known to be larger.",
+            call.skipped
+        ));
+    }
+    words
+}
+
+fn not_ready(retry_after_s: Option<u64>, message: &'static str) -> Row<'static> {
     Row { retry_after_s, ..Row::new(503, "temporarily_unavailable", message) }
         .title("Temporarily unavailable")
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 use weir_core::failure::{Class, Owner};
 use weir_core::{ApiKind, DecisionId};
 
-use super::{Answer, RateLimit, Refusal, RefusalKind, Unavailable, stream_error, whole_seconds};
+use super::{Answer, FailedCall, RateLimit, Refusal, RefusalKind, Unavailable, stream_error, whole_seconds};
 use crate::{Dialect, Observed};
 
 fn decision() -> DecisionId {
@@ -178,13 +178,8 @@ fn a_failed_upstream_is_answered_by_class_and_owner() {
     }
     for (class, by, status, error_type) in table {
         let owner = by.unwrap_or(class.owner());
-        let refusal = Refusal::Failed {
-            class: *class,
-            owner,
-            provider: "kimi".to_owned(),
-            upstream_status: 0,
-            retry_after_s: Some(3),
-        };
+        let call = FailedCall { owner, retry_after_s: Some(3), ..FailedCall::new(*class, "kimi", 0) };
+        let refusal = Refusal::Failed(call);
         for dialect in Dialect::ALL {
             assert_eq!(
                 (refusal.status(dialect), refusal.error_type(dialect)),
@@ -312,5 +307,53 @@ fn a_failed_response_has_an_id_of_its_own_and_the_protocols_code() {
         assert_eq!(event["response"]["id"], "resp_dec_019aa0b5-6f80-7000-8000-000000000000");
         assert_eq!(event["response"]["error"]["code"], code);
         assert_eq!(event["response"]["created_at"], decision().at().as_second());
+    }
+}
+
+#[test]
+fn where_another_try_is_no_use_no_words_ask_for_one() {
+    for class in Class::ALL {
+        for owner in [Owner::Operator, Owner::Provider, Owner::User, Owner::Caller] {
+            for own_key in [false, true] {
+                let call = FailedCall { owner, own_key, skipped: 2, ..FailedCall::new(class, "kimi", 0) };
+                let answer = Refusal::Failed(call).answer(Dialect::OpenAi, &decision(), "r");
+                let words = String::from_utf8_lossy(&answer.body).to_lowercase();
+                let asks = words.contains("try again") || words.contains("retry");
+                assert!(!(asks && header(&answer, "x-should-retry") == Some("false")), "{class}: {words}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_the_provider_said_of_the_request_and_what_was_skipped_is_told() {
+    let call = FailedCall {
+        said: Some("`messages[3]` must not be empty".to_owned()),
+        skipped: 1,
+        ..FailedCall::new(Class::ContextLengthExceeded, "kimi", 400)
+    };
+    let answer = Refusal::Failed(call).answer(Dialect::Anthropic, &decision(), "r");
+    let body: Value = serde_json::from_slice(&answer.body).unwrap();
+    let message = body["error"]["message"].as_str().unwrap();
+    assert!(message.contains("The provider says: `messages[3]` must not be empty"), "{message}");
+    assert!(
+        message.ends_with("1 fallback model was skipped: its window is not known to be larger."),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_key_of_the_callers_own_is_told_of_as_its_own() {
+    for (class, status) in
+        [(Class::AuthInvalid, 401), (Class::QuotaExhausted, 402), (Class::PermissionDenied, 403)]
+    {
+        let of = |own_key| {
+            let call = FailedCall { owner: Owner::User, own_key, ..FailedCall::new(class, "kimi", 200) };
+            Refusal::Failed(call)
+        };
+        let own = of(true).answer(Dialect::OpenAi, &decision(), "r");
+        assert_eq!((own.status, of(true).error_type(Dialect::OpenAi)), (status, class.as_str()));
+        assert!(String::from_utf8_lossy(&own.body).contains("Your provider"));
+        assert_eq!(of(false).status(Dialect::OpenAi), 503);
     }
 }

@@ -61,6 +61,10 @@ impl BodyReader {
         }
     }
 
+    pub(super) fn has_error(&self) -> bool {
+        self.kept.error.is_some()
+    }
+
     pub(super) fn observed(&self) -> Observed {
         Observed {
             usage: self.kept.counts.map(|counts| counts.usage(self.kind)),

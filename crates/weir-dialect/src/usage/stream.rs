@@ -71,6 +71,14 @@ impl EventReader {
         self.state.event(event);
     }
 
+    pub(super) fn has_error(&self) -> bool {
+        self.state.seen.error.is_some()
+    }
+
+    pub(super) fn mid_event(&self) -> bool {
+        self.scanner.mid_event()
+    }
+
     pub(super) fn observed(&self) -> Observed {
         let usage = self.state.counts.map(|counts| counts.usage(self.state.kind));
         Observed { usage, mid_event: self.scanner.mid_event(), ..self.state.seen.clone() }

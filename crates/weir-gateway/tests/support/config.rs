@@ -28,6 +28,8 @@ impl ConfigText {
         ];
         Self(Vec::new())
             .set("trusted_proxies", "[]")
+            // A test that is about another try asks for it.
+            .set("failures", "{retries: {attempts: 1}}")
             .set("providers", format!("[{}]", providers.join(", ")))
             .set(
                 "models",

@@ -4,6 +4,7 @@ mod ask;
 mod clock;
 mod config;
 mod node;
+mod watcher;
 
 use weir_testkit::deadline::within;
 use weir_testkit::{LogCapture, ScriptedClassifier, ScriptedUpstream};
@@ -12,6 +13,7 @@ pub use ask::{Api, Ask, CANARY, PROMPT};
 pub use clock::TestClock;
 pub use config::{ConfigText, OTHER_KEY, PLATFORM_KEY, USER_KEY};
 pub use node::{Node, Options};
+pub use watcher::Watcher;
 
 /// What lies around a gateway: its provider, its classifier, its time and its log.
 pub struct World {

@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_config::Config;
+use weir_core::failure::Observers;
 use weir_core::record::{Record, UsageRecord};
 use weir_core::{DecisionId, IdentityKey};
 use weir_gateway::{Candidates, Gateway, Parts};
@@ -26,11 +27,17 @@ pub struct Options {
     pub rules: String,
     pub cache: CacheLocation,
     pub candidates: Option<Box<dyn Candidates>>,
+    pub observers: Observers,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { rules: String::new(), cache: CacheLocation::Memory, candidates: None }
+        Self {
+            rules: String::new(),
+            cache: CacheLocation::Memory,
+            candidates: None,
+            observers: Observers::default(),
+        }
     }
 }
 
@@ -71,6 +78,7 @@ impl Node {
             recorder: recorder.clone(),
             clock,
             candidates: options.candidates,
+            observers: options.observers,
         })
         .await
         .unwrap();

@@ -12,6 +12,13 @@ impl<'a> Facts<'a> {
     #[must_use]
     pub fn of_request(recorded: &'a RecordedFacts) -> Self {
         let mut facts = Facts::new(Boundary::Request);
+        facts.tell(recorded);
+        facts
+    }
+
+    /// Adds what is recorded of a request, for the failure that came of it.
+    pub(crate) fn tell(&mut self, recorded: &'a RecordedFacts) {
+        let facts = self;
         let request = &recorded.request;
         facts.set_str(Fact::RequestApi, &request.api);
         facts.set_str(Fact::RequestPath, &request.path);
@@ -49,6 +56,5 @@ impl<'a> Facts<'a> {
         facts.set_int(Fact::StatsDenied1h, stats.denied_1h);
         facts.set_int(Fact::StatsIps1h, stats.ips_1h);
         facts.set_int(Fact::StatsFirstSeenS, stats.first_seen_s);
-        facts
     }
 }

@@ -3,25 +3,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch::Receiver;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_config::Config;
+use weir_console::Live;
 use weir_console::rulebook::{ApplyError, Rulebook};
 use weir_core::clock::{Clock as _, SharedClock};
+use weir_core::failure::Observers;
 use weir_gateway::Gateway;
+use weir_report::Reporter;
 use weir_rules::{LiveRules, RuleSet, SourceFile};
 use weir_store::clock::SystemClock;
 use weir_store::directory::{Directory, DirectoryOptions};
 use weir_store::{Cache, Database, Dependency, DependencyState, Recorder, RecorderOptions, StoreError};
 
-use super::admin_token::{self, AdminToken};
+use super::admin_token;
+use super::data_plane::DataPlane;
 use super::greeting::Greeting;
 use super::logging::Log;
 use super::reload::Reloader;
-use super::{Start, listen, metrics};
+use super::{Start, listen, metrics, report};
 use crate::command::refuse;
 use crate::command::rules::master;
 use crate::diagnostics::Problem;
@@ -31,6 +34,9 @@ use crate::store;
 /// How often files are looked at. A change comes into force at the second look that sees it.
 const WATCH_EVERY: Duration = Duration::from_millis(400);
 
+/// How long the last reports may take to be sent, once everything else has ended.
+const REPORTS_MAX: Duration = Duration::from_secs(5);
+
 /// Who stored a rule set that was written in files, for the history.
 pub const FILES_AUTHOR: &str = "files";
 
@@ -39,10 +45,12 @@ pub struct Node {
     reloader: Reloader,
     rules_changed: Receiver<u64>,
     signals: Signals,
-    planes: [JoinHandle<()>; 2],
+    data_plane: DataPlane,
+    admin_plane: JoinHandle<()>,
     stop: CancellationToken,
     recorder: Recorder,
     directory: Directory,
+    reporter: Reporter,
 }
 
 /// The signals that mean something.
@@ -91,6 +99,7 @@ struct Base {
     recorder: Recorder,
     rules: Arc<LiveRules>,
     rulebook: Rulebook,
+    reporter: Reporter,
 }
 
 impl Base {
@@ -109,7 +118,9 @@ impl Base {
             None => rulebook.reload_from_store().await.map(drop),
         }
         .map_err(of_rules)?;
-        Ok(Self { clock, database, cache, directory, recorder, rules, rulebook })
+        let reporter = Reporter::start(report::options(config), clock.clone());
+        let reporter = reporter.map_err(|e| Failure::No(format!("failures.sentry_dsn: {e}")))?;
+        Ok(Self { clock, database, cache, directory, recorder, rules, rulebook, reporter })
     }
 }
 
@@ -143,7 +154,8 @@ impl Node {
         // Subscribed before the rules of the store could change once more.
         let rules_changed = base.directory.rules_changed();
         let gateway = gateway(&base, config.clone()).await?;
-        let console = console(&base, config.clone(), &token, metrics, &gateway);
+        let live = Live::new(config.clone(), &token.token);
+        let console = console(&base, &config, live.clone(), metrics, &gateway);
 
         let in_force = base.rules.load();
         let greeting = Greeting {
@@ -154,24 +166,24 @@ impl Node {
             epoch: in_force.epoch,
         };
         let stop = CancellationToken::new();
-        let planes = [
-            tokio::spawn(serve_data(gateway.clone(), data, stop.clone())),
-            tokio::spawn(weir_console::serve(console, admin, stop.clone())),
-        ];
+        let data_plane = DataPlane::start(&gateway, data, &stop)?;
+        let admin_plane = tokio::spawn(weir_console::serve(console, admin, stop.clone()));
         greeting.say(&config.telemetry);
 
-        let (directory, recorder) = (base.directory, base.recorder);
+        let (directory, recorder, reporter) = (base.directory, base.recorder, base.reporter);
         let reloader = Reloader {
             named: start.named,
             watch: start.watch,
             running: config,
             gateway,
+            live,
             rulebook: base.rulebook,
             directory: directory.clone(),
             clock: base.clock,
             log,
+            reporter: reporter.clone(),
         };
-        Ok(Self { reloader, rules_changed, signals, planes, stop, recorder, directory })
+        Ok(Self { reloader, rules_changed, signals, data_plane, admin_plane, stop, recorder, directory, reporter })
     }
 
     /// Runs until SIGTERM or SIGINT, then ends in order: no new connections, open requests for a while, what is
@@ -199,12 +211,10 @@ impl Node {
     async fn end(mut self) {
         tracing::info!("ending: no new connections are taken");
         self.stop.cancel();
-        let [data, admin] = self.planes;
         let drained = async {
-            for plane in [data, admin] {
-                if let Err(error) = plane.await {
-                    tracing::error!(%error, "a plane ended badly");
-                }
+            self.data_plane.drained().await;
+            if let Err(error) = self.admin_plane.await {
+                tracing::error!(%error, "the admin plane ended badly");
             }
         };
         tokio::select! {
@@ -215,12 +225,12 @@ impl Node {
             tracing::error!(%error, "the last records could not be written");
         }
         self.directory.shutdown().await;
+        if !self.reporter.shutdown(REPORTS_MAX).await {
+            tracing::error!("the last reports could not be sent to Sentry");
+        }
+        drop(self.data_plane);
         tracing::info!("ended");
     }
-}
-
-async fn serve_data(gateway: Gateway, listener: TcpListener, stop: CancellationToken) {
-    gateway.serve(listener, stop).await;
 }
 
 async fn gateway(base: &Base, config: Arc<Config>) -> Result<Gateway, Failure> {
@@ -232,20 +242,21 @@ async fn gateway(base: &Base, config: Arc<Config>) -> Result<Gateway, Failure> {
         recorder: base.recorder.clone(),
         clock: base.clock.clone(),
         candidates: None,
+        observers: Observers::new(vec![Arc::new(base.reporter.clone())]),
     };
     Gateway::new(parts).await.map_err(|e| Failure::No(e.to_string()))
 }
 
 fn console(
     base: &Base,
-    config: Arc<Config>,
-    token: &AdminToken,
+    config: &Config,
+    live: Live,
     metrics: metrics::Render,
     gateway: &Gateway,
 ) -> axum::Router {
     let probe = config.abuse.service_url.is_some().then(|| abuse_service(gateway.clone()));
     weir_console::router(weir_console::Parts {
-        config,
+        live,
         rules: base.rules.clone(),
         rulebook: base.rulebook.clone(),
         database: base.database.clone(),
@@ -254,7 +265,6 @@ fn console(
         recorder: base.recorder.clone(),
         clock: base.clock.clone(),
         metrics,
-        admin_token: token.token.clone(),
         abuse_service: probe,
     })
 }

@@ -1,0 +1,178 @@
+//! The beginning of a provider's answer: whether it is one. Up to here an attempt can fail and be followed by another;
+//! once something has reached the client none can.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::CONTENT_TYPE;
+use http::response::Parts;
+use http::{HeaderMap, Response};
+use http_body_util::BodyExt as _;
+use weir_core::ApiKind;
+use weir_dialect::failure::{Phase, TransportFault};
+use weir_dialect::rename::{JsonRenamer, StreamRenamer};
+
+use crate::body::UpstreamBody;
+use crate::cut::only_announces;
+use crate::exchange::Exchange;
+use crate::reading::{Piece, Reading, Renamer};
+use crate::trouble::Trouble;
+
+/// A JSON answer up to this size is read whole before its head is sent, so that one that breaks off is a clear 502
+/// and not a broken 200. Larger ones are passed on as they come.
+const WHOLE_BYTES_MAX: usize = 1024 * 1024;
+
+/// How much of a provider's error is read, in bytes.
+const ERROR_BYTES_MAX: usize = 256 * 1024;
+
+/// How long the head of a stream waits for its first events, which may tell an error that another attempt can mend. No
+/// event waits for this: it ends with the first one.
+const FIRST_EVENTS_WAIT: Duration = Duration::from_millis(10);
+
+/// A provider's answer that is none of the errors that show at its beginning.
+pub(crate) struct Answered {
+    pub(crate) head: Parts,
+    pub(crate) reading: Reading,
+    pub(crate) begun: Begun,
+}
+
+/// What of it has been read.
+pub(crate) enum Begun {
+    /// All.
+    Whole(Bytes),
+    /// The first piece, perhaps.
+    Going(Option<Piece>, UpstreamBody),
+}
+
+/// Reads the beginning of an answer.
+///
+/// # Errors
+/// It is an error, holds one, or is no answer of this API.
+pub(crate) async fn begin(
+    exchange: &Exchange,
+    response: Response<UpstreamBody>,
+    kind: ApiKind,
+    asked_model: &Arc<str>,
+    stream: bool,
+) -> Result<Answered, Trouble> {
+    let (head, body) = response.into_parts();
+    let idle = exchange.settings.config.limits.upstream.idle;
+    if !head.status.is_success() {
+        let body = error_body(body, idle).await;
+        return Err(Trouble::refused(&head, body));
+    }
+    let events = is_event_stream(&head.headers, stream);
+    let renamer = renamer(exchange, kind, events, asked_model);
+    let mut reading = Reading::new(kind, events, Arc::clone(asked_model), renamer);
+    let begun = if events {
+        first_events(&head, body, &mut reading).await?
+    } else {
+        whole(&head, body, &mut reading, idle).await?
+    };
+    Ok(Answered { head, reading, begun })
+}
+
+/// Whether an answer is a stream of events: by its type, or because one was asked for and it does not say that it is
+/// anything else.
+fn is_event_stream(headers: &HeaderMap, asked: bool) -> bool {
+    match headers.get(CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase()) {
+        None => asked,
+        Some(kind) => kind.starts_with(b"text/event-stream") || (asked && kind.starts_with(b"text/plain")),
+    }
+}
+
+fn renamer(exchange: &Exchange, kind: ApiKind, events: bool, asked_model: &str) -> Renamer {
+    if exchange.draft.result.abuse_downgraded_from.is_none() || exchange.settings.disclose {
+        Renamer::Nothing
+    } else if events {
+        Renamer::Events(StreamRenamer::new(kind, asked_model))
+    } else {
+        Renamer::Json(JsonRenamer::new(kind, asked_model))
+    }
+}
+
+async fn first_events(head: &Parts, mut body: UpstreamBody, reading: &mut Reading) -> Result<Begun, Trouble> {
+    let Ok(first) = tokio::time::timeout(FIRST_EVENTS_WAIT, body.frame()).await else {
+        return Ok(Begun::Going(None, body));
+    };
+    let fault = |cause| Trouble::broke(head, TransportFault::Reset, Phase::Stream, cause);
+    match first {
+        None => Err(fault("the provider's stream ended before it began")),
+        Some(Err(_)) => Err(fault("the provider's stream broke off before it began")),
+        Some(Ok(frame)) => match reading.read(frame.into_data().unwrap_or_default()) {
+            Piece::Error { before, rest } if only_announces(reading.kind, &before) => {
+                let cause = "the provider told of an error instead of an answer";
+                Err(Trouble::within(head, rest, Phase::Stream, cause))
+            }
+            piece => Ok(Begun::Going(Some(piece), body)),
+        },
+    }
+}
+
+async fn whole(
+    head: &Parts,
+    mut body: UpstreamBody,
+    reading: &mut Reading,
+    idle: Duration,
+) -> Result<Begun, Trouble> {
+    let broke = |fault, cause| Trouble::broke(head, fault, Phase::Body, cause);
+    let mut first: Option<Bytes> = None;
+    let mut more = BytesMut::new();
+    loop {
+        let frame = match tokio::time::timeout(idle, body.frame()).await {
+            Err(_) => {
+                let cause = "the provider stopped in the middle of its answer";
+                return Err(broke(TransportFault::Timeout, cause));
+            }
+            Ok(Some(Err(_))) => return Err(broke(TransportFault::Reset, "the provider's answer broke off")),
+            Ok(None) => break,
+            Ok(Some(Ok(frame))) => frame,
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        let (Piece::Good(data) | Piece::Error { rest: data, .. }) = reading.read(data);
+        match &first {
+            None => first = Some(data),
+            Some(_) => more.extend_from_slice(&data),
+        }
+        if first.as_ref().map_or(0, Bytes::len) + more.len() > WHOLE_BYTES_MAX {
+            break;
+        }
+    }
+    let bytes = joined(first, &more);
+    if reading.usage.has_error() {
+        return Err(Trouble::within(head, bytes, Phase::Body, "the provider's answer is an error"));
+    }
+    if reading.usage.observed().finished {
+        Ok(Begun::Whole(bytes))
+    } else if bytes.len() > WHOLE_BYTES_MAX {
+        Ok(Begun::Going(Some(Piece::Good(bytes)), body))
+    } else if matches!(bytes.trim_ascii_start().first(), None | Some(b'{' | b'[')) {
+        Err(broke(TransportFault::Reset, "the provider's answer ended before it was complete"))
+    } else {
+        let told = bytes.slice(..bytes.len().min(ERROR_BYTES_MAX));
+        Err(Trouble::within(head, told, Phase::Body, "the provider's answer is no JSON object"))
+    }
+}
+
+fn joined(first: Option<Bytes>, more: &[u8]) -> Bytes {
+    match first {
+        Some(first) if more.is_empty() => first,
+        Some(first) => [&first, more].concat().into(),
+        None => Bytes::new(),
+    }
+}
+
+async fn error_body(mut body: UpstreamBody, idle: Duration) -> Bytes {
+    let mut read = BytesMut::new();
+    while let Ok(Some(Ok(frame))) = tokio::time::timeout(idle, body.frame()).await {
+        if let Ok(data) = frame.into_data() {
+            let room = ERROR_BYTES_MAX.saturating_sub(read.len());
+            read.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
+        }
+        if read.len() >= ERROR_BYTES_MAX {
+            break;
+        }
+    }
+    read.freeze()
+}

@@ -1,0 +1,294 @@
+//! HTTP/1.1 connections to providers, kept open between requests.
+//!
+//! One connection carries one request at a time, so that no stream waits behind another. A connection is used by the
+//! thread that opened it: each thread of the data plane has idle connections of its own, so that handing a request over
+//! wakes no other thread.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::HOST;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderValue, Request, Response, Uri};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use tokio::time::Instant;
+use tower_service::Service as _;
+
+use crate::resolver::Resolver;
+
+/// How long an idle connection is kept: below what providers and their load balancers allow, so that a request seldom
+/// meets a connection that has just been closed.
+const IDLE_MAX: Duration = Duration::from_secs(50);
+
+/// How often idle connections are looked through.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+
+/// Idle connections that a thread keeps to one provider.
+const IDLE_CONNECTIONS_MAX: usize = 1024;
+
+/// Threads that have idle connections of their own; further ones share.
+const SHARDS: usize = 64;
+
+/// How long a connection of the operating system may be silent before it is asked for a sign of life.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// A client over HTTP/1.1. Cheap to clone; all clones share the connections.
+#[derive(Clone)]
+pub(crate) struct HttpClient {
+    connector: HttpsConnector<HttpConnector<Resolver>>,
+    idle: Arc<Idle>,
+}
+
+/// A request that got no answer. Its source says why.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    /// There was no connection.
+    #[error("no connection")]
+    Connect(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The connection broke, or what came was no HTTP.
+    #[error("the request failed")]
+    Send(#[source] hyper::Error),
+}
+
+impl ClientError {
+    pub(crate) const fn is_connect(&self) -> bool {
+        matches!(self, Self::Connect(_))
+    }
+}
+
+type Sender = SendRequest<Full<Bytes>>;
+
+/// Where requests of one kind go.
+type Origin = (Scheme, Authority);
+
+#[derive(Default)]
+struct Idle {
+    shards: Vec<Mutex<Shard>>,
+}
+
+#[derive(Default)]
+struct Shard {
+    connections: HashMap<Origin, Vec<(Sender, Instant)>, foldhash::fast::RandomState>,
+    sweeping: bool,
+}
+
+/// The shard of this thread.
+fn shard_number() -> usize {
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+    NUMBER.with(|number| {
+        let known = number.get().unwrap_or_else(|| THREADS.fetch_add(1, Ordering::Relaxed) % SHARDS);
+        number.set(Some(known));
+        known
+    })
+}
+
+impl Idle {
+    fn with<T>(&self, shard: usize, work: impl FnOnce(&mut Shard) -> T) -> Option<T> {
+        self.shards.get(shard).map(|shard| work(&mut shard.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// The connection that was used last, if it is still open.
+    fn take(&self, origin: &Origin) -> Option<Sender> {
+        self.with(shard_number(), |shard| {
+            let connections = shard.connections.get_mut(origin)?;
+            std::iter::from_fn(|| connections.pop())
+                .map(|(sender, _)| sender)
+                .find(|sender| !sender.is_closed())
+        })?
+    }
+
+    fn put(self: &Arc<Self>, shard: usize, origin: &Origin, sender: Sender) {
+        let sweep = self.with(shard, |shard| {
+            let entry = match shard.connections.get_mut(origin) {
+                Some(connections) => connections,
+                None => shard.connections.entry(origin.clone()).or_default(),
+            };
+            if entry.len() < IDLE_CONNECTIONS_MAX {
+                entry.push((sender, Instant::now()));
+            }
+            !std::mem::replace(&mut shard.sweeping, true)
+        });
+        if sweep == Some(true) {
+            tokio::spawn(sweep_while_used(Arc::downgrade(self), shard));
+        }
+    }
+
+    /// Closes what is idle for too long; says whether anything is left.
+    fn sweep(&self, shard: usize) -> bool {
+        let now = Instant::now();
+        self.with(shard, |shard| {
+            shard.connections.retain(|_, connections| {
+                connections.retain(|(sender, since)| now < *since + IDLE_MAX && !sender.is_closed());
+                !connections.is_empty()
+            });
+            shard.sweeping = !shard.connections.is_empty();
+            shard.sweeping
+        })
+        .unwrap_or(false)
+    }
+}
+
+async fn sweep_while_used(idle: Weak<Idle>, shard: usize) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        if !idle.upgrade().is_some_and(|idle| idle.sweep(shard)) {
+            return;
+        }
+    }
+}
+
+impl HttpClient {
+    /// A client that gives a connection so long to come about.
+    pub(crate) fn new(connect: Duration) -> Self {
+        let mut connector = HttpConnector::new_with_resolver(Resolver::new());
+        connector.enforce_http(false);
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(connect));
+        connector.set_keepalive(Some(KEEPALIVE));
+        let connector = HttpsConnectorBuilder::new()
+            .with_webpki_roots()
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
+        let shards = std::iter::repeat_with(Mutex::default).take(SHARDS).collect();
+        Self { connector, idle: Arc::new(Idle { shards }) }
+    }
+
+    /// Sends a request to the origin of its URI and waits for the head of the answer.
+    ///
+    /// A connection that the other side closed before it took the request is replaced; a request that may have been
+    /// taken is never sent twice.
+    ///
+    /// # Errors
+    /// There was no connection, or it broke.
+    pub(crate) async fn request(
+        &self,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Response<PooledBody>, ClientError> {
+        let (origin, path) = split(request.uri())?;
+        if !request.headers().contains_key(HOST) {
+            let host =
+                HeaderValue::from_str(origin.1.as_str()).map_err(|e| ClientError::Connect(e.into()))?;
+            request.headers_mut().insert(HOST, host);
+        }
+        let target = std::mem::replace(request.uri_mut(), Uri::from(path));
+        loop {
+            let reused = self.idle.take(&origin);
+            let is_reused = reused.is_some();
+            let mut sender = match reused {
+                Some(sender) => sender,
+                None => self.connect(&target).await?,
+            };
+            if let Err(error) = sender.ready().await {
+                if is_reused {
+                    continue;
+                }
+                return Err(ClientError::Send(error));
+            }
+            match sender.try_send_request(request).await {
+                Ok(response) => {
+                    let lease = Lease { origin, shard: shard_number(), idle: Arc::clone(&self.idle), sender };
+                    return Ok(response.map(|body| PooledBody::new(body, lease)));
+                }
+                Err(mut unsent) => match unsent.take_message() {
+                    Some(message) if is_reused => request = message,
+                    _ => return Err(ClientError::Send(unsent.into_error())),
+                },
+            }
+        }
+    }
+
+    async fn connect(&self, target: &Uri) -> Result<Sender, ClientError> {
+        let mut connector = self.connector.clone();
+        std::future::poll_fn(|cx| connector.poll_ready(cx)).await.map_err(ClientError::Connect)?;
+        let stream = connector.call(target.clone()).await.map_err(ClientError::Connect)?;
+        let (sender, connection) = Builder::new().handshake(stream).await.map_err(ClientError::Send)?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection to a provider ended with an error");
+            }
+        });
+        Ok(sender)
+    }
+}
+
+/// The origin of an absolute URI, and what is asked of it.
+fn split(uri: &Uri) -> Result<(Origin, PathAndQuery), ClientError> {
+    let origin = uri.scheme().cloned().zip(uri.authority().cloned());
+    let origin = origin.ok_or_else(|| ClientError::Connect("the URI has no scheme or no host".into()))?;
+    let path = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    Ok((origin, path))
+}
+
+/// A connection that a body is read from.
+struct Lease {
+    origin: Origin,
+    shard: usize,
+    idle: Arc<Idle>,
+    sender: Sender,
+}
+
+/// The body of an answer. Its connection is used again once it was read to its end, and closed when it is dropped before.
+pub(crate) struct PooledBody {
+    body: Incoming,
+    lease: Option<Lease>,
+}
+
+impl PooledBody {
+    fn new(body: Incoming, lease: Lease) -> Self {
+        let mut pooled = Self { body, lease: Some(lease) };
+        if pooled.body.is_end_stream() {
+            pooled.give_back();
+        }
+        pooled
+    }
+
+    fn give_back(&mut self) {
+        if let Some(Lease { origin, shard, idle, sender }) = self.lease.take()
+            && !sender.is_closed()
+        {
+            idle.put(shard, &origin, sender);
+        }
+    }
+}
+
+impl Body for PooledBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        match &frame {
+            None => self.give_back(),
+            Some(Ok(_)) if self.body.is_end_stream() => self.give_back(),
+            Some(Ok(_)) => {}
+            Some(Err(_)) => self.lease = None,
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,187 @@
+//! Where in a stream an error begins, so that what a provider says of the platform's account does not reach a caller.
+//!
+//! Chunks are passed on as they come. Only the end of a chunk that may be the beginning of an error event waits for the
+//! rest of that event.
+
+use bytes::Bytes;
+use memchr::memmem;
+use weir_core::ApiKind;
+use weir_dialect::UsageReader;
+
+/// How long the beginning of an event may be that is held back, in bytes; a longer one is passed on.
+const HELD_BYTES_MAX: usize = 64 * 1024;
+
+/// The names of events that end a stream badly.
+const ERROR_NAMES: [&str; 2] = ["error", "response.failed"];
+
+/// How the data of such an event begins, without white space.
+const ERROR_DATA: [&str; 3] = [r#"{"error""#, r#"{"type":"error""#, r#"{"type":"response.failed""#];
+
+/// Splits a chunk in which an error was read before the event that tells it. `continued` says that the chunk begins
+/// within an event of which a part has been passed on already.
+pub(crate) fn before_error(kind: ApiKind, chunk: &Bytes, continued: bool) -> (Bytes, Bytes) {
+    let mut from = 0;
+    let mut first = true;
+    while from < chunk.len() {
+        let end = end_of_event(chunk.get(from..).unwrap_or_default()).map_or(chunk.len(), |len| from + len);
+        let whole = !(first && continued);
+        if whole && tells_error(kind, chunk.get(from..end).unwrap_or_default()) {
+            return (chunk.slice(..from), chunk.slice(from..));
+        }
+        first = false;
+        from = end;
+    }
+    // The event that was passed on in part, or one that only the whole stream makes readable.
+    (Bytes::new(), chunk.clone())
+}
+
+fn tells_error(kind: ApiKind, event: &[u8]) -> bool {
+    let mut reader = UsageReader::new(kind, true);
+    reader.push(event);
+    reader.end();
+    reader.has_error()
+}
+
+/// The length of the first event with the blank line that ends it.
+fn end_of_event(bytes: &[u8]) -> Option<usize> {
+    [&b"\n\n"[..], b"\r\n\r\n", b"\r\r"]
+        .iter()
+        .filter_map(|blank| Some(memmem::find(bytes, blank)? + blank.len()))
+        .min()
+}
+
+/// The first event of a stream's piece.
+pub(crate) fn first_event(bytes: &Bytes) -> Bytes {
+    bytes.slice(..end_of_event(bytes).unwrap_or(bytes.len()))
+}
+
+/// Where the last event begins, which this chunk does not end.
+fn last_event(bytes: &[u8]) -> Option<usize> {
+    [&b"\n\n"[..], b"\r\n\r\n", b"\r\r"]
+        .iter()
+        .filter_map(|blank| Some(memmem::rfind(bytes, blank)? + blank.len()))
+        .max()
+}
+
+/// How much of a chunk that ends within an event may be passed on at once: all of it, unless that event may be an error.
+pub(crate) fn passable(chunk: &[u8], continued: bool) -> usize {
+    let begins = match last_event(chunk) {
+        Some(at) => at,
+        None if continued => return chunk.len(),
+        None => 0,
+    };
+    let event = chunk.get(begins..).unwrap_or_default();
+    let held = event.len() <= HELD_BYTES_MAX && may_tell_error(event);
+    if held { begins } else { chunk.len() }
+}
+
+/// Whether the beginning of an event may be that of an error.
+fn may_tell_error(event: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(event);
+    let text = text.trim_start_matches(['\n', '\r', '\u{feff}']);
+    if let Some(name) = text.strip_prefix("event:") {
+        return match name.split_once(['\n', '\r']) {
+            Some((name, _)) => ERROR_NAMES.contains(&name.trim()),
+            None => ERROR_NAMES.iter().any(|error| error.starts_with(name.trim())),
+        };
+    }
+    if let Some(data) = text.strip_prefix("data:") {
+        let data: String = data.chars().filter(|c| !c.is_whitespace()).take(40).collect();
+        return ERROR_DATA.iter().any(|error| data.starts_with(error) || error.starts_with(data.as_str()));
+    }
+    ["event:", "data:"].iter().any(|field| field.starts_with(text))
+}
+
+/// Whether these events only announce an answer, of which nothing has come yet.
+pub(crate) fn only_announces(kind: ApiKind, events: &[u8]) -> bool {
+    let announcing: &[&str] = match kind {
+        ApiKind::Messages | ApiKind::CountTokens => &["message_start", "ping"],
+        ApiKind::Responses => &["response.created", "response.queued", "response.in_progress"],
+        // Chunks have no names, and the first may hold text.
+        ApiKind::ChatCompletions | ApiKind::Embeddings => &[],
+    };
+    let mut announces = false;
+    String::from_utf8_lossy(events).lines().all(|line| match line.split_once(':') {
+        Some(("event", name)) => {
+            announces = announcing.contains(&name.trim());
+            announces
+        }
+        Some(("data", _)) => announces,
+        // Blank lines, comments and fields that hold nothing of an answer.
+        _ => true,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_be_an_error_waits_for_its_end() {
+        let table: &[(&str, bool, &str)] = &[
+            ("data: {\"id\":1}\n\ndata: {\"id\":", false, "data: {\"id\":1}\n\ndata: {\"id\":"),
+            ("data: {\"id\":1}\n\ndata: {\"err", false, "data: {\"id\":1}\n\n"),
+            ("data: {\"id\":1}\n\ndata: { \"error\": {\"mess", false, "data: {\"id\":1}\n\n"),
+            ("data: {\"id\":1}\r\n\r\ndata: {\"error", false, "data: {\"id\":1}\r\n\r\n"),
+            ("event: error\ndata: {\"type\":", false, ""),
+            ("event: err", false, ""),
+            ("event: response.fail", false, ""),
+            ("event: content_block_delta\ndata: {", false, "event: content_block_delta\ndata: {"),
+            ("event: errors_are_fine\ndata: {", false, "event: errors_are_fine\ndata: {"),
+            ("data: {\"choices\": [{\"delta\"", false, "data: {\"choices\": [{\"delta\""),
+            ("da", false, ""),
+            ("tial\": 1, \"err", true, "tial\": 1, \"err"),
+            (": a comment", false, ": a comment"),
+        ];
+        for (chunk, continued, expected) in table {
+            let passed = passable(chunk.as_bytes(), *continued);
+            assert_eq!(&chunk[..passed], *expected, "{chunk}");
+        }
+        let endless = format!("data: {{\"error\": \"{}", "x".repeat(HELD_BYTES_MAX));
+        assert_eq!(passable(endless.as_bytes(), false), endless.len());
+    }
+
+    #[test]
+    fn a_chunk_is_cut_before_the_event_that_tells_the_error() {
+        let good = "data: {\"id\":\"a\",\"choices\":[]}\n\n";
+        let bad = "data: {\"error\":{\"message\":\"no\"}}\n\n";
+        let messages =
+            "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n";
+        let failed =
+            "event: response.failed\ndata: {\"response\":{\"error\":{\"code\":\"server_error\"}}}\n\n";
+        let table = [
+            (ApiKind::ChatCompletions, format!("{good}{good}{bad}{good}"), false, good.len() * 2),
+            (ApiKind::ChatCompletions, bad.to_owned(), false, 0),
+            (ApiKind::ChatCompletions, format!("rest\"}}\n\n{bad}"), true, "rest\"}\n\n".len()),
+            (ApiKind::ChatCompletions, "essage\":\"no\"}}\n\n".to_owned(), true, 0),
+            (ApiKind::Messages, format!("event: ping\ndata: {{}}\n\n{messages}"), false, 22),
+            (ApiKind::Responses, failed.to_owned(), false, 0),
+        ];
+        for (kind, chunk, continued, at) in table {
+            let (before, event) = before_error(kind, &Bytes::from(chunk.clone()), continued);
+            assert_eq!((before.len(), event.len()), (at, chunk.len() - at), "{chunk}");
+        }
+    }
+
+    #[test]
+    fn what_only_announces_an_answer_is_told_from_an_answer() {
+        let start = "event: message_start\ndata: {\"message\":{}}\n\n";
+        let table = [
+            (ApiKind::ChatCompletions, "", true),
+            (ApiKind::ChatCompletions, ": PROCESSING\n\n", true),
+            (ApiKind::ChatCompletions, "data: {\"choices\":[]}\n\n", false),
+            (ApiKind::Messages, start, true),
+            (
+                ApiKind::Messages,
+                "event: message_start\ndata: {}\n\nevent: content_block_delta\ndata: {}\n\n",
+                false,
+            ),
+            (ApiKind::Messages, "data: {\"type\":\"message_start\"}\n\n", false),
+            (ApiKind::Responses, "event: response.created\ndata: {}\n\n", true),
+            (ApiKind::Responses, start, false),
+        ];
+        for (kind, events, expected) in table {
+            assert_eq!(only_announces(kind, events.as_bytes()), expected, "{kind}: {events}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! A failed attempt: classified, noted in the record, counted and told of, all in one place. Who is told logs it.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use weir_core::failure::{AllExhausted, Class, CredentialOwner, FailureEvent, FailureObserver as _};
+use weir_core::record::{FailedAttempt, NextStep, Skipped};
+use weir_dialect::Refusal;
+use weir_rules::EvaluateContext;
+use weir_rules::failure::{About, Circumstances, UpstreamFailure};
+
+use crate::decide::VisibleHeaders;
+use crate::exchange::Exchange;
+use crate::resolve::Target;
+use crate::trouble::Trouble;
+
+/// One attempt: what it was made with.
+#[derive(Clone)]
+pub(crate) struct Tried {
+    pub(crate) target: Arc<Target>,
+    /// Whose credential it was: `pooled` while another key of the pool is left.
+    pub(crate) credential: CredentialOwner,
+    /// Which key of the pool, from 0.
+    pub(crate) key: usize,
+    /// Which call of the request, from 1; 0 when none was made.
+    pub(crate) number: u32,
+    /// How many there may be.
+    pub(crate) of: u32,
+}
+
+/// A failed attempt as an error. It holds what only classifying gives.
+pub(crate) struct Failed {
+    pub(crate) failure: UpstreamFailure,
+    pub(crate) trouble: Trouble,
+    /// How many fallback models could not take a longer request.
+    pub(crate) skipped: usize,
+}
+
+impl Failed {
+    /// What the caller is told. After a downgrade the provider's words would name another model.
+    pub(crate) fn refusal(&self, exchange: &Exchange) -> Refusal {
+        self.failure.refusal(exchange.draft.result.abuse_downgraded_from.is_none(), self.skipped)
+    }
+}
+
+/// Classifies what went wrong: the one way from trouble to an error.
+pub(crate) fn classify(
+    exchange: &mut Exchange,
+    trouble: Trouble,
+    tried: &Tried,
+    headers: Option<&HeaderMap>,
+) -> Failed {
+    let inner = Arc::clone(&exchange.inner);
+    let now = inner.clock.now();
+    let evidence = trouble.evidence(&tried.target, exchange.draft.facts.request.api.as_str(), now);
+    let circumstances = Circumstances {
+        credential: tried.credential,
+        house: tried.target.provider.house,
+        attempt: tried.number,
+        attempts: tried.of,
+    };
+    let context = EvaluateContext { subject: exchange.draft.identity.as_str(), at: now };
+    let headers = headers.map(VisibleHeaders);
+    let about = About {
+        recorded: &exchange.draft.facts,
+        headers: headers.as_ref().map(|headers| headers as &dyn weir_rules::StringMap),
+        context: &context,
+    };
+    let failure = UpstreamFailure::classify(&inner.rules.load().rules, evidence, circumstances, &about);
+    let failed = Failed { failure, trouble, skipped: 0 };
+    exchange.draft.result.failures.push(recorded(&failed.failure, tried, failed.trouble.cause));
+    let event = event(exchange, &failed, tried);
+    inner.meters.upstream_failed(&event.provider, event.class);
+    inner.observers.failed(&event);
+    exchange.draft.events.push(event);
+    failed
+}
+
+/// A key that is known to be dead was not tried again: nothing has failed anew, so it is only recorded.
+pub(crate) fn remembered(
+    exchange: &mut Exchange,
+    failure: &UpstreamFailure,
+    retry_after_s: f64,
+    tried: &Tried,
+) -> Failed {
+    let failure = failure.remembered(retry_after_s);
+    let cause = "the key is known to be dead, and was not tried again";
+    exchange.draft.result.failures.push(recorded(&failure, tried, cause));
+    Failed { failure, trouble: Trouble::default(), skipped: 0 }
+}
+
+/// Notes what is done about the latest failure.
+pub(crate) fn followed_by(exchange: &mut Exchange, next: NextStep, wait_ms: u64, skipped: Vec<Skipped>) {
+    if let Some(last) = exchange.draft.result.failures.last_mut() {
+        last.next = next;
+        last.wait_ms = wait_ms;
+        last.skipped = skipped;
+    }
+}
+
+/// The request has ended with this failure: no attempt is left, or none may follow.
+pub(crate) fn ended(exchange: &mut Exchange, class: Class) {
+    exchange.draft.result.failure_class = Some(class.as_str().to_owned());
+    let events = std::mem::take(&mut exchange.draft.events);
+    let asked = exchange.draft.facts.request.model.clone();
+    if let Some(event) = AllExhausted::new(&asked, class, events) {
+        exchange.inner.observers.all_exhausted(&event);
+    }
+}
+
+fn recorded(failure: &UpstreamFailure, tried: &Tried, cause: &'static str) -> FailedAttempt {
+    let found = failure.classification();
+    let pool = tried.target.provider.keys.len() > 1 && !tried.target.byok;
+    FailedAttempt {
+        number: tried.number,
+        model: tried.target.id.clone(),
+        provider: tried.target.provider.name.to_string(),
+        credential: failure.circumstances().credential,
+        key: if pool { u32::try_from(tried.key.saturating_add(1)).unwrap_or(u32::MAX) } else { 0 },
+        class: found.class,
+        owner: found.owner,
+        retry: found.retry,
+        report: found.report,
+        rule: found.rule.clone(),
+        because: found.because.clone(),
+        matched: found.matched.clone(),
+        errored: found.errored.clone(),
+        evidence: failure.recorded(cause),
+        next: NextStep::End,
+        wait_ms: 0,
+        skipped: Vec::new(),
+    }
+}
+
+fn event(exchange: &Exchange, failed: &Failed, tried: &Tried) -> FailureEvent {
+    let (found, evidence) = (failed.failure.classification(), failed.failure.evidence());
+    // Where the provider itself answered, its own message says what happened.
+    let own = Some(failed.trouble.cause).filter(|_| !failed.trouble.is_an_answer());
+    let causes = own.map(str::to_owned).into_iter().chain(failed.trouble.causes.iter().cloned()).collect();
+    FailureEvent::new(weir_core::failure::Failed {
+        at: exchange.inner.clock.now(),
+        decision: exchange.id,
+        request_id: exchange.draft.result.request_id.clone(),
+        subject: exchange.draft.identity.as_str().to_owned(),
+        class: found.class,
+        owner: found.owner,
+        retry: found.retry,
+        report: found.report,
+        rule: found.rule.clone(),
+        because: found.because.clone(),
+        provider: evidence.provider.clone(),
+        operation: evidence.operation.clone(),
+        model: evidence.model.clone(),
+        status: evidence.status,
+        http_status: evidence.http_status,
+        phase: evidence.phase.as_str(),
+        transport: evidence.transport.as_str(),
+        code: evidence.code.clone(),
+        kind: evidence.kind.clone(),
+        message: evidence.message.clone(),
+        credential: tried.credential,
+        attempt: tried.number,
+        attempts: tried.of,
+        house: tried.target.provider.house,
+        causes,
+    })
+}

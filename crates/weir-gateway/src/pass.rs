@@ -1,0 +1,248 @@
+//! A provider's answer, passed on chunk by chunk and read on the way.
+//!
+//! Whatever ends it, the client is told in its own protocol, and the exchange is completed with what was seen.
+
+use std::future::Future as _;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http_body::{Body as _, Frame};
+use tokio::time::{Instant, Sleep};
+use weir_dialect::failure::{Phase, TransportFault, Via};
+use weir_dialect::refusal::stream_error;
+use weir_dialect::{Dialect, Observed};
+
+use crate::body::{BrokenOff, UpstreamBody};
+use crate::cut::first_event;
+use crate::exchange::Exchange;
+use crate::failed::{self, Failed, Tried};
+use crate::reading::{Piece, Reading};
+use crate::trouble::Trouble;
+
+type Polled = Poll<Option<Result<Frame<Bytes>, BrokenOff>>>;
+
+/// A provider's answer on its way.
+pub(crate) struct PassBody {
+    body: UpstreamBody,
+    /// What was read of the body before it was decided to pass it on.
+    begun: Option<Piece>,
+    reading: Reading,
+    exchange: Option<Exchange>,
+    call: Call,
+    idle: Duration,
+    last_at: Instant,
+    alarm: Pin<Box<Sleep>>,
+    ended: bool,
+}
+
+/// The call that is being answered.
+pub(crate) struct Call {
+    pub(crate) tried: Tried,
+    /// The status of the answer's head.
+    pub(crate) status: u16,
+    /// The request's headers, where a rule on failures reads them.
+    pub(crate) headers: Option<HeaderMap>,
+}
+
+impl PassBody {
+    /// Passes on what comes after `begun`, which has been read already.
+    pub(crate) fn new(
+        body: UpstreamBody,
+        begun: Option<Piece>,
+        reading: Reading,
+        exchange: Exchange,
+        call: Call,
+    ) -> Self {
+        let idle = exchange.settings.config.limits.upstream.idle;
+        Self {
+            body,
+            begun,
+            reading,
+            exchange: Some(exchange),
+            call,
+            idle,
+            last_at: Instant::now(),
+            alarm: Box::pin(tokio::time::sleep(idle)),
+            ended: false,
+        }
+    }
+
+    pub(crate) fn poll_pass(&mut self, cx: &mut Context<'_>) -> Polled {
+        if let Some(piece) = self.begun.take()
+            && let Some(polled) = self.piece(piece)
+        {
+            return polled;
+        }
+        while !self.ended {
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    self.last_at = Instant::now();
+                    // Trailers are of the connection to the provider and end here.
+                    let Ok(chunk) = frame.into_data() else { continue };
+                    let piece = self.reading.read(chunk);
+                    if let Some(polled) = self.piece(piece) {
+                        return polled;
+                    }
+                }
+                Poll::Ready(Some(Err(BrokenOff))) => {
+                    return self.broke(TransportFault::Reset, "the provider's answer broke off");
+                }
+                Poll::Ready(None) => return self.end(),
+                Poll::Pending => {
+                    if self.poll_idle(cx).is_ready() {
+                        let cause = "the provider sent nothing for `limits.upstream.idle`";
+                        return self.broke(TransportFault::Timeout, cause);
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    /// What the client is sent for a piece, if it is anything.
+    fn piece(&mut self, piece: Piece) -> Option<Polled> {
+        match piece {
+            Piece::Good(chunk) => (!chunk.is_empty()).then(|| data(chunk)),
+            Piece::Error { before, rest } => Some(self.error_within(before, rest)),
+        }
+    }
+
+    /// The alarm is not moved with each chunk; when it rings too early it is set anew.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.alarm.as_mut().poll(cx));
+            let due = self.last_at + self.idle;
+            if Instant::now() >= due {
+                return Poll::Ready(());
+            }
+            self.alarm.as_mut().reset(due);
+        }
+    }
+
+    fn end(&mut self) -> Polled {
+        if let Some(rest) = self.reading.end() {
+            return self.error_within(Bytes::new(), rest);
+        }
+        let seen = self.reading.usage.observed();
+        if !seen.finished && seen.error.is_none() {
+            return self.broke(TransportFault::Reset, "the provider's answer ended before it was complete");
+        }
+        self.ended = true;
+        self.complete();
+        Poll::Ready(None)
+    }
+
+    /// The provider says within its answer that it has failed.
+    fn error_within(&mut self, before: Bytes, rest: Bytes) -> Polled {
+        let seen = self.reading.usage.observed();
+        let body = if self.reading.events && !self.reading.within_event() && !rest.is_empty() {
+            first_event(&rest)
+        } else {
+            told(&seen)
+        };
+        let trouble = Trouble {
+            body,
+            cause: "the provider told of an error within its answer",
+            ..self.trouble(TransportFault::None)
+        };
+        let Some(failed) = self.classify(trouble) else { return Poll::Ready(None) };
+        if self.reading.events && self.is_ours_to_tell(&failed) {
+            return self.end_in_words(before, &failed, &seen);
+        }
+        // The provider's own words reach the client, and whatever it sends after them.
+        let mut sent = BytesMut::from(&before[..]);
+        sent.extend_from_slice(&self.reading.renamed(rest));
+        if sent.is_empty() {
+            return self.end();
+        }
+        data(sent.freeze())
+    }
+
+    /// Ends a stream that broke with the protocol's own terminal event; a body that is no stream is cut off, which its
+    /// declared length tells the client.
+    fn broke(&mut self, fault: TransportFault, cause: &'static str) -> Polled {
+        let seen = self.reading.usage.observed();
+        if seen.error.is_some() {
+            // Classified before, and told by the provider itself.
+            self.ended = true;
+            self.complete();
+            return Poll::Ready(if self.reading.events { None } else { Some(Err(BrokenOff)) });
+        }
+        let trouble = Trouble { body: self.reading.take_held(), cause, ..self.trouble(fault) };
+        let Some(failed) = self.classify(trouble) else { return Poll::Ready(None) };
+        if self.reading.events {
+            return self.end_in_words(Bytes::new(), &failed, &seen);
+        }
+        self.ended = true;
+        self.complete();
+        Poll::Ready(Some(Err(BrokenOff)))
+    }
+
+    fn trouble(&self, fault: TransportFault) -> Trouble {
+        let (via, phase) =
+            if self.reading.events { (Via::Sse, Phase::Stream) } else { (Via::Http, Phase::Body) };
+        Trouble { status: self.call.status, via, fault, phase, ..Trouble::default() }
+    }
+
+    fn classify(&mut self, trouble: Trouble) -> Option<Failed> {
+        let exchange = self.exchange.as_mut()?;
+        let failed = failed::classify(exchange, trouble, &self.call.tried, self.call.headers.as_ref());
+        failed::ended(exchange, failed.failure.class());
+        Some(failed)
+    }
+
+    /// Whether the client is told in weir's words: but for a key of its own, and under the seed's prefixes, where the
+    /// provider's pass; the platform's account and a quarantine show nowhere.
+    fn is_ours_to_tell(&self, failed: &Failed) -> bool {
+        let Some(exchange) = &self.exchange else { return false };
+        let hidden = exchange.draft.result.abuse_downgraded_from.is_some();
+        let theirs = exchange.dialect == Dialect::Seed || self.call.tried.target.byok;
+        hidden || !theirs || failed.failure.is_the_platforms_account()
+    }
+
+    fn end_in_words(&mut self, before: Bytes, failed: &Failed, seen: &Observed) -> Polled {
+        self.ended = true;
+        let Some(exchange) = &self.exchange else { return Poll::Ready(None) };
+        let seen = Observed { mid_event: self.reading.within_event(), ..seen.clone() };
+        let request_id = &exchange.draft.result.request_id;
+        let refusal = failed.refusal(exchange);
+        let reading = &self.reading;
+        let event =
+            stream_error(reading.kind, &refusal, &exchange.id, request_id, &reading.asked_model, &seen);
+        self.complete();
+        if before.is_empty() {
+            return data(event);
+        }
+        data([before, event].concat().into())
+    }
+
+    fn complete(&mut self) {
+        let Some(mut exchange) = self.exchange.take() else { return };
+        exchange.observed(&self.reading.usage.observed());
+        exchange.draft.complete = true;
+    }
+}
+
+fn data(bytes: Bytes) -> Polled {
+    Poll::Ready(Some(Ok(Frame::data(bytes))))
+}
+
+/// An error of which only its members were kept, as a body.
+fn told(seen: &Observed) -> Bytes {
+    let Some(error) = &seen.error else { return Bytes::new() };
+    let members = serde_json::json!({"code": error.code, "type": error.kind, "message": error.message});
+    serde_json::json!({ "error": members }).to_string().into()
+}
+
+impl Drop for PassBody {
+    fn drop(&mut self) {
+        // The client went away: what was seen until now is still recorded.
+        if let Some(exchange) = &mut self.exchange {
+            exchange.observed(&self.reading.usage.observed());
+        }
+    }
+}
