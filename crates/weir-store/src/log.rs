@@ -16,7 +16,7 @@ use weir_core::Action;
 use weir_core::clock::SharedClock;
 use weir_core::record::Record;
 
-use crate::database::block::blocks;
+use crate::database::block::{Prepared, blocks};
 use crate::database::{Database, Retention};
 use crate::error::{ErrorKind, Result, StoreError};
 
@@ -40,7 +40,7 @@ pub struct RecorderOptions {
 }
 
 impl Default for RecorderOptions {
-    /// 20,000 records (about 40 MB), written every 100 ms by up to 1,000, pruned every ten minutes.
+    /// 20,000 records (about 15 MB), written every 100 ms by up to 1,000, pruned every ten minutes.
     fn default() -> Self {
         Self {
             queue_max: 20_000,
@@ -88,11 +88,11 @@ fn is_enforced(record: &Record) -> bool {
 
 #[derive(Default)]
 struct Queue {
-    // Boxed: a queue that grows moves what it holds, while requests wait for the lock.
-    enforced: VecDeque<Box<Record>>,
-    routine: VecDeque<Box<Record>>,
+    // Behind a pointer: a queue that grows moves what it holds, while requests wait for the lock.
+    enforced: VecDeque<Arc<Prepared>>,
+    routine: VecDeque<Arc<Prepared>>,
     /// Enforced ones that wait for room, with the time at which they have waited long enough.
-    waiting: VecDeque<(Instant, Box<Record>)>,
+    waiting: VecDeque<(Instant, Arc<Prepared>)>,
     /// Taken by the task and not yet written.
     writing: usize,
     flushers: Vec<oneshot::Sender<()>>,
@@ -127,12 +127,20 @@ impl Recorder {
     }
 
     /// Files a record. Never blocks and never fails: what cannot be kept is counted.
-    pub fn file(&self, record: Record) {
+    ///
+    /// It is encoded here and now: it is small while it waits, and its texts are given back by the thread that made them.
+    pub fn file(&self, record: &Record) {
         let shared = &self.handle.shared;
-        let record = Box::new(record);
+        let prepared = match Prepared::of(record) {
+            Ok(prepared) => Arc::new(prepared),
+            Err(error) => {
+                tracing::error!(%error, "a record cannot be kept");
+                return shared.drop_some("refused", 1);
+            }
+        };
         let wake = {
             let mut queue = shared.queue();
-            shared.admit(&mut queue, record);
+            shared.admit(&mut queue, prepared, is_enforced(record));
             queue.enforced.len() + queue.routine.len() >= shared.options.batch_max
         };
         if wake {
@@ -173,9 +181,9 @@ impl Recorder {
 
 impl Shared {
     /// Finds room for a record, if need be that of a `nothing`; drops and counts what finds none.
-    fn admit(&self, queue: &mut Queue, record: Box<Record>) {
+    fn admit(&self, queue: &mut Queue, record: Arc<Prepared>, enforced: bool) {
         let full = queue.len() >= self.options.queue_max;
-        match (full, is_enforced(&record)) {
+        match (full, enforced) {
             (false, true) => queue.enforced.push_back(record),
             (false, false) => queue.routine.push_back(record),
             (true, false) => self.drop_some("routine", 1),
@@ -226,7 +234,7 @@ enum Persisted {
 }
 
 /// Records that are written in one transaction.
-type Batch = Arc<Vec<Box<Record>>>;
+type Batch = Arc<Vec<Arc<Prepared>>>;
 
 struct Writer {
     database: Database,
@@ -294,7 +302,7 @@ impl Writer {
             Persisted::Refused => {}
         }
         for record in batch.iter() {
-            match self.persist(Arc::new(vec![record.clone()])).await {
+            match self.persist(Arc::new(vec![Arc::clone(record)])).await {
                 Persisted::Yes => {}
                 Persisted::Away => return false,
                 Persisted::Refused => self.shared.drop_some("refused", 1),

@@ -4,14 +4,16 @@
 //! opens the stores, and says that it is ready when both planes listen.
 
 mod admin_token;
+mod data_plane;
 mod greeting;
 mod listen;
 pub mod logging;
 mod metrics;
-mod node;
+pub mod node;
 mod open_files;
 mod reload;
-mod watch;
+mod report;
+pub mod watch;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -80,7 +82,7 @@ impl Start {
 }
 
 /// Everything whose change is a reason to load again.
-fn watched(named: Option<&std::path::Path>, settings: &Settings) -> Watched {
+pub fn watched(named: Option<&std::path::Path>, settings: &Settings) -> Watched {
     let mut files = settings.read.clone();
     let own = settings::watched(named);
     if !files.contains(&own) {

@@ -66,10 +66,10 @@ async fn gather(
 ) -> (IdentityKey, RecordedFacts, bool) {
     let parts = &console.parts;
     let caller = asked.caller();
-    let address = caller.address(&parts.config.trusted_proxies);
+    let config = parts.live.config();
+    let address = caller.address(&config.trusted_proxies);
     let ip = address.map(|address| address.to_string());
-    let free =
-        asked.requested_model.as_deref().is_some_and(|model| parts.config.models.is_free(model.trim()));
+    let free = asked.requested_model.as_deref().is_some_and(|model| config.models.is_free(model.trim()));
     let request = facts::request(asked, ip, free);
     let identity =
         super::protocol::Caller { ja4: Some(&request.ja4), user_agent: Some(&request.user_agent), ..caller }
@@ -103,7 +103,7 @@ fn decide(
         subject: &recorded.identity.key,
         epoch: active.epoch,
         at: now,
-        delays: console.parts.config.abuse.quarantine.delays,
+        delays: console.parts.live.load().config.abuse.quarantine.delays,
     };
     active.rules.decide_request(&facts::facts(recorded, user_prompt, system_prompt), &context)
 }
@@ -203,5 +203,5 @@ fn file(console: &Shared, classified: Classified, facts: RecordedFacts, request_
         timings: Timings { decide_us, ..Timings::default() },
         ..RequestResult::default()
     };
-    console.parts.recorder.file(Record { decision: classified.decision, result, facts, call: None });
+    console.parts.recorder.file(&Record { decision: classified.decision, result, facts, call: None });
 }

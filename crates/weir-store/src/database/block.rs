@@ -32,6 +32,7 @@ pub(crate) struct Block {
 }
 
 /// A record that one looks for by its outcome or its rule.
+#[derive(Clone)]
 pub(super) struct Notable {
     pub(super) id: DecisionId,
     /// None when it is the one that nearly all have.
@@ -99,74 +100,97 @@ struct Restored {
     call: Option<ProviderCall>,
 }
 
+/// A record on its way into a block: encoded, so that it is small while it waits.
+pub(crate) struct Prepared {
+    id: DecisionId,
+    boundary: Boundary,
+    subject: u64,
+    called: bool,
+    notable: Option<Notable>,
+    record: Vec<u8>,
+}
+
+/// Bytes that most records take, encoded.
+const RECORD_BYTES_USUAL: usize = 512;
+
+impl Prepared {
+    /// Encodes a record.
+    ///
+    /// # Errors
+    /// `Refused` when its time is beyond the year 2262.
+    pub(crate) fn of(record: &Record) -> Result<Self> {
+        let refused = |what: &str| StoreError::new(ErrorKind::Refused, format!("a record: {what}"));
+        let decision = &record.decision;
+        let stored = Stored {
+            at_ns: i64::try_from(decision.at.as_nanosecond()).map_err(|_| refused("its time is beyond 2262"))?,
+            subject: &decision.subject,
+            outcome: &decision.outcome,
+            rule: &decision.rule,
+            because: &decision.because,
+            instead: &decision.instead,
+            sus_score: decision.sus_score,
+            matched: &decision.matched,
+            errored: &decision.errored,
+            obligations: &decision.obligations,
+            source: decision.source,
+            epoch: decision.epoch,
+            result: &record.result,
+            facts: &record.facts,
+            call: &record.call,
+        };
+        let mut encoded = Vec::with_capacity(RECORD_BYTES_USUAL);
+        rmp_serde::encode::write(&mut encoded, &stored).map_err(|e| refused(&e.to_string()))?;
+        Ok(Self {
+            id: decision.id,
+            boundary: decision.boundary,
+            subject: subject_hash(&decision.subject),
+            called: record.call.is_some(),
+            notable: Notable::of(record),
+            record: encoded,
+        })
+    }
+}
+
 /// Puts records into blocks.
-pub(crate) fn blocks<'a>(records: impl IntoIterator<Item = &'a Record>) -> Result<Vec<Block>> {
-    let mut groups: BTreeMap<(&'static str, i64), Vec<&Record>> = BTreeMap::new();
+pub(crate) fn blocks<'a>(records: impl IntoIterator<Item = &'a Prepared>) -> Result<Vec<Block>> {
+    let mut groups: BTreeMap<(&'static str, i64), Vec<&Prepared>> = BTreeMap::new();
     let span_ms = i64::try_from(SPAN.as_millis()).unwrap_or(i64::MAX);
     for record in records {
-        let span = record.decision.id.at().as_millisecond() / span_ms;
-        groups.entry((record.decision.boundary.as_str(), span)).or_default().push(record);
+        let span = record.id.at().as_millisecond() / span_ms;
+        groups.entry((record.boundary.as_str(), span)).or_default().push(record);
     }
     groups.into_values().map(block).collect()
 }
 
-fn block(mut records: Vec<&Record>) -> Result<Block> {
-    records.sort_unstable_by_key(|record| record.decision.id);
+fn block(mut records: Vec<&Prepared>) -> Result<Block> {
+    records.sort_unstable_by_key(|record| record.id);
     let (Some(first), Some(last)) = (records.first(), records.last()) else {
         return Err(StoreError::new(ErrorKind::Refused, "a block without records"));
     };
-    let (boundary, first, last) = (last.decision.boundary, first.decision.id, last.decision.id);
-    let mut entries = Vec::with_capacity(records.len() * 768);
-    let mut hashes = Vec::with_capacity(records.len());
+    let bytes: usize = records.iter().map(|record| record.record.len() + ENTRY_HEAD_BYTES).sum();
+    let mut entries = Vec::with_capacity(bytes);
     for record in &records {
-        let hash = subject_hash(&record.decision.subject);
-        hashes.push(hash);
-        push_entry(&mut entries, record, hash)?;
+        let length = u32::try_from(record.record.len())
+            .map_err(|_| StoreError::new(ErrorKind::Refused, "a record: it is larger than 4 GiB"))?;
+        entries.extend_from_slice(&record.id.as_u128().to_be_bytes());
+        entries.extend_from_slice(&record.subject.to_be_bytes());
+        entries.extend_from_slice(&length.to_be_bytes());
+        entries.extend_from_slice(&record.record);
     }
     Ok(Block {
-        boundary,
-        first,
-        last,
+        boundary: last.boundary,
+        first: first.id,
+        last: last.id,
         records: records.len(),
-        calls: records.iter().filter(|record| record.call.is_some()).count(),
-        subjects: filter_of(hashes),
-        notable: records.iter().filter_map(|record| Notable::of(record)).collect(),
+        calls: records.iter().filter(|record| record.called).count(),
+        subjects: filter_of(records.iter().map(|record| record.subject).collect()),
+        notable: records.iter().filter_map(|record| record.notable.clone()).collect(),
         body: lz4_flex::block::compress_prepend_size(&entries),
     })
 }
 
-fn push_entry(entries: &mut Vec<u8>, record: &Record, subject: u64) -> Result<()> {
-    let refused = |what: &str| StoreError::new(ErrorKind::Refused, format!("a record: {what}"));
-    let decision = &record.decision;
-    let stored = Stored {
-        at_ns: i64::try_from(decision.at.as_nanosecond()).map_err(|_| refused("its time is beyond 2262"))?,
-        subject: &decision.subject,
-        outcome: &decision.outcome,
-        rule: &decision.rule,
-        because: &decision.because,
-        instead: &decision.instead,
-        sus_score: decision.sus_score,
-        matched: &decision.matched,
-        errored: &decision.errored,
-        obligations: &decision.obligations,
-        source: decision.source,
-        epoch: decision.epoch,
-        result: &record.result,
-        facts: &record.facts,
-        call: &record.call,
-    };
-    entries.extend_from_slice(&decision.id.as_u128().to_be_bytes());
-    entries.extend_from_slice(&subject.to_be_bytes());
-    let length_at = entries.len();
-    entries.extend_from_slice(&[0; 4]);
-    let begin = entries.len();
-    rmp_serde::encode::write(entries, &stored).map_err(|e| refused(&e.to_string()))?;
-    let length = u32::try_from(entries.len() - begin).map_err(|_| refused("it is larger than 4 GiB"))?;
-    if let Some(place) = entries.get_mut(length_at..begin) {
-        place.copy_from_slice(&length.to_be_bytes());
-    }
-    Ok(())
-}
+/// Bytes before an entry's record: id, hash of the subject, length.
+const ENTRY_HEAD_BYTES: usize = 16 + 8 + 4;
 
 /// The body of a block, uncompressed.
 pub(super) struct Body {

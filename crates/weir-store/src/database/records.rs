@@ -9,7 +9,7 @@ use sqlx::QueryBuilder;
 use weir_core::record::{Record, UsageRecord};
 use weir_core::{Boundary, DecisionId, Timestamp};
 
-use super::block::{Block, Body, Entry, SPAN, blocks, may_hold, routine, subject_hash};
+use super::block::{Block, Body, Entry, Prepared, SPAN, blocks, may_hold, routine, subject_hash};
 use super::{Database, read, to_i64, to_u64, transact};
 use crate::error::{ErrorKind, Result, StoreError};
 
@@ -90,7 +90,8 @@ impl Database {
     /// # Errors
     /// See [`ErrorKind`]; nothing of the batch was written, but after `Timeout` that is not known.
     pub async fn write_records(&self, records: &[Record]) -> Result<()> {
-        self.write_blocks(&blocks(records)?).await
+        let prepared = records.iter().map(Prepared::of).collect::<Result<Vec<_>>>()?;
+        self.write_blocks(&blocks(&prepared)?).await
     }
 
     /// The same with blocks that are made already.

@@ -29,7 +29,7 @@ async fn a_record_is_read_soon_after_it_was_filed(place: Place) {
     let database = place.open().await;
     let recorder = start(&database, RecorderOptions::default());
     let filed = used(record(1, "block", "user:ann", Some("r")));
-    recorder.file(filed.clone());
+    recorder.file(&filed);
     until("the record", async || database.decision(&id(1)).await.unwrap().is_some()).await;
     let page = database.usage(&UsageFilter { limit: 10, ..UsageFilter::default() }).await.unwrap();
     assert_eq!(page.items, [filed.usage().unwrap()], "what was used is told with it");
@@ -45,7 +45,7 @@ async fn flushing_waits_for_everything_filed_before(place: Place) {
     recorder.flush().await.unwrap();
     for n in 0..950 {
         let outcome = if n % 10 == 0 { "block" } else { "nothing" };
-        recorder.file(record(n, outcome, "user:ann", None));
+        recorder.file(&record(n, outcome, "user:ann", None));
     }
     recorder.flush().await.unwrap();
     assert_eq!((count(&database).await, recorder.pending()), (950, 0));
@@ -57,7 +57,7 @@ async fn the_last_handle_writes_what_is_left(place: Place) {
         RecorderOptions { flush_every: Duration::from_secs(3_600), batch_max: 7, ..Default::default() };
     let recorder = start(&database, slow);
     for n in 0..20 {
-        recorder.clone().file(record(n, "nothing", "user:ann", None));
+        recorder.clone().file(&record(n, "nothing", "user:ann", None));
     }
     drop(recorder);
     until("the records", async || count(&database).await == 20).await;
@@ -73,7 +73,7 @@ async fn old_records_go_by_themselves(place: Place) {
     };
     let recorder = Recorder::start(database.clone(), options, Arc::new(clock));
     for n in 0..60 {
-        recorder.file(record(n * 1_000, "nothing", "user:ann", None));
+        recorder.file(&record(n * 1_000, "nothing", "user:ann", None));
     }
     recorder.flush().await.unwrap();
     // Blocks go whole, and one holds ten seconds.
@@ -110,10 +110,10 @@ async fn when_the_database_takes_nothing_enforced_decisions_are_kept_and_others_
 
     let filing = Instant::now();
     for n in 0..500 {
-        recorder.file(record(n, "nothing", "user:ann", None));
+        recorder.file(&record(n, "nothing", "user:ann", None));
     }
     for n in 1_000..1_150 {
-        recorder.file(record(n, "block", "user:ann", Some("r")));
+        recorder.file(&record(n, "block", "user:ann", Some("r")));
     }
     assert!(filing.elapsed() < Duration::from_secs(2), "filing does not wait: {:?}", filing.elapsed());
     assert!(recorder.pending() <= 2 * ROOM, "{}", recorder.pending());
@@ -150,7 +150,7 @@ async fn an_enforced_decision_does_not_wait_longer_than_the_deadline() {
     };
     let recorder = start(&database, options);
     for n in 0..50 {
-        recorder.file(record(n, "block", "user:ann", None));
+        recorder.file(&record(n, "block", "user:ann", None));
     }
     assert!(
         recorder.pending() <= 20 && recorder.dropped() >= 30,
@@ -173,7 +173,7 @@ async fn a_record_that_the_database_refuses_takes_no_other_with_it() {
     for n in 0..20 {
         // PostgreSQL stores no NUL in a text.
         let rule = if n == 7 { "r\0" } else { "r" };
-        recorder.file(used(record(n, "block", "user:ann", Some(rule))));
+        recorder.file(&used(record(n, "block", "user:ann", Some(rule))));
     }
     recorder.flush().await.unwrap();
     assert_eq!((count(&database).await, recorder.dropped()), (19, 1));

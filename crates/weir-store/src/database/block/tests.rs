@@ -33,6 +33,11 @@ fn record(ms: i64, subject: &str, boundary: Boundary) -> Record {
     record
 }
 
+fn blocks(records: &[Record]) -> Result<Vec<Block>> {
+    let prepared = records.iter().map(Prepared::of).collect::<Result<Vec<_>>>()?;
+    super::blocks(&prepared)
+}
+
 #[test]
 fn records_are_read_as_they_were_written_in_blocks_of_one_boundary_and_ten_seconds() {
     let times = [5, 3, 10_001, 4, 9_999, 25_000];
