@@ -1,11 +1,12 @@
 //! Logs: one line an event, on stderr, JSON or for people.
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write};
 
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt, reload};
 use weir_config::config::{LogFormat, Telemetry};
+use weir_core::redact::redact;
 
 /// The running log, whose filter can be changed.
 #[derive(Clone, Debug)]
@@ -18,12 +19,31 @@ pub struct Log(reload::Handle<EnvFilter, Registry>);
 pub fn start(telemetry: &Telemetry) -> Result<Log, String> {
     let (filter, handle) = reload::Layer::new(filter(&telemetry.log)?);
     let layer = if is_json(telemetry.log_format, io::stderr().is_terminal()) {
-        fmt::layer().with_writer(io::stderr).json().flatten_event(true).boxed()
+        fmt::layer().with_writer(redacted).json().flatten_event(true).boxed()
     } else {
-        fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).boxed()
+        fmt::layer().with_writer(redacted).with_ansi(io::stderr().is_terminal()).boxed()
     };
     tracing_subscriber::registry().with(filter).with(layer).try_init().map_err(|e| e.to_string())?;
     Ok(Log(handle))
+}
+
+/// Where all lines go: what looks like a secret in them does not, whatever module has logged it.
+fn redacted() -> Redacting<io::Stderr> {
+    Redacting(io::stderr())
+}
+
+/// Takes secrets out of what is written. The subscriber writes one whole line at a time, so none is cut in two.
+struct Redacting<W>(W);
+
+impl<W: Write> Write for Redacting<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.write_all(redact(&String::from_utf8_lossy(line)).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 impl Log {

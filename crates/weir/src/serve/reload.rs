@@ -10,11 +10,13 @@ use weir_console::rulebook::{ApplyError, Rulebook};
 use weir_core::clock::SharedClock;
 use weir_core::secret::{Secret, expose};
 use weir_gateway::Gateway;
+use weir_report::Reporter;
 use weir_rules::SourceFile;
 use weir_store::directory::Directory;
 
 use super::logging::Log;
 use super::node::FILES_AUTHOR;
+use super::report;
 use super::watch::Watch;
 use super::{fitted_connections, open_files, watched};
 use crate::diagnostics::Problem;
@@ -43,6 +45,8 @@ pub struct Reloader {
     pub clock: SharedClock,
     /// The log.
     pub log: Log,
+    /// Reports of failures.
+    pub reporter: Reporter,
 }
 
 /// Why nothing was changed: lines for the log.
@@ -130,6 +134,9 @@ impl Reloader {
 
     async fn put_in_force(&mut self, config: &Arc<Config>, files: &[SourceFile]) -> Result<(), Refused> {
         self.running = config.clone();
+        if let Err(error) = self.reporter.reload(report::options(config)) {
+            tracing::error!(%error, "failures are reported as before");
+        }
         if let Err(error) = self.log.change(&config.telemetry.log) {
             tracing::warn!("{error}");
         }
