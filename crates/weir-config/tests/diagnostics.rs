@@ -256,6 +256,7 @@ keys:
   - {key: '', user: e, budget_usd: .nan}
   - {key: [s3cret-list], user: f}
   - {key: 12345678, user: g}
+  - {key: s3cret-h, user: \"a\\tb\", org: \"\\e[2J\", plan: '', tags: [x, ' ']}
 "
     ));
 }

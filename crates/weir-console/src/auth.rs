@@ -14,6 +14,7 @@ use subtle::{Choice, ConstantTimeEq};
 use weir_config::config::{Admin, Role};
 use weir_core::secret::{Secret, expose};
 
+use crate::console::Console;
 use crate::problem::Problem;
 
 /// Who sent a request, as it is written into histories and the audit list.
@@ -146,12 +147,12 @@ fn is_abuse_service(path: &str) -> bool {
 }
 
 /// Lets a request pass that shows a credential which may do what it asks, and notes who it is.
-pub(crate) async fn layer(
-    State(authenticator): State<Arc<Authenticator>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    match authenticator.authenticate(request.method(), request.uri().path(), request.headers()) {
+pub(crate) async fn layer(State(console): State<Console>, mut request: Request, next: Next) -> Response {
+    let in_force = console.parts.live.load();
+    let passed =
+        in_force.authenticator.authenticate(request.method(), request.uri().path(), request.headers());
+    drop(in_force);
+    match passed {
         Ok(principal) => {
             request.extensions_mut().insert(principal);
             next.run(request).await

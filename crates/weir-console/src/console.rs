@@ -4,14 +4,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use jiff::Timestamp;
-use weir_config::Config;
 use weir_core::clock::SharedClock;
-use weir_core::secret::Secret;
 use weir_rules::LiveRules;
 use weir_store::{Cache, Database, Dependency, Directory, Recorder};
 
 use crate::abuse::asked::Asked;
-use crate::auth::Authenticator;
+use crate::live::Live;
 use crate::rulebook::Rulebook;
 use crate::{layers, routes};
 
@@ -23,8 +21,8 @@ pub type DependencyProbe = Arc<dyn Fn() -> Dependency + Send + Sync>;
 /// What the admin plane is made of.
 #[derive(Clone)]
 pub struct Parts {
-    /// The configuration.
-    pub config: Arc<Config>,
+    /// The configuration and the credentials in it.
+    pub live: Live,
     /// The rules in force on this node.
     pub rules: Arc<LiveRules>,
     /// The book in which rules are written; made with the same live rules.
@@ -41,8 +39,6 @@ pub struct Parts {
     pub clock: SharedClock,
     /// Renders `/metrics`.
     pub metrics: RenderMetrics,
-    /// The administrator's token.
-    pub admin_token: Secret,
     /// How the remote classifier is doing, where one is configured.
     pub abuse_service: Option<DependencyProbe>,
 }
@@ -81,8 +77,7 @@ impl Shared {
 
 /// Everything of the admin plane.
 pub fn router(parts: Parts) -> Router {
-    let authenticator = Arc::new(Authenticator::configured(&parts.admin_token, &parts.config.admin));
     let started = parts.clock.now();
     let console = Arc::new(Shared { parts, asked: Asked::default(), started });
-    layers::harden(routes::router(console, authenticator))
+    layers::harden(routes::router(console))
 }

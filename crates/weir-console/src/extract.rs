@@ -10,6 +10,8 @@ use serde::de::DeserializeOwned;
 
 use crate::problem::{Fault, Problem};
 
+pub(crate) mod wording;
+
 /// How large a body of the admin API may be, rule sets and classifications apart.
 pub(crate) const BODY_BYTES_MAX: usize = 1 << 20;
 /// How large a rule set may be: 100,000 rules of some 600 octets.
@@ -67,29 +69,8 @@ fn json_problem(path: Option<String>, error: &serde_json::Error) -> Problem {
     let detail =
         if error.is_data() { "a member of the body is not as it should be" } else { "the body is no JSON" };
     let position = |n: usize| u32::try_from(n).ok().filter(|n| *n > 0);
-    Problem::bad_request(
-        detail,
-        vec![Fault {
-            path,
-            line: position(error.line()),
-            column: position(error.column()),
-            message: words(&error.to_string()),
-            ..Fault::default()
-        }],
-    )
-}
-
-/// The words of a serde error, without the place that stands beside them, and without a value of a wrong type that
-/// they repeat: it may be a prompt or a key.
-pub(crate) fn words(message: &str) -> String {
-    let message = message.rsplit_once(" at line ").map_or(message, |(words, _)| words);
-    match message.rsplit_once(", expected ") {
-        Some((told, expected)) if told.starts_with("invalid ") => {
-            let what = if told.starts_with("invalid value") { "value" } else { "type" };
-            format!("this is of the wrong {what}, expected {expected}")
-        }
-        _ => message.to_owned(),
-    }
+    let (line, column) = (position(error.line()), position(error.column()));
+    Problem::bad_request(detail, vec![Fault { line, column, ..wording::fault(path, error) }])
 }
 
 /// A JSON body of the usual size.
@@ -163,6 +144,7 @@ mod tests {
         let table: &[(&str, Option<&str>, Option<u32>)] = &[
             ("{\"n\": [1,\n 300]}", Some("n[1]"), Some(2)),
             ("{\"n\": \"x\"}", Some("n"), Some(1)),
+            ("{}", Some("n"), Some(1)),
             ("{\"n\": [1", Some("n"), Some(1)),
             ("{\"n\": [1]} x", None, Some(1)),
             ("", None, Some(1)),

@@ -9,12 +9,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
+use weir_core::name::check_tags;
 use weir_core::record::{IdentityFacts, Stats};
 use weir_core::{IdentityKey, IdentityKind};
 use weir_store::StoreError;
 use weir_store::database::IdentityChange;
 
-use crate::abuse::events::check_tags;
 use crate::abuse::facts;
 use crate::auth::Principal;
 use crate::console::{Console, Shared};
@@ -64,7 +64,9 @@ fn identity_key(segment: String) -> Result<IdentityKey, Problem> {
     let is_hex =
         |digits: &str| digits.len() == 64 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let valid = match segment.split_once(':') {
-        Some(("user", id)) => !id.trim().is_empty() && segment.len() <= KEY_BYTES_MAX,
+        Some(("user", id)) => {
+            !id.trim().is_empty() && !id.contains(char::is_control) && segment.len() <= KEY_BYTES_MAX
+        }
         Some(("fingerprint", digits)) => is_hex(digits),
         _ => false,
     };
@@ -195,7 +197,8 @@ pub(crate) async fn set_tags(
 ) -> Result<Json<Value>, Problem> {
     let key = identity_key(key)?;
     check_tags(&tags).map_err(|why| {
-        Problem::bad_request("a member of the body is not as it should be", vec![Fault::member("tags", why)])
+        let fault = Fault::member("tags", format!("it {why}"));
+        Problem::bad_request("a member of the body is not as it should be", vec![fault])
     })?;
     tags.sort_unstable();
     tags.dedup();
@@ -227,6 +230,7 @@ mod tests {
             ("fingerprint:12".to_owned(), false),
             ("user:".to_owned(), false),
             ("user: ".to_owned(), false),
+            ("user:a\nb".to_owned(), false),
             ("demo".to_owned(), false),
             (format!("user:{}", "x".repeat(2000)), false),
         ];

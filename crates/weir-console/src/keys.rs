@@ -12,18 +12,14 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use weir_config::Config;
 use weir_core::Timestamp;
-use weir_core::identity::ANONYMOUS_PREFIX;
 use weir_core::secret::{Secret, expose};
-use weir_store::database::{KeyOrigin, KeyOwner, NewKey};
+use weir_store::database::{KeyOrigin, KeyOwner, NewKey, OwnerFault};
 
-use crate::abuse::events::check_tags;
 use crate::auth::Principal;
 use crate::console::Console;
 use crate::extract::{Json as Body, Segment};
 use crate::problem::{Fault, Problem};
 
-/// How long a name may be, in octets.
-const NAME_BYTES_MAX: usize = 200;
 /// How long a caller's own provider key may be, in octets.
 const BYOK_BYTES_MAX: usize = 4096;
 
@@ -146,23 +142,20 @@ pub(crate) async fn create(
     Extension(who): Extension<Principal>,
     Body(request): Body<NewKeyRequest>,
 ) -> Result<Response, Problem> {
-    check(&request, &console.parts.config)?;
+    let (owner, byok) = checked(request, &console.parts.live.config())?;
     let database = &console.parts.database;
     let made = database.hasher().generate(&mut rand::rng());
-    let sealed = request
-        .byok
+    let sealed = byok
         .iter()
         .map(|(provider, key)| Ok((provider.clone(), database.sealer().seal(&made.id, provider, key)?)))
         .collect::<Result<_, weir_store::StoreError>>()
         .map_err(|error| Problem::store_unavailable(&error))?;
-    let user = request.user.trim().to_owned();
-    let detail = json!({ "user": user, "org": request.org, "byok": request.byok.keys().collect::<Vec<_>>() });
-    let NewKeyRequest { org, project, plan, tags, budget_usd, channel, .. } = request;
+    let detail = json!({ "user": owner.user, "org": owner.org, "byok": byok.keys().collect::<Vec<_>>() });
     let key = NewKey {
         id: made.id.clone(),
         hash: made.hash,
         prefix: made.prefix,
-        owner: KeyOwner { user, org, project, plan, tags, budget_usd, channel },
+        owner,
         byok: sealed,
         created_at: console.now(),
         origin: KeyOrigin::Runtime,
@@ -201,47 +194,18 @@ pub(crate) async fn revoke(
 }
 
 /// Checks what the types cannot; names everything that is wrong.
-fn check(request: &NewKeyRequest, config: &Config) -> Result<(), Problem> {
-    let mut faults = Vec::new();
-    let mut fault = |path: &str, message: String| faults.push(Fault::member(path, message));
-    if request.user.trim().starts_with(ANONYMOUS_PREFIX) {
-        fault("user", format!("it must not begin with `{ANONYMOUS_PREFIX}`"));
+fn checked(request: NewKeyRequest, config: &Config) -> Result<(KeyOwner, BTreeMap<String, Secret>), Problem> {
+    let NewKeyRequest { user, org, project, plan, tags, budget_usd, byok, channel } = request;
+    let owner = KeyOwner { user, org, project, plan, tags, budget_usd, channel }.checked();
+    let told = |fault: &OwnerFault| Fault::member(fault.member, format!("it {}", fault.message));
+    let mut faults: Vec<Fault> = owner.as_ref().err().into_iter().flatten().map(told).collect();
+    faults.extend(byok.iter().filter_map(|(provider, key)| {
+        Some(Fault::member(format!("byok.{provider}"), byok_fault(provider, expose(key), config)?))
+    }));
+    match owner {
+        Ok(owner) if faults.is_empty() => Ok((owner, byok)),
+        _ => Err(Problem::bad_request("a member of the body is not as it should be", faults)),
     }
-    let names = [
-        ("user", Some(&request.user)),
-        ("org", request.org.as_ref()),
-        ("project", request.project.as_ref()),
-        ("plan", request.plan.as_ref()),
-        ("channel", request.channel.as_ref()),
-    ];
-    for (path, name) in names {
-        if let Some(why) = name.and_then(|name| name_fault(name)) {
-            fault(path, why);
-        }
-    }
-    if let Err(why) = check_tags(&request.tags) {
-        fault("tags", why);
-    }
-    if request.budget_usd.is_some_and(|budget| !budget.is_finite() || budget < 0.0) {
-        fault("budget_usd", "it must not be negative".to_owned());
-    }
-    for (provider, key) in &request.byok {
-        if let Some(why) = byok_fault(provider, expose(key), config) {
-            fault(&format!("byok.{provider}"), why);
-        }
-    }
-    if faults.is_empty() {
-        return Ok(());
-    }
-    Err(Problem::bad_request("a member of the body is not as it should be", faults))
-}
-
-fn name_fault(name: &str) -> Option<String> {
-    if name.trim().is_empty() {
-        return Some("it must not be blank".to_owned());
-    }
-    (name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control))
-        .then(|| format!("it may have {NAME_BYTES_MAX} bytes at most, and no control characters"))
 }
 
 fn byok_fault(provider: &str, key: &str, config: &Config) -> Option<String> {

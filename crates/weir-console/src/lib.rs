@@ -13,6 +13,7 @@ mod health;
 mod identities;
 mod keys;
 mod layers;
+mod live;
 mod openapi;
 pub mod problem;
 mod query;
@@ -22,6 +23,7 @@ mod rules;
 mod serve;
 
 pub use console::{DependencyProbe, Parts, RenderMetrics, router};
+pub use live::Live;
 pub use openapi::openapi;
 pub use rulebook::{Applied, ApplyError, Master, Rulebook};
 pub use serve::serve;

@@ -1,7 +1,5 @@
 //! The routes of the admin plane: which path leads where, and who may pass.
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::from_fn_with_state;
@@ -11,13 +9,13 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::auth::{self, Authenticator};
+use crate::auth;
 use crate::console::Console;
 use crate::problem::Problem;
 use crate::{abuse, audit, decisions, health, identities, keys, openapi, rules};
 
 /// All routes. Health is open to everybody; everything else, unknown paths included, needs a credential.
-pub(crate) fn router(console: Console, authenticator: Arc<Authenticator>) -> Router {
+pub(crate) fn router(console: Console) -> Router {
     let (guarded, _) = guarded().split_for_parts();
     let (open, _) = open().split_for_parts();
     guarded
@@ -25,7 +23,7 @@ pub(crate) fn router(console: Console, authenticator: Arc<Authenticator>) -> Rou
         .method_not_allowed_fallback(wrong_method)
         // Each handler bounds its own body.
         .layer(DefaultBodyLimit::disable())
-        .layer(from_fn_with_state(authenticator, auth::layer))
+        .layer(from_fn_with_state(console.clone(), auth::layer))
         .merge(open.method_not_allowed_fallback(wrong_method))
         .with_state(console)
 }

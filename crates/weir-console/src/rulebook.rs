@@ -53,6 +53,14 @@ pub struct Applied {
     pub warnings: Vec<Diagnostic>,
 }
 
+impl Applied {
+    /// The same with the warnings of one rule alone: who wrote that rule has not asked about the others.
+    fn about(mut self, rule: &str) -> Self {
+        self.warnings.retain(|warning| warning.rule.as_deref() == Some(rule));
+        self
+    }
+}
+
 /// What a write carries beside the rules.
 struct Note<'a> {
     author: &'a str,
@@ -291,7 +299,8 @@ impl Rulebook {
     ) -> Result<(String, Applied), ApplyError> {
         let (id, edit) = self.read_rule(text).await?;
         let note = Note::new(author, "rules.add", expected_epoch);
-        Ok((id, self.edit(Edit::Add(edit), &note).await?))
+        let applied = self.edit(Edit::Add(edit), &note).await?.about(&id);
+        Ok((id, applied))
     }
 
     /// Puts one rule in the place of the one with this id. `text` is the rule alone, in YAML or JSON, with the same
@@ -311,7 +320,7 @@ impl Rulebook {
             return Err(ApplyError::Diagnostics(vec![edit::other_id(id, new_id)]));
         }
         let note = Note::new(author, "rules.put", expected_epoch);
-        self.edit(Edit::Replace(id.to_owned(), rule), &note).await
+        Ok(self.edit(Edit::Replace(id.to_owned(), rule), &note).await?.about(id))
     }
 
     /// Removes one rule.

@@ -23,7 +23,7 @@ use weir_core::secret::Secret;
 pub use self::audit::AuditEntry;
 pub use self::changes::{CHANGES_KEPT, Change, ChangeKind};
 pub use self::identities::{IdentityChange, IdentityRow};
-pub use self::keys::{KeyOrigin, KeyOwner, NewKey, StoredKey};
+pub use self::keys::{KeyOrigin, KeyOwner, NewKey, OwnerFault, StoredKey};
 pub use self::records::{DecisionFilter, PAGE_LIMIT_MAX, Page, Retention, UsageFilter};
 pub use self::rules::{RULE_SETS_KEPT, RulesVersion, StoredRules};
 

@@ -30,6 +30,23 @@ pub async fn database(config: &Config) -> Result<Database, Failure> {
     Database::open(DatabaseOptions::new(url)).await.map_err(|e| Failure::dependency(named, e))
 }
 
+/// Opens the database of the configuration for a command that makes nothing: it must be there.
+///
+/// # Errors
+/// There is none yet, or it cannot be reached or used.
+pub async fn existing(config: &Config) -> Result<Database, Failure> {
+    if let DatabaseUrl::Sqlite(path) = &config.store
+        && matches!(path.try_exists(), Ok(false))
+    {
+        return Err(Failure::Dependency(format!(
+            "there is no store at `{}` yet: start `weir serve`, which makes it, or name with --config the \
+             configuration whose store is meant",
+            path.display()
+        )));
+    }
+    database(config).await
+}
+
 /// Where the cache of the configuration is.
 pub fn cache_options(config: &Config) -> CacheOptions {
     let location = match &config.cache {

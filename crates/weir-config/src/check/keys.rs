@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use weir_core::name::{check_name, check_tags};
 use weir_core::secret::{Secret, expose};
 
 use super::Check;
@@ -20,6 +21,7 @@ impl Check<'_, '_> {
             let path = path.index(i);
             let key = raw.key.as_ref().and_then(|key| self.required_key(key, &path.key("key")));
             let byok = self.byok(raw, &path.key("byok"));
+            self.names(raw, &path);
             let (Some(key), Some(user)) = (key, &raw.user) else { continue };
             self.usable_key(&key, &path.key("key"), &mut seen);
             out.push(ConfiguredKey {
@@ -35,6 +37,26 @@ impl Check<'_, '_> {
             });
         }
         out
+    }
+
+    /// Names are shown and compared: what cannot be seen is no part of one. An empty one is none.
+    fn names(&mut self, raw: &RawKey, path: &Path) {
+        let names = [
+            ("user", &raw.user),
+            ("org", &raw.org),
+            ("project", &raw.project),
+            ("plan", &raw.plan),
+            ("channel", &raw.channel),
+        ];
+        for (member, name) in names {
+            let Some(name) = name.as_deref().filter(|name| !name.trim().is_empty()) else { continue };
+            if let Err(why) = check_name(name) {
+                self.error(&path.key(member), format!("the name {why}"));
+            }
+        }
+        if let Err(why) = check_tags(raw.tags.as_deref().unwrap_or_default()) {
+            self.error(&path.key("tags"), format!("the tags {why}"));
+        }
     }
 
     fn usable_key(&mut self, key: &Secret, path: &Path, seen: &mut HashMap<String, usize>) {

@@ -48,6 +48,6 @@ fn told(console: &Shared, cost: &CostRequest) -> Result<IdentityKey, Problem> {
         return Err(Problem::bad_request("nothing says whose cost this is", vec![fault]));
     }
     let (ja4, user_agent) = (facts::text(caller.ja4), facts::text(caller.user_agent));
-    let address = caller.address(&console.parts.config.trusted_proxies);
+    let address = caller.address(&console.parts.live.load().config.trusted_proxies);
     Ok(Caller { ja4: Some(&ja4), user_agent: Some(&user_agent), ..caller }.identity(address))
 }

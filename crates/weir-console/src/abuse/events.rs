@@ -8,18 +8,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 use weir_core::identity::{FingerprintParts, IdentityKey, IdentityKind};
+use weir_core::name::{check_name, check_tags};
 use weir_store::database::IdentityChange;
 
 use crate::console::{Console, Shared};
-use crate::extract::{BODY_BYTES_MAX, Json as Body, parse_json, read, words};
+use crate::extract::{BODY_BYTES_MAX, Json as Body, parse_json, read, wording};
 use crate::problem::{Fault, Problem};
 
 /// How many events one call may bring.
 pub const EVENTS_MAX: usize = 1000;
-/// How many tags an identity may have.
-pub const TAGS_MAX: usize = 64;
-/// How long a tag may be, in octets.
-pub const TAG_BYTES_MAX: usize = 128;
 
 /// A batch of events. Each is read by itself, so that a malformed one does not spoil the others.
 #[derive(Deserialize, ToSchema)]
@@ -119,8 +116,9 @@ pub fn read_event(
     now: Timestamp,
 ) -> Result<(IdentityKey, IdentityChange), (Option<String>, String)> {
     let event: Event = serde_path_to_error::deserialize(event).map_err(|error| {
-        let path = error.path().to_string();
-        (Some(path).filter(|path| path != "."), words(&error.inner().to_string()))
+        let path = Some(error.path().to_string()).filter(|path| path != ".");
+        let Fault { path, message, help, .. } = wording::fault(path, error.inner());
+        (path, help.map_or_else(|| message.clone(), |help| format!("{message}; {help}")))
     })?;
     let signup = event.kind.to_ascii_lowercase().ends_with("signup");
     change(event.data, signup, event.occurred_at, now)
@@ -141,9 +139,11 @@ pub fn change(
     if key.kind() != IdentityKind::User {
         return Err(("kilo_user_id", "it names no user".to_owned()));
     }
-    if let Some(tags) = &data.tags {
-        check_tags(tags).map_err(|why| ("tags", why))?;
-    }
+    check_name(&data.kilo_user_id).map_err(|why| ("kilo_user_id", format!("it {why}")))?;
+    // An empty plan is none.
+    let plan = data.plan.as_deref().filter(|plan| !plan.is_empty());
+    plan.map_or(Ok(()), check_name).map_err(|why| ("plan", format!("it {why}")))?;
+    check_tags(data.tags.as_deref().unwrap_or_default()).map_err(|why| ("tags", format!("it {why}")))?;
     let by_age = data.age_days.and_then(|days| {
         occurred_at.unwrap_or(now).checked_sub(SignedDuration::from_hours(i64::from(days) * 24)).ok()
     });
@@ -212,20 +212,6 @@ async fn merge(console: &Shared, key: &IdentityKey, change: IdentityChange) -> R
     merged.map_err(|error| Problem::store_unavailable(&error))
 }
 
-/// Whether these may be the tags of an identity.
-///
-/// # Errors
-/// What is wrong with them.
-pub fn check_tags(tags: &[String]) -> Result<(), String> {
-    if tags.len() > TAGS_MAX {
-        return Err(format!("there may be {TAGS_MAX} tags at most"));
-    }
-    match tags.iter().find(|tag| tag.trim().is_empty() || tag.len() > TAG_BYTES_MAX) {
-        Some(_) => Err(format!("a tag must not be blank and may have {TAG_BYTES_MAX} bytes at most")),
-        None => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -280,13 +266,15 @@ mod tests {
         let now = at("2026-11-20T10:00:00Z");
         let table: &[(Value, Option<&str>)] = &[
             (json!(7), None),
-            (json!({"data": {"kilo_user_id": "u"}}), None),
-            (json!({"type": "x"}), None),
+            (json!({"data": {"kilo_user_id": "u"}}), Some("type")),
+            (json!({"type": "x"}), Some("data")),
             (json!({"type": 7, "data": {"kilo_user_id": "u"}}), Some("type")),
             (json!({"type": "x", "data": {"kilo_user_id": 7}}), Some("data.kilo_user_id")),
             (json!({"type": "x", "data": {"kilo_user_id": "anon:1.2.3.4"}}), Some("data.kilo_user_id")),
             (json!({"type": "x", "data": {"kilo_user_id": "u", "verified": "yes"}}), Some("data.verified")),
             (json!({"type": "x", "data": {"kilo_user_id": "u", "tags": [""]}}), Some("data.tags")),
+            (json!({"type": "x", "data": {"kilo_user_id": "a\u{0}"}}), Some("data.kilo_user_id")),
+            (json!({"type": "x", "data": {"kilo_user_id": "u", "plan": "a\nb"}}), Some("data.plan")),
             (json!({"type": "x", "occurred_at": "soon", "data": {"kilo_user_id": "u"}}), Some("occurred_at")),
         ];
         for (event, expected) in table {

@@ -1,8 +1,10 @@
 //! Who may do what, and what an answer looks like whatever was asked.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 
-use crate::plane::{ACCESS, ADMIN, Plane, VIEWER};
+use crate::plane::{ACCESS, ADMIN, Plane, VIEWER, config};
 
 fn every_route() -> Vec<(String, String)> {
     let document = serde_json::to_value(weir_console::openapi()).unwrap();
@@ -47,6 +49,27 @@ async fn a_viewer_reads_and_changes_nothing() {
         }
     }
     assert!(plane.audited().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_reload_brings_new_tokens_and_ends_old_ones() {
+    let plane = Plane::start().await;
+    let status = async |token: &str| {
+        let authorization = format!("Bearer {token}");
+        plane.call_with("GET", "/api/keys", &[("authorization", &authorization)], Body::empty()).await.status
+    };
+    let text = "admin: {tokens: [{name: new, token: canary-new-token, role: viewer}]}\n";
+    for (token, expected) in [(ADMIN, 200), (VIEWER, 200), ("canary-new-token", 401)] {
+        assert_eq!(status(token).await, expected, "{token}");
+    }
+    plane.parts.live.replace(Arc::new(config(text)), &"canary-other-admin".into());
+    for (token, expected) in
+        [(ADMIN, 401), (VIEWER, 401), ("canary-new-token", 200), ("canary-other-admin", 200), ("", 401)]
+    {
+        assert_eq!(status(token).await, expected, "{token}");
+    }
+    let pair = plane.call_with("POST", "/api/events", &ACCESS, "{\"events\": []}").await;
+    assert_eq!(pair.status, 401, "the pair went with the configuration that named it");
 }
 
 #[tokio::test]

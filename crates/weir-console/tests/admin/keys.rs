@@ -50,7 +50,7 @@ async fn a_key_is_shown_once_works_at_once_and_ends_at_once() {
 async fn what_cannot_be_a_key_is_refused_with_all_its_faults() {
     let plane = Plane::start().await;
     let table = [
-        (json!({}), vec![""]),
+        (json!({}), vec!["user"]),
         (json!({"user": " "}), vec!["user"]),
         (json!({"user": "anon:1.2.3.4"}), vec!["user"]),
         (json!({"user": 7}), vec!["user"]),
@@ -61,6 +61,10 @@ async fn what_cannot_be_a_key_is_refused_with_all_its_faults() {
         (json!({"user": "a", "byok": {"nobody": "k", "openai": ""}}), vec!["byok.nobody", "byok.openai"]),
         (json!({"user": "a", "byok": {"openai": "a\r\nb: c"}}), vec!["byok.openai"]),
         (json!({"user": "x".repeat(300)}), vec!["user"]),
+        (
+            json!({"user": "a\u{0}", "plan": "\u{1b}[2J", "project": "\u{85}x", "tags": ["a\tb"]}),
+            vec!["user", "project", "plan", "tags"],
+        ),
     ];
     for (body, expected) in table {
         let faults = plane.json("POST", "/api/keys", body.clone()).await.faults(400);

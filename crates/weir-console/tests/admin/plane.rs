@@ -12,7 +12,7 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
 use weir_config::{Config, SourceText, Sources};
-use weir_console::{Master, Parts, Rulebook};
+use weir_console::{Live, Master, Parts, Rulebook};
 use weir_core::IdentityKey;
 use weir_core::clock::SharedClock;
 use weir_rules::{LiveRules, RuleSet};
@@ -55,8 +55,8 @@ impl Sources for Nothing {
     }
 }
 
-fn config() -> Config {
-    let file = SourceText { name: "weir.yaml".to_owned(), text: CONFIG.to_owned() };
+pub fn config(text: &str) -> Config {
+    let file = SourceText { name: "weir.yaml".to_owned(), text: text.to_owned() };
     match weir_config::load(Some(&file), Path::new("."), &Nothing) {
         Ok(loaded) => loaded.config,
         Err(diagnostics) => panic!("{diagnostics:#?}"),
@@ -93,7 +93,7 @@ impl Plane {
         let directory = Directory::start(database.clone(), options, shared.clone()).await.unwrap();
         let rules = Arc::new(LiveRules::new(RuleSet::default(), 0));
         let parts = Parts {
-            config: Arc::new(config()),
+            live: Live::new(Arc::new(config(CONFIG)), &ADMIN.to_owned().into()),
             rulebook: Rulebook::new(database.clone(), Some(rules.clone()), master, shared.clone()),
             rules,
             recorder: Recorder::start(database.clone(), RecorderOptions::default(), shared.clone()),
@@ -102,7 +102,6 @@ impl Plane {
             directory,
             clock: shared,
             metrics: Arc::new(|| "weir_up 1\n".to_owned()),
-            admin_token: ADMIN.to_owned().into(),
             abuse_service: None,
         };
         Self { router: weir_console::router(parts.clone()), parts, clock }

@@ -251,3 +251,22 @@ async fn with_files_as_master_every_write_names_them() {
     assert_eq!(plane.yaml("POST", "/api/rules/check", TWO).await.ok(), json!({"diagnostics": []}));
     plane.get("/api/rules").await.ok();
 }
+
+#[tokio::test]
+async fn who_writes_one_rule_is_warned_of_that_rule_only() {
+    let plane = Plane::start().await;
+    plane
+        .rules("rules:\n  - {id: a, on: request, when: request.stream, then: log, expires: 2020-01-01T00:00:00Z}\n")
+        .await;
+    let rule = |id: &str, expires: &str| json!({"id": id, "on": "request", "when": "request.free", "then": "log", "expires": expires});
+    let (past, future) = ("2020-01-01T00:00:00Z", "2035-01-01T00:00:00Z");
+    for (method, path, rule, expected) in [
+        ("POST", "/api/rules", rule("b", future), vec![]),
+        ("POST", "/api/rules", rule("c", past), vec!["c"]),
+        ("PUT", "/api/rules/b", rule("b", past), vec!["b"]),
+    ] {
+        let warnings = plane.json(method, path, rule).await.value()["warnings"].clone();
+        let of: Vec<_> = warnings.as_array().unwrap().iter().map(|w| w["rule"].as_str().unwrap()).collect();
+        assert_eq!(of, expected, "{method} {path} tells of its own rule only: {warnings}");
+    }
+}

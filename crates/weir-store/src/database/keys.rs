@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 use weir_core::Timestamp;
+use weir_core::identity::ANONYMOUS_PREFIX;
+use weir_core::name::{check_name, check_tags};
 
 use super::changes::{ChangeKind, note_change};
 use super::{Database, read, to_i64, to_u64, transact};
@@ -29,6 +31,53 @@ pub struct KeyOwner {
     pub budget_usd: Option<f64>,
     /// The channel of its tool calls.
     pub channel: Option<String>,
+}
+
+/// What is wrong with one member of a [`KeyOwner`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnerFault {
+    /// The member.
+    pub member: &'static str,
+    /// What follows the word "it".
+    pub message: String,
+}
+
+impl KeyOwner {
+    /// The same without the spaces around names, if a key may be made for it.
+    ///
+    /// # Errors
+    /// All that is wrong: a key for nobody, names that are blank, too long or hold what cannot be seen, a budget that
+    /// is no amount of money.
+    pub fn checked(mut self) -> std::result::Result<Self, Vec<OwnerFault>> {
+        let mut faults = Vec::new();
+        let mut fault = |member, message: String| faults.push(OwnerFault { member, message });
+        let names = [
+            ("user", Some(&mut self.user)),
+            ("org", self.org.as_mut()),
+            ("project", self.project.as_mut()),
+            ("plan", self.plan.as_mut()),
+            ("channel", self.channel.as_mut()),
+        ];
+        for (member, name) in names.into_iter().filter_map(|(member, name)| Some((member, name?))) {
+            *name = name.trim_matches(' ').to_owned();
+            if let Err(why) = check_name(name) {
+                fault(member, why.to_string());
+            }
+        }
+        if self.user.trim().starts_with(ANONYMOUS_PREFIX) {
+            fault(
+                "user",
+                format!("must not begin with `{ANONYMOUS_PREFIX}`, as the ids of callers without a key do"),
+            );
+        }
+        if let Err(why) = check_tags(&self.tags) {
+            fault("tags", why.to_string());
+        }
+        if self.budget_usd.is_some_and(|budget| !budget.is_finite() || budget < 0.0) {
+            fault("budget_usd", "must be an amount of money, 0 or above".to_owned());
+        }
+        if faults.is_empty() { Ok(self) } else { Err(faults) }
+    }
 }
 
 /// Where a key comes from.

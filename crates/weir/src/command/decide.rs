@@ -22,8 +22,10 @@ use crate::rule_files;
 use super::{load_settings, refuse};
 
 mod lines;
+mod strict;
 
 use lines::{Line, Lines};
+use strict::Unread;
 
 /// Runs the command over stdin and stdout.
 ///
@@ -173,7 +175,7 @@ impl DecisionPoint {
 
     /// A line's id and facts. Of a failure the configuration knows whether the provider is of the house.
     fn read(&self, line: &Line, now: Timestamp) -> Read {
-        let mut members = parse(line).map_err(|error| (None, error))?;
+        let mut members = parse(line)?;
         let id = take_id(&mut members).map_err(|error| (None, error))?;
         let world = World { now: Some(now), is_house: &|name| self.house.iter().any(|house| house == name) };
         match OwnedFacts::from_json_in(self.on.boundary(), &Json::Object(members), &world) {
@@ -238,20 +240,31 @@ fn write_line(output: &mut impl Write, value: &impl Serialize) -> io::Result<()>
 /// A line's own id, if it could be read, and its facts or what is wrong with them.
 type Read = Result<(Option<Json>, OwnedFacts), (Option<Json>, LineError)>;
 
-fn parse(line: &Line) -> Result<Map<String, Json>, LineError> {
+fn parse(line: &Line) -> Result<Map<String, Json>, (Option<Json>, LineError)> {
+    let error = |message: String| (None, LineError::new(message));
     let bytes = match line {
         Line::Whole(bytes) => bytes,
         Line::TooLong => {
-            return Err(LineError::new(format!("the line is longer than {} bytes", lines::LINE_BYTES_MAX)));
+            return Err(error(format!("the line is longer than {} bytes", lines::LINE_BYTES_MAX)));
         }
     };
     let text = std::str::from_utf8(bytes)
-        .map_err(|e| LineError::new(format!("the line is not UTF-8 at byte {}", e.valid_up_to())))?;
-    match serde_json::from_str(text) {
+        .map_err(|e| error(format!("the line is not UTF-8 at byte {}", e.valid_up_to())))?;
+    match strict::parse(text) {
         Ok(Json::Object(members)) => Ok(members),
-        Ok(_) => Err(LineError::new("the line is no JSON object")),
-        Err(error) => Err(LineError::new(format!("the line is no JSON object: {error}"))),
+        Ok(_) => Err(error("the line is no JSON object".to_owned())),
+        Err(Unread::NoJson(why)) => Err(error(format!("the line is no JSON object: {why}"))),
+        Err(Unread::Twice(path)) => {
+            let message = format!("`{path}` stands twice; which of the two counts cannot be known");
+            Err((id_beside(text, &path), LineError { message, path }))
+        }
     }
+}
+
+/// The id of a line in which something else stands twice.
+fn id_beside(text: &str, twice: &str) -> Option<Json> {
+    let mut members = serde_json::from_str(text).ok()?;
+    if twice == "id" { None } else { take_id(&mut members).ok()? }
 }
 
 fn take_id(members: &mut Map<String, Json>) -> Result<Option<Json>, LineError> {

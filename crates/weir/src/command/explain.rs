@@ -32,7 +32,7 @@ pub fn run(args: &ExplainArgs) -> Result<Verdict, Failure> {
     let id = parse(&args.id)?;
     let settings = load_settings(args.config.config.as_deref())?;
     store::run(async {
-        let database = store::database(&settings.config).await?;
+        let database = store::existing(&settings.config).await?;
         let record = find(&database, &id).await?;
         if args.json.json {
             output::json(&record)?;

@@ -30,7 +30,10 @@ pub fn run(args: &KeysArgs) -> Result<Verdict, Failure> {
     let settings = load_settings(args.config.config.as_deref())?;
     let config = &settings.config;
     store::run(async {
-        let database = store::database(config).await?;
+        let database = match &args.command {
+            KeysCommand::Create(_) => store::database(config).await?,
+            KeysCommand::List | KeysCommand::Revoke { .. } => store::existing(config).await?,
+        };
         match (&args.command, owner) {
             (KeysCommand::Create(_), Some(owner)) => create(&database, owner, args.json.json).await,
             (KeysCommand::Create(_) | KeysCommand::List, _) => list(&database, config, args.json.json).await,
@@ -43,23 +46,26 @@ fn failed(error: StoreError) -> Failure {
     Failure::dependency("the store", error)
 }
 
-/// A key for nobody, or for less than nothing, is a typing error.
+/// A key for nobody, or for less than nothing, is a typing error. The value is not repeated: it may hold what a
+/// terminal acts on.
 fn checked(args: &KeyOwnerArgs) -> Result<KeyOwner, Failure> {
-    let user = args.user.trim();
-    if user.is_empty() || user.starts_with("anon:") {
-        return Err(Failure::Input(format!("--user: `{}` names no user", args.user)));
-    }
-    if let Some(budget) = args.budget_usd.filter(|b| !b.is_finite() || *b < 0.0) {
-        return Err(Failure::Input(format!("--budget-usd: {budget} is no amount of money")));
-    }
-    Ok(KeyOwner {
-        user: user.to_owned(),
+    let owner = KeyOwner {
+        user: args.user.clone(),
         org: args.org.clone(),
         project: args.project.clone(),
         plan: args.plan.clone(),
         tags: args.tags.clone(),
         budget_usd: args.budget_usd,
         channel: args.channel.clone(),
+    };
+    owner.checked().map_err(|faults| {
+        let option = |member: &str| match member {
+            "tags" => "tag".to_owned(),
+            other => other.replace('_', "-"),
+        };
+        let said: Vec<String> =
+            faults.iter().map(|fault| format!("--{}: it {}", option(fault.member), fault.message)).collect();
+        Failure::Input(said.join("\nerror: "))
     })
 }
 

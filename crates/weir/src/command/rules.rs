@@ -29,7 +29,12 @@ pub fn run(args: &RulesArgs) -> Result<Verdict, Failure> {
     };
     let settings = load_settings(args.config.config.as_deref())?;
     store::run(async {
-        let book = open(&settings.config).await?;
+        let config = &settings.config;
+        let database = match &args.command {
+            RulesCommand::Apply { .. } => store::database(config).await?,
+            _ => store::existing(config).await?,
+        };
+        let book = Rulebook::new(database, None, master(config), SystemClock::shared());
         let json = args.json.json;
         match &args.command {
             RulesCommand::Apply { expect_epoch, .. } => apply(&book, &files, *expect_epoch, json).await,
@@ -39,11 +44,6 @@ pub fn run(args: &RulesArgs) -> Result<Verdict, Failure> {
             RulesCommand::Rollback { epoch } => rollback(&book, *epoch, json).await,
         }
     })
-}
-
-async fn open(config: &Config) -> Result<Rulebook, Failure> {
-    let database = store::database(config).await?;
-    Ok(Rulebook::new(database, None, master(config), SystemClock::shared()))
 }
 
 /// Where a configuration keeps its rules.

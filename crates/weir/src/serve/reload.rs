@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use weir_config::Config;
 use weir_config::config::{CacheUrl, DatabaseUrl};
+use weir_console::Live;
 use weir_console::rulebook::{ApplyError, Rulebook};
 use weir_core::clock::SharedClock;
 use weir_core::secret::{Secret, expose};
@@ -14,6 +15,7 @@ use weir_report::Reporter;
 use weir_rules::SourceFile;
 use weir_store::directory::Directory;
 
+use super::admin_token::{self, AdminToken};
 use super::logging::Log;
 use super::node::FILES_AUTHOR;
 use super::report;
@@ -37,6 +39,8 @@ pub struct Reloader {
     pub running: Arc<Config>,
     /// The data plane.
     pub gateway: Gateway,
+    /// What the admin plane works by.
+    pub live: Live,
     /// The rules.
     pub rulebook: Rulebook,
     /// The keys.
@@ -104,8 +108,22 @@ impl Reloader {
         keep_what_cannot_change(&self.running, &mut settings.config);
         settings.config.limits.connections_max = fitted_connections(&settings.config, open_files::raise());
         let config = Arc::new(settings.config);
+        let token = self.admin_token(&config)?;
         self.gateway.reload(config.clone()).map_err(|e| Refused(vec![e.to_string()]))?;
+        self.live.replace(config.clone(), &token);
         self.put_in_force(&config, &files).await
+    }
+
+    /// The administrator's token of a configuration. One that names none any more falls back to the one in the data
+    /// folder, which is made if there is none; it is not shown here, since a log is no place for it.
+    fn admin_token(&self, config: &Config) -> Result<Secret, Refused> {
+        let AdminToken { token, file, made } =
+            admin_token::obtain(config.admin.token.as_ref(), &config.data_dir)
+                .map_err(|e| Refused(vec![format!("the admin token: {e}")]))?;
+        if let Some(file) = file.filter(|_| made) {
+            tracing::info!(file = %file.display(), "an admin token was made, and lies in this file");
+        }
+        Ok(token)
     }
 
     fn load(&self) -> Result<Settings, Refused> {
@@ -193,21 +211,19 @@ fn keep_what_cannot_change(running: &Config, next: &mut Config) {
     next.store = running.store.clone();
     next.cache = running.cache.clone();
     next.limits.cache_timeout = running.limits.cache_timeout;
-    next.admin = running.admin.clone();
     if next.rules.is_some() != running.rules.is_some() {
         next.rules.clone_from(&running.rules);
     }
 }
 
 /// The members that are fixed, and whether they differ.
-fn fixed(running: &Config, next: &Config) -> [(&'static str, bool); 7] {
+fn fixed(running: &Config, next: &Config) -> [(&'static str, bool); 6] {
     [
         ("listen", running.listen != next.listen),
         ("data_dir", running.data_dir != next.data_dir),
         ("store", store_text(&running.store) != store_text(&next.store)),
         ("cache", cache_text(&running.cache) != cache_text(&next.cache)),
         ("limits.cache_timeout", running.limits.cache_timeout != next.limits.cache_timeout),
-        ("admin", admin_text(running) != admin_text(next)),
         ("rules", running.rules.is_some() != next.rules.is_some()),
     ]
 }
@@ -233,16 +249,4 @@ fn cache_text(url: &CacheUrl) -> Vec<String> {
             all
         }
     }
-}
-
-fn admin_text(config: &Config) -> Vec<String> {
-    let admin = &config.admin;
-    let mut all: Vec<String> = admin.token.iter().map(|t| expose(t).to_owned()).collect();
-    if let Some(pair) = &admin.access {
-        all.extend([pair.client_id.clone(), expose(&pair.client_secret).to_owned()]);
-    }
-    for token in &admin.tokens {
-        all.extend([token.name.clone(), expose(&token.token).to_owned(), token.role.as_str().to_owned()]);
-    }
-    all
 }

@@ -97,7 +97,7 @@ async fn end(weir: &mut WeirProcess) {
 
 #[test]
 fn an_id_that_is_not_known_exits_with_1() {
-    let folder = Folder::new();
+    let folder = Folder::with_store();
     folder.run(&["explain", "dec_019aa0f5-2a00-7707-8707-070707070707"]).failed(1, "no decision");
     for id in ["dec_1", "hello", "dec_"] {
         folder.run(&["explain", id]).failed(1, "no decision id");

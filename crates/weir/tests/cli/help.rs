@@ -76,7 +76,7 @@ fn a_configuration_that_cannot_be_read_exits_with_2() {
 
 #[test]
 fn a_reader_that_leaves_is_no_panic() {
-    let folder = Folder::new();
+    let folder = Folder::with_store();
     for arguments in [&["check", "--schema"][..], &["check", "--json"], &["rules", "export"]] {
         let mut command = folder.command(arguments);
         // A pipe whose reading end is closed before the run begins.

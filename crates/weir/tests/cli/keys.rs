@@ -42,16 +42,28 @@ fn everything_that_is_said_of_a_key_is_kept() {
 #[test]
 fn a_key_for_nobody_or_with_a_strange_budget_is_refused() {
     let folder = Folder::new();
-    let table: [(&[&str], &str); 5] = [
-        (&["--user", " "], "names no user"),
-        (&["--user", "anon:1.2.3.4"], "names no user"),
-        (&["--user", "me", "--budget-usd=-1"], "no amount"),
-        (&["--user", "me", "--budget-usd", "NaN"], "no amount"),
+    let table: [(&[&str], &str); 12] = [
+        (&["--user", " "], "--user: it must not be blank"),
+        (&["--user", ""], "--user: it must not be blank"),
+        (&["--user", "anon:1.2.3.4"], "--user: it must not begin with `anon:`"),
+        (&["--user", "a\nb"], "--user: it must not hold the control character U+000A"),
+        (&["--user", "me", "--org", "a\u{1b}[2J"], "--org: it must not hold the control character U+001B"),
+        (&["--user", "me", "--project", ""], "--project: it must not be blank"),
+        (&["--user", "me", "--plan", "\t"], "--plan: it must not be blank"),
+        (
+            &["--user", "me", "--tag", "a", "--tag", "b\u{7}"],
+            "--tag: it must not hold the control character U+0007",
+        ),
+        (&["--user", "me", "--channel", "x\ty"], "--channel: it must not hold the control character U+0009"),
+        (&["--user", "me", "--budget-usd=-1"], "--budget-usd: it must be an amount of money"),
+        (&["--user", "me", "--budget-usd", "NaN"], "--budget-usd: it must be an amount of money"),
         (&["--user", "me", "--budget-usd", "much"], "invalid value"),
     ];
     for (arguments, said) in table {
         folder.run(&[&["keys", "create"], arguments].concat()).failed(2, said);
     }
+    let all = folder.run(&["keys", "create", "--user", " ", "--org", "", "--budget-usd=-1"]);
+    assert_eq!(all.stderr.lines().filter(|line| line.starts_with("error: --")).count(), 3, "{all:#?}");
     assert!(!folder.at("weir-data").exists(), "nothing was made");
 }
 
@@ -72,9 +84,29 @@ fn a_database_that_cannot_be_opened_exits_with_3() {
 }
 
 #[test]
+fn commands_that_only_read_make_no_store_and_say_that_there_is_none() {
+    let folder = Folder::with(&[("a.yaml", "rules: []\n")]);
+    for command in [
+        &["keys", "list"][..],
+        &["keys", "list", "--json"],
+        &["keys", "revoke", "key_0"],
+        &["rules", "export"],
+        &["rules", "history"],
+        &["rules", "diff", "a.yaml"],
+        &["rules", "rollback", "1"],
+        &["explain", "dec_019aa0f5-2a00-7707-8707-070707070707"],
+    ] {
+        let run = folder.run(command);
+        run.failed(3, "no store at `weir-data/weir.db` yet");
+        assert!(run.stderr.contains("weir serve") && run.stderr.contains("--config"), "{run:#?}");
+        assert!(!folder.at("weir-data").exists(), "{command:?}");
+    }
+}
+
+#[test]
 fn keys_of_the_configuration_are_listed_and_cannot_be_revoked() {
-    let folder =
-        Folder::with(&[("weir.yaml", "keys: [{key: a-configured-key, user: demo, budget_usd: 1}]\n")]);
+    let folder = Folder::with_store();
+    folder.write("weir.yaml", "keys: [{key: a-configured-key, user: demo, budget_usd: 1}]\n");
     let listed = folder.run(&["keys", "list", "--json"]).json();
     assert_eq!(
         (&listed["items"][0]["user"], &listed["items"][0]["origin"]),

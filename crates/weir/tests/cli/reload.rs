@@ -98,16 +98,17 @@ async fn what_cannot_change_while_it_runs_is_named() {
     let weir = WeirCommand::new(binary(), KEY).folder(folder.path()).start().await;
     let changed = "listen: {data: \"127.0.0.1:1\"}\ndata_dir: ./elsewhere\nstore: sqlite:./other.db\n\
                    cache: redis://127.0.0.1:1\nadmin: {token: another-admin-token}\nrules: []\n\
+                   limits: {cache_timeout: 7ms}\n\
                    keys: [{key: another-key, user: you}]\n";
     folder.write("weir.yaml", changed);
     weir.signal(Signal::HUP);
     until_status(&weir, "sim/free", "another-key", 200).await;
-    for member in ["listen", "data_dir", "store", "cache", "admin", "rules"] {
+    for member in ["listen", "data_dir", "store", "cache", "limits.cache_timeout", "rules"] {
         assert!(weir.stderr().contains(&format!("`{member}` has changed")), "{member}: {}", weir.stderr());
     }
     assert!(!folder.at("elsewhere").exists() && !folder.at("other.db").exists());
     folder.write("r.yaml", NO_ECHO);
-    let key = format!("Bearer {}", weir.admin_token());
+    let key = "Bearer another-admin-token".to_owned();
     let put = http::request(
         "PUT",
         &format!("{}/api/rules", weir.admin()),
@@ -116,6 +117,39 @@ async fn what_cannot_change_while_it_runs_is_named() {
     )
     .await;
     assert_eq!(put.status, 200, "the store is still the master: {}", put.text());
+}
+
+#[tokio::test]
+async fn admin_tokens_are_those_of_the_configuration_in_force() {
+    let folder = Folder::new();
+    let weir = WeirCommand::new(binary(), KEY).folder(folder.path()).start().await;
+    let made = weir.admin_token();
+    let status = async |token: &str| {
+        let authorization = format!("Bearer {token}");
+        let url = format!("{}/api/keys", weir.admin());
+        http::request("GET", &url, &[("authorization", authorization.as_str())], "").await.status
+    };
+    assert_eq!((status(&made).await, status("of-ops").await), (200, 401));
+
+    let config = std::fs::read_to_string(folder.at("weir.yaml")).unwrap();
+    let admin = "admin: {token: a-written-one, tokens: [{name: ops, token: of-ops, role: viewer}]}\n";
+    folder.write(
+        "weir.yaml",
+        format!("{config}{admin}keys: [{{key: another-key, user: you}}]\n").replace(KEY, ""),
+    );
+    until_status(&weir, "sim/free", "another-key", 200).await;
+    assert_eq!((status(&made).await, status("a-written-one").await, status("of-ops").await), (401, 200, 200));
+
+    folder.write("weir.yaml", config);
+    until_status(&weir, "sim/free", "the-key-of-me", 200).await;
+    assert_eq!((status(&made).await, status("a-written-one").await, status("of-ops").await), (200, 401, 401));
+    for secret in [made.as_str(), "a-written-one", "of-ops"] {
+        assert_eq!(
+            weir.stderr().matches(secret).count(),
+            usize::from(secret == made),
+            "shown at the start, once"
+        );
+    }
 }
 
 #[tokio::test]

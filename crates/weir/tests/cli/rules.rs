@@ -69,7 +69,9 @@ fn a_typing_error_in_a_path_does_not_empty_the_store() {
 
 #[test]
 fn where_files_are_the_master_they_are_named() {
-    let folder = Folder::with(&[("weir.yaml", "rules: [./rules, extra.yaml]\n"), ("a.yaml", NO_ECHO)]);
+    let folder = Folder::with_store();
+    folder.write("weir.yaml", "rules: [./rules, extra.yaml]\n");
+    folder.write("a.yaml", NO_ECHO);
     let run = folder.run(&["rules", "apply", "a.yaml"]);
     run.failed(1, "extra.yaml");
     run.failed(1, "rules");
@@ -78,7 +80,7 @@ fn where_files_are_the_master_they_are_named() {
 
 #[test]
 fn a_store_without_rules_has_nothing_to_tell() {
-    let folder = Folder::new();
+    let folder = Folder::with_store();
     assert_eq!(folder.run(&["rules", "export"]).good(), "rules: []\n");
     let history = folder.run(&["rules", "history"]);
     assert!(history.good().is_empty() && history.stderr.contains("no rules"), "{history:#?}");

@@ -78,6 +78,13 @@ impl Folder {
         folder
     }
 
+    /// One in which a store was made.
+    pub fn with_store() -> Self {
+        let folder = Self::new();
+        folder.run(&["keys", "create", "--user", "maker"]).good();
+        folder
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         self.0.path()

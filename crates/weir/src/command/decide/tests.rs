@@ -69,6 +69,24 @@ fn a_line_that_is_too_long_is_answered_in_its_place() {
     assert!(error.0.is_none() && error.1.message.contains("67108864 bytes"), "{error:?}");
 }
 
+#[test]
+fn a_member_that_stands_twice_is_refused_with_its_path() {
+    let point = point("rules: [{id: r, on: request, when: request.model == \"b\", then: block}]\n");
+    let input = "{\"id\": \"x\", \"request\": {\"model\": \"a\", \"model\": \"b\"}}\n\
+        {\"request\": {}, \"request\": {\"model\": \"b\"}}\n\
+        {\"id\": 1, \"id\": 2}\n\
+        {\"request\": {\"headers\": {\"x-a\": \"1\", \"x-a\": \"2\"}}}\n\
+        {\"request\": {\"model\": \"b\"}}\n";
+    let (verdict, lines) = answer(&point, input);
+    assert_eq!(verdict, Verdict::BadInput);
+    let told: Vec<_> = lines.iter().map(|line| (&line["id"], &line["error"]["path"])).collect();
+    let expected = [("x", "request.model"), ("2", "request"), ("3", "id"), ("4", "request.headers.x-a")];
+    for (at, (id, path)) in expected.into_iter().enumerate() {
+        assert_eq!(told[at], (&id.into(), &path.into()), "{lines:?}");
+    }
+    assert_eq!(lines[4]["outcome"], "block", "the others go on");
+}
+
 fn failure_point(rules: &str, house: &[&str]) -> DecisionPoint {
     let house = house.iter().map(|name| (*name).to_owned()).collect();
     DecisionPoint { on: On::Failure, house, ..point(rules) }
