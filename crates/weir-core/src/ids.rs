@@ -28,6 +28,13 @@ impl DecisionId {
         self.0.as_u128()
     }
 
+    /// The id as 32 hexadecimal digits, for ids that are made of it.
+    #[must_use]
+    pub fn to_hex(&self) -> String {
+        let mut text = Uuid::encode_buffer();
+        self.0.as_simple().encode_lower(&mut text).to_owned()
+    }
+
     /// The id that this number is.
     #[must_use]
     pub const fn from_u128(number: u128) -> Self {
@@ -44,7 +51,9 @@ impl DecisionId {
 
 impl fmt::Display for DecisionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{PREFIX}{}", self.0.as_hyphenated())
+        let mut text = Uuid::encode_buffer();
+        f.write_str(PREFIX)?;
+        f.write_str(self.0.as_hyphenated().encode_lower(&mut text))
     }
 }
 

@@ -38,14 +38,49 @@ pub(crate) fn elements<'a>(text: &'a str, visit: impl FnMut(&'a str)) -> Result<
 /// The values of the named members of the object `text`; of several with one name the last, as most parsers have it.
 /// All are `None` when `text` is no object.
 pub(crate) fn pick<'a, const N: usize>(text: &'a str, names: [&str; N]) -> [Option<&'a str>; N] {
-    let mut found = [None; N];
-    let read = members(text, |member| {
-        let slot = names.iter().position(|name| *name == member.key).and_then(|i| found.get_mut(i));
-        if let Some(slot) = slot {
-            *slot = Some(member.value);
+    pick_of_object(text, names).unwrap_or([None; N])
+}
+
+/// The same, but `None` when `text` is no object, or goes on behind one. What is not looked for is skipped, not kept:
+/// this is half of what reading an answer costs.
+pub(crate) fn pick_of_object<'a, const N: usize>(
+    text: &'a str,
+    names: [&str; N],
+) -> Option<[Option<&'a str>; N]> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let found = deserializer.deserialize_map(Picked(names)).ok()?;
+    deserializer.end().ok()?;
+    Some(found)
+}
+
+struct Picked<'n, const N: usize>([&'n str; N]);
+
+impl<'de, const N: usize> Visitor<'de> for Picked<'_, N> {
+    type Value = [Option<&'de str>; N];
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = [None; N];
+        while let Some(key) = map.next_key::<&'de RawValue>()? {
+            let name = name_of(key.get());
+            let slot = self.0.iter().position(|wanted| *wanted == name).and_then(|at| found.get_mut(at));
+            match slot {
+                Some(slot) => *slot = Some(map.next_value::<&'de RawValue>()?.get()),
+                None => {
+                    map.next_value::<serde::de::IgnoredAny>()?;
+                }
+            }
         }
-    });
-    if read.is_ok() { found } else { [None; N] }
+        Ok(found)
+    }
+}
+
+/// A member's name, unescaped.
+fn name_of(raw: &str) -> Cow<'_, str> {
+    plain(raw).map_or_else(|| string(raw), |name| Some(Cow::Borrowed(name))).unwrap_or_default()
 }
 
 /// The text of a JSON string, or `None` for any other value. Lone surrogates become U+FFFD: text that a provider
@@ -108,8 +143,7 @@ impl<'de, F: FnMut(Member<'de>)> Visitor<'de> for EachMember<F> {
         while let Some(key) = map.next_key::<&'de RawValue>()? {
             let value = map.next_value::<&'de RawValue>()?.get();
             let key_raw = key.get();
-            let key = plain(key_raw).map_or_else(|| string(key_raw), |k| Some(Cow::Borrowed(k)));
-            (self.0)(Member { key: key.unwrap_or_default(), key_raw, value });
+            (self.0)(Member { key: name_of(key_raw), key_raw, value });
         }
         Ok(())
     }

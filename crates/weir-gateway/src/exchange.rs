@@ -111,7 +111,7 @@ impl Exchange {
     ) -> Self {
         let at = inner.clock.now();
         let id = inner.new_decision_id(at);
-        let request_id = given_request_id(headers).unwrap_or_else(|| format!("req_{:032x}", id.as_u128()));
+        let request_id = given_request_id(headers).unwrap_or_else(|| ["req_", &id.to_hex()].concat());
         Self {
             settings,
             id,
@@ -146,9 +146,9 @@ impl Exchange {
         spent
     }
 
-    /// weir's own share so far, in milliseconds.
-    pub(crate) fn overhead_ms(&self) -> f64 {
-        self.started.elapsed().saturating_sub(self.not_ours).as_secs_f64() * 1000.0
+    /// weir's own share so far.
+    pub(crate) fn overhead(&self) -> Duration {
+        self.started.elapsed().saturating_sub(self.not_ours)
     }
 
     /// Notes that the request ended with a refusal.
@@ -214,7 +214,7 @@ impl Exchange {
     /// Notes the head of the answer.
     pub(crate) fn answered(&mut self, status: u16) {
         self.draft.result.status = status;
-        self.draft.result.timings.overhead_ms = self.overhead_ms();
+        self.draft.result.timings.overhead_ms = self.overhead().as_secs_f64() * 1000.0;
     }
 
     /// Notes what was read of a provider's answer.

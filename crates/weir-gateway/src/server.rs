@@ -11,8 +11,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::gateway::Inner;
 use crate::pipeline;
@@ -29,7 +29,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Serves until `stop`, then lets open requests finish for `limits.drain`.
 pub(crate) async fn serve(inner: Arc<Inner>, listener: TcpListener, stop: CancellationToken) {
     let graceful = GracefulShutdown::new();
-    let open = Open { cut: CancellationToken::new(), tasks: TaskTracker::new() };
+    let mut open = JoinSet::new();
     // HTTP/1.1 alone: every client library speaks it, and telling the versions apart would wait for the first bytes of
     // a silent connection without any deadline.
     let mut builder = http1::Builder::new();
@@ -39,12 +39,13 @@ pub(crate) async fn serve(inner: Arc<Inner>, listener: TcpListener, stop: Cancel
         let (stream, peer, slot) = tokio::select! {
             biased;
             () = stop.cancelled() => break,
+            Some(_) = open.join_next() => continue,
             accepted = accept(&listener, &inner.connections) => match accepted {
                 Some(accepted) => accepted,
                 None => continue,
             },
         };
-        connection(&inner, &builder, &graceful, &open, (stream, peer, slot));
+        open.spawn(connection(&inner, &builder, &graceful, (stream, peer, slot)));
     }
     drop(listener);
     let drain = inner.settings().drain;
@@ -56,15 +57,7 @@ pub(crate) async fn serve(inner: Arc<Inner>, listener: TcpListener, stop: Cancel
     }
     // What is still open ends now and not with the process, so that each request files its record before the log is
     // flushed.
-    open.cut.cancel();
-    open.tasks.close();
-    open.tasks.wait().await;
-}
-
-/// The connections that are open, and the way to end them all.
-struct Open {
-    cut: CancellationToken,
-    tasks: TaskTracker,
+    open.shutdown().await;
 }
 
 /// Waits for room first, so that connections beyond the bound wait in the kernel's queue and cost no memory here.
@@ -91,25 +84,18 @@ fn connection(
     inner: &Arc<Inner>,
     builder: &http1::Builder,
     graceful: &GracefulShutdown,
-    open: &Open,
     (stream, peer, slot): (TcpStream, SocketAddr, OwnedSemaphorePermit),
-) {
+) -> impl Future<Output = ()> + Send + 'static {
     let inner = Arc::clone(inner);
     let service = service_fn(move |request| {
         let inner = Arc::clone(&inner);
         async move { Ok::<_, Infallible>(pipeline::handle(inner, request, peer.ip()).await) }
     });
     let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
-    let cut = open.cut.clone();
-    open.tasks.spawn(async move {
-        tokio::select! {
-            ended = connection => {
-                if let Err(error) = ended {
-                    tracing::debug!(%peer, %error, "a connection ended with an error");
-                }
-            }
-            () = cut.cancelled() => {}
+    async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%peer, %error, "a connection ended with an error");
         }
         drop(slot);
-    });
+    }
 }

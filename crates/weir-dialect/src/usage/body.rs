@@ -9,7 +9,7 @@ use crate::walk::{Path, Step, Walker};
 /// A member that is longer is not kept.
 const MEMBER_BYTES_MAX: usize = 64 << 10;
 
-const NAMES: &[&str] = &["usage", "id", "model", "error"];
+const NAMES: [&str; 4] = ["usage", "id", "model", "error"];
 const USAGE: usize = 0;
 const ID: usize = 1;
 const MODEL: usize = 2;
@@ -21,6 +21,9 @@ pub(super) struct BodyReader {
     /// The member being read.
     open: Option<Vec<u8>>,
     kept: Kept,
+    begun: bool,
+    /// The first chunk was the whole answer.
+    whole: bool,
 }
 
 #[derive(Default)]
@@ -33,10 +36,37 @@ struct Kept {
 
 impl BodyReader {
     pub(super) fn new(kind: ApiKind) -> Self {
-        Self { kind, walker: Walker::new(NAMES), open: None, kept: Kept::default() }
+        Self {
+            kind,
+            walker: Walker::new(&NAMES),
+            open: None,
+            kept: Kept::default(),
+            begun: false,
+            whole: false,
+        }
     }
 
     pub(super) fn push(&mut self, chunk: &[u8]) {
+        if self.whole || (!std::mem::replace(&mut self.begun, true) && self.push_whole(chunk)) {
+            return;
+        }
+        self.push_part(chunk);
+    }
+
+    /// Most answers come in one chunk, and are read faster than chunk by chunk. Says whether this is one.
+    fn push_whole(&mut self, chunk: &[u8]) -> bool {
+        let members = std::str::from_utf8(chunk).ok().and_then(|text| json::pick_of_object(text, NAMES));
+        let Some(members) = members else { return false };
+        for (member, value) in members.into_iter().enumerate() {
+            if let Some(value) = value.filter(|value| value.len() <= MEMBER_BYTES_MAX) {
+                self.kept.take(self.kind, member, value);
+            }
+        }
+        self.whole = true;
+        true
+    }
+
+    fn push_part(&mut self, chunk: &[u8]) {
         let (open, kept, kind) = (&mut self.open, &mut self.kept, self.kind);
         let mut from = 0;
         self.walker.feed(chunk, &mut |path: Path, step| {
@@ -51,7 +81,9 @@ impl BodyReader {
                 Step::End { at } => {
                     if let Some(mut value) = open.take() {
                         keep(&mut value, chunk.get(from..at).unwrap_or_default());
-                        kept.take(kind, path.outer, &value);
+                        if let Ok(value) = std::str::from_utf8(&value) {
+                            kept.take(kind, path.outer, value);
+                        }
                     }
                 }
             }
@@ -65,12 +97,17 @@ impl BodyReader {
         self.kept.error.is_some()
     }
 
+    /// Whether a whole object or array has been read.
+    pub(super) fn is_finished(&self) -> bool {
+        self.whole || self.walker.is_done()
+    }
+
     pub(super) fn observed(&self) -> Observed {
         Observed {
             usage: self.kept.counts.map(|counts| counts.usage(self.kind)),
             message_id: self.kept.id.clone(),
             model: self.kept.model.clone(),
-            finished: self.walker.is_done(),
+            finished: self.is_finished(),
             error: self.kept.error.clone(),
             events: 0,
             mid_event: false,
@@ -85,8 +122,7 @@ fn keep(value: &mut Vec<u8>, part: &[u8]) {
 }
 
 impl Kept {
-    fn take(&mut self, kind: ApiKind, member: usize, value: &[u8]) {
-        let Ok(raw) = std::str::from_utf8(value) else { return };
+    fn take(&mut self, kind: ApiKind, member: usize, raw: &str) {
         let text = || json::string(raw).map(std::borrow::Cow::into_owned);
         match member {
             USAGE => self.counts = Counts::read(kind, raw),
