@@ -6,9 +6,12 @@
 //! replaced within the quotes that hold it, so that JSON stays JSON.
 
 mod formats;
+mod known;
 mod scan;
 
 use std::borrow::Cow;
+
+pub use known::{without_echo, without_secrets};
 
 /// What stands in the place of a secret.
 pub const PLACEHOLDER: &str = "[REDACTED]";

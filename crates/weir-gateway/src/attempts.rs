@@ -154,7 +154,7 @@ impl<'a> Attempts<'a> {
             }
             Err(trouble) => {
                 let headers = Some(&self.arrived.head.headers);
-                let failed = failed::classify(exchange, trouble, &tried, headers);
+                let failed = failed::classify(exchange, trouble, &tried, headers, self.body.body());
                 self.learn(exchange, &failed, key);
                 Err(Attempted::Failed(Box::new(failed), tried))
             }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use weir_core::failure::{AllExhausted, Class, CredentialOwner, FailureEvent, FailureObserver as _};
 use weir_core::record::{FailedAttempt, NextStep, Skipped};
+use weir_core::redact::{without_echo, without_secrets};
 use weir_dialect::Refusal;
 use weir_rules::EvaluateContext;
 use weir_rules::failure::{About, Circumstances, UpstreamFailure};
@@ -43,16 +44,19 @@ impl Failed {
     }
 }
 
-/// Classifies what went wrong: the one way from trouble to an error.
+/// Classifies what went wrong: the one way from trouble to an error. `said` is the request, as far as it is still there.
 pub(crate) fn classify(
     exchange: &mut Exchange,
     trouble: Trouble,
     tried: &Tried,
     headers: Option<&HeaderMap>,
+    said: &[u8],
 ) -> Failed {
     let inner = Arc::clone(&exchange.inner);
     let now = inner.clock.now();
-    let evidence = trouble.evidence(&tried.target, exchange.draft.facts.request.api.as_str(), now);
+    let mut evidence = trouble.evidence(&tried.target, exchange.draft.facts.request.api.as_str(), now);
+    // Keys that were sent must not come back, whatever they look like: the caller and the log are told this message.
+    evidence.message = without_secrets(&evidence.message, &secrets(tried, headers)).into_owned();
     let circumstances = Circumstances {
         credential: tried.credential,
         house: tried.target.provider.house,
@@ -69,7 +73,7 @@ pub(crate) fn classify(
     let failure = UpstreamFailure::classify(&inner.rules.load().rules, evidence, circumstances, &about);
     let failed = Failed { failure, trouble, skipped: 0 };
     exchange.draft.result.failures.push(recorded(&failed.failure, tried, failed.trouble.cause));
-    let event = event(exchange, &failed, tried);
+    let event = event(exchange, &failed, tried, said);
     inner.meters.upstream_failed(&event.provider, event.class);
     inner.observers.failed(&event);
     exchange.draft.events.push(event);
@@ -132,7 +136,23 @@ fn recorded(failure: &UpstreamFailure, tried: &Tried, cause: &'static str) -> Fa
     }
 }
 
-fn event(exchange: &Exchange, failed: &Failed, tried: &Tried) -> FailureEvent {
+/// The keys that took part: the provider's, and what the caller showed.
+fn secrets<'a>(tried: &'a Tried, headers: Option<&'a HeaderMap>) -> Vec<&'a str> {
+    let target = &tried.target;
+    let used = if target.byok { target.own.as_ref() } else { target.provider.keys.get(tried.key) };
+    let shown = headers.into_iter().flat_map(|headers| SHOWN.iter().filter_map(|name| headers.get(*name)));
+    let values = used.map(|credential| &credential.value).into_iter().chain(shown);
+    values.filter_map(|value: &HeaderValue| value.to_str().ok()).map(without_scheme).collect()
+}
+
+/// The headers in which callers show keys.
+const SHOWN: [&str; 3] = ["authorization", "x-api-key", "x-weir-byok"];
+
+fn without_scheme(value: &str) -> &str {
+    value.rsplit(' ').next().unwrap_or(value)
+}
+
+fn event(exchange: &Exchange, failed: &Failed, tried: &Tried, said: &[u8]) -> FailureEvent {
     let (found, evidence) = (failed.failure.classification(), failed.failure.evidence());
     // Where the provider itself answered, its own message says what happened.
     let own = Some(failed.trouble.cause).filter(|_| !failed.trouble.is_an_answer());
@@ -157,7 +177,8 @@ fn event(exchange: &Exchange, failed: &Failed, tried: &Tried) -> FailureEvent {
         transport: evidence.transport.as_str(),
         code: evidence.code.clone(),
         kind: evidence.kind.clone(),
-        message: evidence.message.clone(),
+        // What the caller asked is the caller's to see, and nobody's to log.
+        message: without_echo(&evidence.message, said).into_owned(),
         credential: tried.credential,
         attempt: tried.number,
         attempts: tried.of,

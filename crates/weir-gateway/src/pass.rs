@@ -190,7 +190,8 @@ impl PassBody {
 
     fn classify(&mut self, trouble: Trouble) -> Option<Failed> {
         let exchange = self.exchange.as_mut()?;
-        let failed = failed::classify(exchange, trouble, &self.call.tried, self.call.headers.as_ref());
+        // The request's body is not kept for as long as an answer streams.
+        let failed = failed::classify(exchange, trouble, &self.call.tried, self.call.headers.as_ref(), &[]);
         failed::ended(exchange, failed.failure.class());
         Some(failed)
     }
