@@ -78,7 +78,9 @@ pub(crate) async fn handle(
     let dialect = dialect_of(head.uri.path());
     let mut exchange = Exchange::begin(&inner, settings, dialect, &head.headers, identity, facts);
     let arrived = Arrived { head, origin, caller };
-    match serve(&mut exchange, &arrived, body).await {
+    // Apart from this future, which hyper keeps for as long as the connection lives: what the stages need is given back
+    // before a stream begins.
+    match Box::pin(serve(&mut exchange, &arrived, body)).await {
         Ok(Outcome::Models) => answer::models(exchange),
         Ok(Outcome::Answer(answered, tried)) => {
             answer::pass(exchange, *answered, tried, &arrived.head.headers)
@@ -419,5 +421,23 @@ pub(crate) fn budget(caller: &Caller, target: &Target) -> Result<(), Refusal> {
         Ok(())
     } else {
         Err(Refusal::UsageLimitExceeded { budget_usd: Some(budget_usd) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// What a connection holds for as long as it lives, and what a request holds besides while its stages run.
+    #[test]
+    fn a_request_in_flight_is_small() {
+        let connection = size_of_future(handle);
+        let stages = size_of_future(|exchange, arrived, body| serve(exchange, arrived, body));
+        assert!(connection <= 1_500, "{connection} bytes");
+        assert!(stages <= 6_000, "{stages} bytes");
     }
 }
