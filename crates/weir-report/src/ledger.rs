@@ -176,7 +176,7 @@ impl Ledger {
         let told_out = &self.told_out;
         self.expected.retain(|_, window| {
             if ended(window) {
-                told.extend(surge(window, told_out).map(Notice::Surge));
+                told.extend(surge(window, told_out, now).map(Notice::Surge));
             }
             !ended(window)
         });
@@ -200,8 +200,8 @@ impl Outage {
 }
 
 /// What a window of expected failures has to tell.
-fn surge(window: &Window, told_out: &HashMap<Box<str>, Timestamp>) -> Option<Tally> {
-    let tally = window.tally()?;
+fn surge(window: &Window, told_out: &HashMap<Box<str>, Timestamp>, now: Timestamp) -> Option<Tally> {
+    let tally = window.tally(now)?;
     let of_outage = is_at_fault(&tally.example)
         && told_out.get(tally.example.provider.as_str()).is_some_and(|at| *at >= window.start());
     (tally.identities.number >= SURGE_IDENTITIES_MIN && !of_outage).then_some(tally)

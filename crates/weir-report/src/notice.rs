@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use weir_core::failure::{AllExhausted, Class, FailureEvent, Owner};
 
 /// Something to report.
@@ -25,6 +26,8 @@ pub(crate) struct Tally {
     pub(crate) count: u64,
     pub(crate) identities: Distinct,
     pub(crate) window: Duration,
+    /// When its window ended.
+    pub(crate) until: Timestamp,
 }
 
 /// How many different ones were counted.
@@ -62,6 +65,14 @@ impl Notice {
             Self::First(event) => Some(event),
             Self::Summary(tally) | Self::Surge(tally) => Some(&tally.example),
             Self::Exhausted(exhausted) => exhausted.request.last(),
+        }
+    }
+
+    /// When it is told.
+    pub(crate) fn at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Summary(tally) | Self::Surge(tally) => Some(tally.until),
+            Self::First(_) | Self::Exhausted(_) => self.example().map(|event| event.at),
         }
     }
 

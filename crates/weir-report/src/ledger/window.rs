@@ -75,19 +75,21 @@ impl Window {
         self.start.saturating_add(signed(self.length)).unwrap_or(Timestamp::MAX)
     }
 
-    /// What was counted, if anything was.
-    pub(super) fn tally(&self) -> Option<Tally> {
+    /// What was counted until now, if anything was.
+    pub(super) fn tally(&self, now: Timestamp) -> Option<Tally> {
+        let passed = Duration::try_from(now.duration_since(self.start)).unwrap_or_default();
         (self.count > 0).then(|| Tally {
             example: self.first.clone(),
             count: self.count,
             identities: self.identities.distinct(),
-            window: self.length,
+            window: self.length.min(passed),
+            until: now,
         })
     }
 
     /// Begins the next window, and gives what of this one was not told yet.
     pub(super) fn turn(&mut self, now: Timestamp, length: Duration) -> Option<Tally> {
-        let tally = self.tally().filter(|tally| tally.count > self.told);
+        let tally = self.tally(now).filter(|tally| tally.count > self.told);
         self.start = now;
         self.length = length;
         self.count = 0;

@@ -31,8 +31,10 @@ pub(crate) fn of(notice: &Notice, model: impl Fn(&str) -> String) -> Event<'stat
     };
     event.tags.insert("domain".to_owned(), DOMAIN.to_owned());
     event.tags.insert(REPORT.to_owned(), notice.kind().to_owned());
+    if let Some(at) = notice.at() {
+        event.timestamp = SystemTime::from(at);
+    }
     if let Some(example) = notice.example() {
-        event.timestamp = SystemTime::from(example.at);
         event.tags.extend(tags(example, &model));
         event.extra = extra(example);
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use weir_testkit::weir::Signal;
-use weir_testkit::{Script, ScriptedUpstream, WeirProcess, http};
+use weir_testkit::{FakeSentry, Script, ScriptedUpstream, WeirProcess, http};
 
 use crate::support::{
     CANARY, FREE, PAID, PROMPT, admin, assert_no_canary, binary, config, eventually, make_key, make_key_of,
@@ -203,7 +203,9 @@ fn assert_no_canary_on_disk(weir: &WeirProcess) {
 async fn nothing_is_kept(mode: &str) {
     let upstream = ScriptedUpstream::start().await;
     let log = "telemetry: {log: \"debug,hyper=info\"}";
-    let abuse = format!("abuse: {{{mode}, quarantine: {{first: 1ms, second: 2ms}}}}\n{log}");
+    let sentry = FakeSentry::start().await;
+    let failures = format!("failures: {{sentry_dsn: \"{}\"}}", sentry.dsn());
+    let abuse = format!("abuse: {{{mode}, quarantine: {{first: 1ms, second: 2ms}}}}\n{log}\n{failures}");
     let mut weir = WeirProcess::start(binary(), &config(&upstream, &abuse)).await;
     through_every_way(&weir, &upstream).await;
     // Once more: what the first round cached is enforced now.
@@ -225,6 +227,9 @@ async fn nothing_is_kept(mode: &str) {
     assert_eq!(weir.wait().await.code(), Some(0));
     assert_no_canary_on_disk(&weir);
     assert!(!weir.stderr().contains(CANARY), "the last words");
+    assert!(!sentry.events().is_empty(), "nothing was reported, so that no canary could be");
+    let found = secret_in(sentry.text().as_bytes());
+    assert!(found.is_none(), "at Sentry: {found:?} in {}", sentry.text());
 }
 
 #[tokio::test]
@@ -235,4 +240,75 @@ async fn no_key_prompt_or_header_is_kept_or_shown_with_rules_asked_inline() {
 #[tokio::test]
 async fn no_key_prompt_or_header_is_kept_or_shown_with_cached_actions() {
     nothing_is_kept("mode: cached").await;
+}
+
+/// Words of a provider, and something in them that looks like a key.
+const PARROT: &str = "parrot";
+const PARROT_KEY: &str = "sk-parrot0123456789ABCdefGHI";
+
+/// An error in a stream that has begun well, as the protocol of this path has it.
+fn error_in_stream(path: &str, told: &str) -> Script {
+    let error = json!({"message": told, "type": PARROT, "code": PARROT});
+    match path {
+        "/messages" => {
+            Script::chunks([format!("event: error\ndata: {}\n\n", json!({"type": "error", "error": error}))])
+        }
+        "/responses" => Script::chunks([format!(
+            "event: response.failed\ndata: {}\n\n",
+            json!({"type": "response.failed", "response": {"status": "failed", "error": error}})
+        )]),
+        _ => Script::chunks([format!("data: {}\n\n", json!({"error": error}))]),
+    }
+}
+
+#[tokio::test]
+async fn what_a_provider_says_is_in_no_record_and_no_metric_and_its_secrets_are_nowhere() {
+    let (upstream, sentry) = (ScriptedUpstream::start().await, FakeSentry::start().await);
+    let more = format!("failures: {{sentry_dsn: \"{}\", retries: {{attempts: 1}}}}", sentry.dsn());
+    let mut weir = WeirProcess::start(binary(), &config(&upstream, &more)).await;
+    let key = make_key(&weir, "nobody").await;
+    let told = format!("a {PARROT} says {PARROT_KEY} and https://{PARROT}:{PARROT_KEY}@h/?key={PARROT_KEY}");
+    let scripts = [
+        Script::error(400, "invalid_request_error", &told),
+        Script::error(401, "invalid_api_key", &told),
+        Script::error(403, "access_terminated_error", &told),
+        Script::error(404, "not_found", &told),
+        Script::error(429, "rate_limit_exceeded", &told),
+        Script::error(500, PARROT, &told),
+        Script::body(502, "text/html", format!("<html><title>{told}</title></html>")),
+        Script::body(500, "text/plain", format!("{told}\0{}", "\u{fffd}".repeat(300))),
+    ];
+    let mut asked = 0;
+    for script in scripts.into_iter().map(Some).chain([None]) {
+        for stream in [false, true] {
+            for (path, body) in bodies(PAID.0, stream) {
+                upstream.respond_once(script.clone().unwrap_or_else(|| error_in_stream(path, &told)));
+                let authorization = format!("Bearer {key}");
+                let answer =
+                    post(&weir, &format!("/v1{path}"), &[("authorization", &authorization)], &body).await;
+                let said = format!("{:?} {}", answer.headers, answer.text());
+                assert!(!said.contains(PARROT_KEY), "{path}: {said}");
+                asked += 1;
+            }
+        }
+    }
+    eventually("all of it to be recorded", async || {
+        let recorded = read(&weir, "/api/decisions?limit=1000").await;
+        (recorded["items"].as_array().unwrap().len() >= asked).then_some(())
+    })
+    .await;
+    for path in ["/metrics", "/api/decisions?limit=1000", "/api/usage?limit=1000"] {
+        let answer = admin(&weir, "GET", path, &Value::Null).await;
+        assert!(!answer.text().contains(PARROT), "{path}: {}", answer.text());
+    }
+    weir.signal(Signal::TERM);
+    assert_eq!(weir.wait().await.code(), Some(0));
+    for (path, bytes) in files_below(&weir.folder().join("weir-data")) {
+        assert!(place_of(&bytes, PARROT).is_none(), "in {}", path.display());
+    }
+    // The log and Sentry have the words, for those who must act on them, and no key.
+    for (place, text) in [("the log", weir.stderr()), ("Sentry", sentry.text())] {
+        assert!(text.contains(PARROT), "{place} says nothing of it");
+        assert!(!text.contains(PARROT_KEY) && !text.contains("0123456789ABCdefGHI"), "{place}: {text}");
+    }
 }

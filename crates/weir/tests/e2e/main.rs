@@ -16,6 +16,7 @@ mod memory;
 mod nodes;
 mod outages;
 mod records;
+mod reports;
 mod seed;
 mod service;
 mod support;
