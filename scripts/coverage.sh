@@ -14,7 +14,8 @@ if command -v rustup >/dev/null; then rustup component add llvm-tools; fi
 mkdir -p .cache/coverage
 runner=(test)
 if command -v cargo-nextest >/dev/null; then runner=(nextest); fi
-# A target folder of its own: instrumented builds would push the plain ones out.
-CARGO_TARGET_DIR=.cache/coverage/target cargo llvm-cov "${runner[@]}" --locked --workspace \
-    --lcov --output-path .cache/coverage/lcov.info
+# A target folder of its own: instrumented builds would push the plain ones out. What a debugger or the next build needs is
+# left out, which halves the room that it takes.
+export CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0 CARGO_TARGET_DIR=.cache/coverage/target
+cargo llvm-cov "${runner[@]}" --locked --workspace --lcov --output-path .cache/coverage/lcov.info
 python3 scripts/coverage.py .cache/coverage/lcov.info "${1:-}"

@@ -10,7 +10,7 @@ use weir_store::{ErrorKind, StoreError};
 use crate::console::{Console, Shared};
 use crate::extract::Segment;
 use crate::problem::{Fault, Problem};
-use crate::query::{Parameters, limit, since};
+use crate::query::{Paging, PagingParameters, Parameters};
 
 #[utoipa::path(get, path = "/api/decisions", operation_id = "listDecisions", tag = "decisions",
     params(
@@ -18,9 +18,7 @@ use crate::query::{Parameters, limit, since};
         ("outcome" = Option<String>, Query, description = "The outcome in the boundary's own word"),
         ("subject" = Option<String>, Query, description = "The identity's key"),
         ("rule" = Option<String>, Query, description = "The rule that decided"),
-        ("since" = Option<String>, Query, description = "A time, or a duration before now such as 24h"),
-        ("limit" = Option<u32>, Query, description = "Items of a page, 1 to 1000"),
-        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
+        PagingParameters,
     ),
     responses(
         (status = 200, description = "`{items, next}`, newest first", body = Object),
@@ -30,20 +28,21 @@ pub(crate) async fn list(
     State(console): State<Console>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Problem> {
-    let known = ["boundary", "outcome", "subject", "rule", "since", "limit", "cursor"];
+    let known = [&["boundary", "outcome", "subject", "rule"][..], &Paging::NAMES].concat();
     let mut parameters = Parameters::read(query.as_deref(), &known);
+    let boundary = parameters.take_with("boundary", boundary);
+    let Paging { since, limit, cursor } = Paging::read(&mut parameters, console.now());
     let filter = DecisionFilter {
-        boundary: parameters.take_with("boundary", boundary),
+        boundary,
         outcome: parameters.take("outcome"),
         subject: parameters.take("subject"),
         rule: parameters.take("rule"),
-        since: since(&mut parameters, console.now()),
-        limit: limit(&mut parameters),
-        cursor: parameters.take("cursor"),
+        since,
+        limit,
+        cursor,
     };
     parameters.finish()?;
-    let page = console.parts.database.decisions(&filter).await;
-    answer(&page.map_err(|error| list_problem(&error, filter.cursor.as_deref()))?)
+    page(console.parts.database.decisions(&filter).await, filter.cursor.as_deref())
 }
 
 fn boundary(word: &str) -> Result<Boundary, String> {
@@ -82,9 +81,7 @@ async fn find(console: &Shared, id: &DecisionId) -> Result<Option<weir_core::rec
 #[utoipa::path(get, path = "/api/usage", operation_id = "listUsage", tag = "decisions",
     params(
         ("subject" = Option<String>, Query, description = "The identity's key"),
-        ("since" = Option<String>, Query, description = "A time, or a duration before now such as 24h"),
-        ("limit" = Option<u32>, Query, description = "Items of a page, 1 to 1000"),
-        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
+        PagingParameters,
     ),
     responses(
         (status = 200, description = "`{items, next}`, newest first", body = Object),
@@ -94,24 +91,27 @@ pub(crate) async fn usage(
     State(console): State<Console>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Problem> {
-    let mut parameters = Parameters::read(query.as_deref(), &["subject", "since", "limit", "cursor"]);
-    let filter = UsageFilter {
-        subject: parameters.take("subject"),
-        since: since(&mut parameters, console.now()),
-        limit: limit(&mut parameters),
-        cursor: parameters.take("cursor"),
-    };
+    let known = [&["subject"][..], &Paging::NAMES].concat();
+    let mut parameters = Parameters::read(query.as_deref(), &known);
+    let Paging { since, limit, cursor } = Paging::read(&mut parameters, console.now());
+    let filter = UsageFilter { subject: parameters.take("subject"), since, limit, cursor };
     parameters.finish()?;
-    let page = console.parts.database.usage(&filter).await;
-    answer(&page.map_err(|error| list_problem(&error, filter.cursor.as_deref()))?)
+    page(console.parts.database.usage(&filter).await, filter.cursor.as_deref())
 }
 
-fn list_problem(error: &StoreError, cursor: Option<&str>) -> Problem {
-    if error.kind() == ErrorKind::Refused && cursor.is_some() {
-        let fault = Fault::member("cursor", "it is no cursor of this list");
-        return Problem::bad_request("a parameter of the query is not as it should be", vec![fault]);
+/// One page of a list, or what was wrong with asking for it.
+fn page(
+    found: Result<impl serde::Serialize, StoreError>,
+    cursor: Option<&str>,
+) -> Result<Json<Value>, Problem> {
+    match found {
+        Ok(page) => answer(&page),
+        Err(error) if error.kind() == ErrorKind::Refused && cursor.is_some() => {
+            let fault = Fault::member("cursor", "it is no cursor of this list");
+            Err(Problem::bad_request("a parameter of the query is not as it should be", vec![fault]))
+        }
+        Err(error) => Err(Problem::store_unavailable(&error)),
     }
-    Problem::store_unavailable(error)
 }
 
 fn answer(value: &impl serde::Serialize) -> Result<Json<Value>, Problem> {

@@ -2,6 +2,7 @@
 //! was misspelt and ignored would show what was not asked for.
 
 use jiff::{SignedDuration, Timestamp};
+use utoipa::IntoParams;
 
 use crate::problem::{Fault, Problem};
 
@@ -70,6 +71,37 @@ fn pairs(query: &str) -> Vec<(String, String)> {
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
         .map(|(name, value)| (decode(name), decode(value)))
         .collect()
+}
+
+/// Which part of a list of records is asked for: what all of those lists have in common.
+#[derive(Debug, Default)]
+pub(crate) struct Paging {
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) limit: u32,
+    pub(crate) cursor: Option<String>,
+}
+
+impl Paging {
+    /// The names of its parameters.
+    pub(crate) const NAMES: [&str; 3] = ["since", "limit", "cursor"];
+
+    pub(crate) fn read(parameters: &mut Parameters, now: Timestamp) -> Self {
+        Self { since: since(parameters, now), limit: limit(parameters), cursor: parameters.take("cursor") }
+    }
+}
+
+/// How [`Paging`] is described.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it is read by the description of the API alone")]
+pub(crate) struct PagingParameters {
+    /// A time, or a duration before now such as 24h
+    since: Option<String>,
+    /// Items of a page, 1 to 1000
+    #[param(value_type = Option<u32>)]
+    limit: Option<u32>,
+    /// `next` of the page before
+    cursor: Option<String>,
 }
 
 /// `limit`: 1 to 1000.

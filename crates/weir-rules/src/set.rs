@@ -170,19 +170,31 @@ impl RuleSet {
     }
 
     fn evaluate_side(&self, side: &Side, facts: &Facts<'_>, context: &EvaluateContext<'_>) -> Evaluation {
+        self.ask(side, facts, context, |env, candidates, evaluation| {
+            candidates.for_each(|at| self.evaluate_one(at, env, context, evaluation));
+            if !side.index.always().is_empty() {
+                side.index.always().iter().for_each(|at| self.evaluate_one(*at, env, context, evaluation));
+                evaluation.matched.sort_unstable();
+                evaluation.errored.sort_unstable_by_key(|(at, _)| *at);
+            }
+        })
+    }
+
+    /// Finds the rules to which the facts point, and lets `evaluate` ask them.
+    fn ask(
+        &self,
+        side: &Side,
+        facts: &Facts<'_>,
+        context: &EvaluateContext<'_>,
+        evaluate: impl FnOnce(&Env<'_>, Candidates, &mut Evaluation),
+    ) -> Evaluation {
         let mut evaluation = Evaluation::default();
-        if !side.enabled {
-            return evaluation;
-        }
-        let scratch = Scratch::default();
-        let env = Env::new(facts, context.at, &scratch);
-        let mut candidates = Candidates::new(self.rules.len());
-        side.index.find(&env, &mut candidates);
-        candidates.for_each(|at| self.evaluate_one(at, &env, context, &mut evaluation));
-        if !side.index.always().is_empty() {
-            side.index.always().iter().for_each(|at| self.evaluate_one(*at, &env, context, &mut evaluation));
-            evaluation.matched.sort_unstable();
-            evaluation.errored.sort_unstable_by_key(|(at, _)| *at);
+        if side.enabled {
+            let scratch = Scratch::default();
+            let env = Env::new(facts, context.at, &scratch);
+            let mut candidates = Candidates::new(self.rules.len());
+            side.index.find(&env, &mut candidates);
+            evaluate(&env, candidates, &mut evaluation);
         }
         evaluation
     }
@@ -197,24 +209,17 @@ impl RuleSet {
         context: &EvaluateContext<'_>,
     ) -> Evaluation {
         let side = self.side(boundary);
-        let mut evaluation = Evaluation::default();
-        if !side.enabled {
-            return evaluation;
-        }
-        let scratch = Scratch::default();
-        let env = Env::new(facts, context.at, &scratch);
-        let mut candidates = Candidates::new(self.rules.len());
-        side.index.find(&env, &mut candidates);
-        side.index.always().iter().for_each(|at| candidates.add(*at));
-        let mut decided = false;
-        candidates.for_each(|at| {
-            if !decided {
-                self.evaluate_one(at, &env, context, &mut evaluation);
-                let last = evaluation.matched.last().and_then(|at| self.rules.get(*at));
-                decided = last.is_some_and(|rule| rule.mode == Mode::Enforce);
-            }
-        });
-        evaluation
+        self.ask(side, facts, context, |env, mut candidates, evaluation| {
+            side.index.always().iter().for_each(|at| candidates.add(*at));
+            let mut decided = false;
+            candidates.for_each(|at| {
+                if !decided {
+                    self.evaluate_one(at, env, context, evaluation);
+                    let last = evaluation.matched.last().and_then(|at| self.rules.get(*at));
+                    decided = last.is_some_and(|rule| rule.mode == Mode::Enforce);
+                }
+            });
+        })
     }
 
     fn evaluate_one(
