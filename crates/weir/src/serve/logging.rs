@@ -90,6 +90,42 @@ mod tests {
         }
     }
 
+    /// A writer that the test reads.
+    #[derive(Clone, Default)]
+    struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn no_line_holds_a_secret_in_any_format() {
+        let secret = "sk-abc123DEF456ghi";
+        for (json, ansi) in [(true, false), (false, false), (false, true)] {
+            let lines = Lines::default();
+            let written = lines.clone();
+            let layer = fmt::layer().with_writer(move || Redacting(written.clone())).with_ansi(ansi);
+            let layer = if json { layer.json().flatten_event(true).boxed() } else { layer.boxed() };
+            tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+                let url = format!("https://me:{secret}@host/");
+                tracing::warn!(api_key = "abcdef123456", %url, key = secret, "with {secret}");
+                tracing::warn!(nested = ?Some(format!("\n{secret}")), "Authorization: Bearer {secret}");
+            });
+            let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+            assert!(!text.contains(secret) && !text.contains("abcdef123456"), "{text}");
+            assert_eq!((text.lines().count(), text.matches("[REDACTED]").count()), (2, 6), "{text}");
+            assert!(
+                !json || text.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok())
+            );
+        }
+    }
+
     #[test]
     fn a_filter_names_levels_and_parts() {
         for (text, good) in [("info", true), ("info,weir_gateway=debug", true), ("weir=loud", false)] {
