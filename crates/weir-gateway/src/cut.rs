@@ -11,6 +11,9 @@ use weir_dialect::UsageReader;
 /// How long the beginning of an event may be that is held back, in bytes; a longer one is passed on.
 const HELD_BYTES_MAX: usize = 64 * 1024;
 
+/// How much of its beginning is looked at, in bytes.
+const SEEN_BYTES_MAX: usize = 256;
+
 /// The names of events that end a stream badly.
 const ERROR_NAMES: [&str; 2] = ["error", "response.failed"];
 
@@ -77,7 +80,7 @@ pub(crate) fn passable(chunk: &[u8], continued: bool) -> usize {
 
 /// Whether the beginning of an event may be that of an error.
 fn may_tell_error(event: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(event);
+    let text = String::from_utf8_lossy(event.get(..event.len().min(SEEN_BYTES_MAX)).unwrap_or_default());
     let text = text.trim_start_matches(['\n', '\r', '\u{feff}']);
     if let Some(name) = text.strip_prefix("event:") {
         return match name.split_once(['\n', '\r']) {

@@ -1,4 +1,5 @@
-//! What must not compile: a permit that no decision gave, and a prompt or a key that is printed.
+//! What must not compile: a permit that no decision gave, a failure that was not classified, and a prompt or a key that is
+//! printed.
 //!
 //! The programs in `compiled/` are given to rustc with the crates that this test itself was built with, which takes a
 //! second; a build of its own would take minutes. Each pair differs in what is shown, so that a program which does not
@@ -15,13 +16,17 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const GOOD: [&str; 2] = ["permit_from_a_decision", "prompt_read"];
+const GOOD: [&str; 3] = ["permit_from_a_decision", "prompt_read", FROM_EVIDENCE];
+
+const FROM_EVIDENCE: &str = "failure_from_evidence";
 
 /// The program, and the error that it must be refused with.
-const BAD: [(&str, &str); 6] = [
+const BAD: [(&str, &str); 8] = [
     ("permit_made_by_hand", "E0451"),
     ("permit_by_default", "E0277"),
     ("permit_used_twice", "E0382"),
+    ("failure_made_by_hand", "E0451"),
+    ("failure_by_default", "E0277"),
     ("prompt_shown", "E0277"),
     ("prompt_debugged", "E0277"),
     ("key_shown", "E0277"),
@@ -42,6 +47,36 @@ fn a_permit_cannot_be_made_elsewhere_and_secrets_cannot_be_printed() {
     assert_eq!(programs, GOOD.len() + BAD.len(), "every program is tried");
 }
 
+/// What the types cannot say is said of the source: one place classifies and tells, and none answers a failed call
+/// without its failure.
+#[test]
+fn one_place_classifies_and_tells() {
+    let mut files = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    let holding = |words: &str| {
+        let tests = |text: &str| text.split("#[cfg(test)]").next().unwrap().contains(words);
+        let found = files.iter().filter(|file| tests(&std::fs::read_to_string(file).unwrap()));
+        found.map(|file| file.file_name().unwrap().to_string_lossy().into_owned()).collect::<Vec<_>>()
+    };
+    for (words, places) in [
+        ("UpstreamFailure::classify(", &["failed.rs"][..]),
+        (".observers.failed(", &["failed.rs"]),
+        (".observers.all_exhausted(", &["failed.rs"]),
+        (".upstream_failed(", &["failed.rs"]),
+        ("Refusal::Failed(", &[]),
+        ("Refusal::failed(", &[]),
+        ("FailedCall", &[]),
+    ] {
+        assert_eq!(holding(words), places, "{words}");
+    }
+}
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compiled")
 }
@@ -51,6 +86,7 @@ struct Crates {
     folder: PathBuf,
     core: PathBuf,
     rules: PathBuf,
+    dialect: PathBuf,
 }
 
 impl Crates {
@@ -59,13 +95,22 @@ impl Crates {
         let folder = std::env::current_exe().unwrap().parent().unwrap().to_owned();
         for rules in builds(&folder, "weir_rules") {
             for core in builds(&folder, "weir_core") {
-                let crates = Self { folder: folder.clone(), core, rules: rules.clone() };
-                if crates.compile(GOOD[0]).is_ok() {
-                    return crates;
+                for dialect in builds(&folder, "weir_dialect") {
+                    let (folder, core, rules) = (folder.clone(), core.clone(), rules.clone());
+                    let crates = Self { folder, core, rules, dialect };
+                    if crates.compile(GOOD[0]).is_err() {
+                        break;
+                    }
+                    if crates.compile(FROM_EVIDENCE).is_ok() {
+                        return crates;
+                    }
                 }
             }
         }
-        panic!("no build of weir-core and weir-rules in {} compiles {}", folder.display(), GOOD[0]);
+        panic!(
+            "no builds of weir-core, weir-rules and weir-dialect in {} compile {FROM_EVIDENCE}",
+            folder.display()
+        );
     }
 
     fn compile(&self, program: &str) -> Result<(), String> {
@@ -81,6 +126,8 @@ impl Crates {
                 &external("weir_core", &self.core),
                 "--extern",
                 &external("weir_rules", &self.rules),
+                "--extern",
+                &external("weir_dialect", &self.dialect),
             ])
             .arg(folder().join(program).with_extension("rs"))
             .output()

@@ -14,6 +14,8 @@ mod bad_input;
 mod cached;
 mod callers;
 mod exits;
+mod failures;
+mod held;
 mod inline;
 mod quarantine;
 mod streams;

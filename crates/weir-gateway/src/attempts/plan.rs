@@ -82,7 +82,9 @@ pub(crate) fn pause(tries: u32, hint_s: Option<f64>, random: f64, retries: &Retr
     }
     let doubled = base.saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1)));
     let longest = retries.max.max(base);
-    doubled.min(longest).mul_f64(1.0 + random.clamp(0.0, 1.0) / 2.0).min(longest)
+    let jittered = doubled.min(longest).mul_f64(1.0 + random.clamp(0.0, 1.0) / 2.0).min(longest);
+    // Whole milliseconds, as they are recorded.
+    Duration::from_millis(u64::try_from(jittered.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
