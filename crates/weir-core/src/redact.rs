@@ -7,6 +7,7 @@
 
 mod formats;
 mod known;
+mod records;
 mod scan;
 
 use std::borrow::Cow;

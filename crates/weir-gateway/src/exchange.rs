@@ -268,7 +268,7 @@ impl Drop for Exchange {
             Decision::unasked(self.id, self.draft.identity.as_str().to_owned(), epoch, self.at)
         });
         self.inner.meters.finished(self.draft.kind, &decision, &self.draft.result);
-        let record = Record {
+        let mut record = Record {
             decision,
             result: std::mem::take(&mut self.draft.result),
             facts: std::mem::take(&mut self.draft.facts),
@@ -277,6 +277,7 @@ impl Drop for Exchange {
         if let (Some(report), Some(usage)) = (self.draft.cost_report.take(), record.usage()) {
             report.send(&self.inner, &usage);
         }
+        record.redact();
         self.inner.recorder.file(&record);
     }
 }
