@@ -14,8 +14,9 @@ use weir_rules::Fact;
 
 use crate::begin::{Answered, Begun};
 use crate::body::ResponseBody;
-use crate::exchange::{Exchange, Stage};
+use crate::exchange::{Exchange, Stage, X_REQUEST_ID};
 use crate::failed::{Failed, Tried};
+use crate::guest::GuestBody;
 use crate::pass::{Call, PassBody};
 use crate::reading::Reading;
 use crate::trouble::Trouble;
@@ -24,7 +25,6 @@ use crate::trouble::Trouble;
 /// quarantine must not, or describe the connection to the provider.
 const PASSED: [HeaderName; 3] = [CONTENT_TYPE, CACHE_CONTROL, RETRY_AFTER];
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const X_WEIR_DECISION: HeaderName = HeaderName::from_static("x-weir-decision");
 const X_WEIR_OVERHEAD_MS: HeaderName = HeaderName::from_static("x-weir-overhead-ms");
@@ -62,6 +62,16 @@ pub(crate) fn models(exchange: Exchange) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::from(body));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     complete(exchange, response)
+}
+
+/// The answer of a guest, with the headers that every answer has.
+pub(crate) fn of_guest(mut exchange: Exchange, response: Response<GuestBody>) -> Response<ResponseBody> {
+    let mut response = response.map(|body| ResponseBody::Guest(Box::new(body)));
+    let status = response.status();
+    finish_head(&mut exchange, status, response.headers_mut());
+    // It names decisions of its own.
+    response.headers_mut().remove(X_WEIR_DECISION);
+    response
 }
 
 /// A provider's answer.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName};
 use weir_core::secret::Secret;
 use weir_dialect::Refusal;
 use weir_store::directory::{ApiKey, Directory};
@@ -12,6 +13,10 @@ const ANONYMOUS_WORD: &str = "anonymous";
 
 /// The header that brings the caller's own key for the resolved model's provider.
 pub(crate) const BYOK_HEADER: &str = "x-weir-byok";
+
+// As constants: a look-up by text reads the name anew each time.
+const BYOK: HeaderName = HeaderName::from_static(BYOK_HEADER);
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Who a request comes from.
 #[derive(Clone)]
@@ -28,7 +33,7 @@ impl Caller {
     /// Reads the key headers; both given and one wrong, or of different keys, is invalid.
     pub(crate) fn read(headers: &HeaderMap, directory: &Directory) -> Self {
         let mut found: Option<Arc<ApiKey>> = None;
-        for presented in [bearer(headers), plain(headers, "x-api-key")] {
+        for presented in [bearer(headers), plain(headers, &X_API_KEY)] {
             match presented {
                 Presented::Nothing => {}
                 Presented::Unreadable => return Self::Invalid,
@@ -40,7 +45,7 @@ impl Caller {
         }
         match found {
             None => Self::Anonymous,
-            Some(key) => match text(headers, BYOK_HEADER) {
+            Some(key) => match text(headers, &BYOK) {
                 Presented::Key(own) if !own.is_empty() => Self::Keyed(key, Some(Secret::from(own))),
                 // What cannot be read is refused by `check_own_key`.
                 Presented::Key(_) | Presented::Nothing | Presented::Unreadable => Self::Keyed(key, None),
@@ -62,7 +67,7 @@ impl Caller {
 /// # Errors
 /// `invalid_request`.
 pub(crate) fn check_own_key(headers: &HeaderMap) -> Result<(), Refusal> {
-    match text(headers, BYOK_HEADER) {
+    match text(headers, &BYOK) {
         Presented::Unreadable => Err(Refusal::header_not_text(BYOK_HEADER)),
         Presented::Key("") => Err(Refusal::invalid(
             None,
@@ -78,7 +83,7 @@ enum Presented<'a> {
     Key(&'a str),
 }
 
-fn plain<'a>(headers: &'a HeaderMap, name: &str) -> Presented<'a> {
+fn plain<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Presented<'a> {
     match text(headers, name) {
         Presented::Key("" | ANONYMOUS_WORD) => Presented::Nothing,
         presented => presented,
@@ -86,7 +91,7 @@ fn plain<'a>(headers: &'a HeaderMap, name: &str) -> Presented<'a> {
 }
 
 /// The header's text, as it is. Given twice it is not readable: another program on the way may look at the other one.
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Presented<'a> {
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Presented<'a> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Presented::Nothing,
@@ -99,8 +104,8 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Presented<'a> {
 }
 
 fn bearer(headers: &HeaderMap) -> Presented<'_> {
-    let Presented::Key(text) = plain(headers, http::header::AUTHORIZATION.as_str()) else {
-        return plain(headers, http::header::AUTHORIZATION.as_str());
+    let Presented::Key(text) = plain(headers, &AUTHORIZATION) else {
+        return plain(headers, &AUTHORIZATION);
     };
     let (scheme, rest) = text.split_once(' ').unwrap_or((text, ""));
     if !scheme.eq_ignore_ascii_case("bearer") {

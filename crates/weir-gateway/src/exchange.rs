@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use weir_core::decision::Source;
 use weir_core::failure::FailureEvent;
 use weir_core::record::{ProviderCall, Record, RecordedFacts, RequestResult, Usage};
@@ -90,12 +90,14 @@ pub(crate) struct Draft {
     pub(crate) complete: bool,
 }
 
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
 /// The longest `x-request-id` that is taken over, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 200;
 
 /// `x-request-id` as the caller sent it, if it is text that a header and a log may hold.
 fn given_request_id(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get("x-request-id")?.to_str().ok()?.trim();
+    let value = headers.get(X_REQUEST_ID)?.to_str().ok()?.trim();
     (!value.is_empty() && value.len() <= REQUEST_ID_BYTES_MAX).then(|| value.to_owned())
 }
 
@@ -274,7 +276,9 @@ impl Drop for Exchange {
             facts: std::mem::take(&mut self.draft.facts),
             call: self.provider_call(),
         };
-        if let (Some(report), Some(usage)) = (self.draft.cost_report.take(), record.usage()) {
+        if let Some(report) = self.draft.cost_report.take()
+            && let Some(usage) = record.usage()
+        {
             report.send(&self.inner, &usage);
         }
         record.redact();

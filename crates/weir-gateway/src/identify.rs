@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use http::HeaderMap;
 use http::header::USER_AGENT;
+use http::{HeaderMap, HeaderName};
 use weir_core::identity::{ANONYMOUS_PREFIX, FingerprintParts};
 use weir_core::record::IdentityFacts;
 use weir_core::{IdentityKey, Timestamp};
@@ -15,9 +15,20 @@ use crate::settings::Settings;
 /// What client headers are cut to, in characters (spec A3 step 5).
 const HEADER_CHARS_MAX: usize = 500;
 
+// As constants: a look-up by text reads the name anew each time.
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const COUNTRY: HeaderName = HeaderName::from_static("x-vercel-ip-country");
+const CITY: HeaderName = HeaderName::from_static("x-vercel-ip-city");
+const LATITUDE: HeaderName = HeaderName::from_static("x-vercel-ip-latitude");
+const LONGITUDE: HeaderName = HeaderName::from_static("x-vercel-ip-longitude");
+const FEATURE: HeaderName = HeaderName::from_static("x-weir-feature");
+const EDITOR: HeaderName = HeaderName::from_static("x-weir-editor");
+const PROJECT: HeaderName = HeaderName::from_static("x-weir-project");
+
 /// Where a request comes from, as far as its headers can be believed.
 pub(crate) struct Origin {
     pub(crate) address: IpAddr,
+    pub(crate) address_text: String,
     pub(crate) user_agent: String,
     pub(crate) ja4: String,
     pub(crate) country: String,
@@ -33,33 +44,33 @@ impl Origin {
     /// Reads the headers; those that only a proxy may set are believed from trusted peers only.
     pub(crate) fn read(headers: &HeaderMap, peer: IpAddr, settings: &Settings) -> Self {
         let forwarded: Vec<&str> = headers
-            .get_all("x-forwarded-for")
+            .get_all(X_FORWARDED_FOR)
             .iter()
             .map(|value| std::str::from_utf8(value.as_bytes()).unwrap_or_default())
             .collect();
         let address =
             weir_core::address::client_address(peer, forwarded.iter().copied(), &settings.trusted_proxies);
         let trusted = settings.trusted_proxies.trusts(peer);
-        let from_proxy = |name: &str| if trusted { text(headers, name) } else { String::new() };
+        let from_proxy = |name: &HeaderName| if trusted { text(headers, name) } else { String::new() };
         Self {
             address,
-            user_agent: text(headers, USER_AGENT.as_str()),
-            ja4: from_proxy(settings.fingerprint_header.as_str()),
-            country: from_proxy("x-vercel-ip-country"),
-            city: from_proxy("x-vercel-ip-city"),
-            latitude: from_proxy("x-vercel-ip-latitude").parse().ok(),
-            longitude: from_proxy("x-vercel-ip-longitude").parse().ok(),
-            feature: text(headers, "x-weir-feature"),
-            editor: text(headers, "x-weir-editor"),
-            project: text(headers, "x-weir-project"),
+            address_text: address.to_string(),
+            user_agent: text(headers, &USER_AGENT),
+            ja4: from_proxy(&settings.fingerprint_header),
+            country: from_proxy(&COUNTRY),
+            city: from_proxy(&CITY),
+            latitude: from_proxy(&LATITUDE).parse().ok(),
+            longitude: from_proxy(&LONGITUDE).parse().ok(),
+            feature: text(headers, &FEATURE),
+            editor: text(headers, &EDITOR),
+            project: text(headers, &PROJECT),
         }
     }
 
     /// The identity that the caller is judged as.
     pub(crate) fn identity(&self, caller: &Caller) -> IdentityKey {
-        let address = self.address.to_string();
         let parts = FingerprintParts {
-            address: Some(&address),
+            address: Some(&self.address_text),
             ja4: Some(&self.ja4),
             user_agent: Some(&self.user_agent),
         };
@@ -69,7 +80,7 @@ impl Origin {
 
 /// A header's text, cut and trimmed; bytes that are no UTF-8 are replaced, so that they can neither fail a request
 /// nor hide from a rule.
-fn text(headers: &HeaderMap, name: &str) -> String {
+fn text(headers: &HeaderMap, name: &HeaderName) -> String {
     let Some(value) = headers.get(name) else { return String::new() };
     let whole = String::from_utf8_lossy(value.as_bytes());
     match whole.char_indices().nth(HEADER_CHARS_MAX) {

@@ -25,6 +25,7 @@ use crate::decide::{self, Asked};
 use crate::exchange::{Exchange, Stage};
 use crate::failed::{Failed, Tried};
 use crate::gateway::Inner;
+use crate::guest;
 use crate::identify::{self, Origin};
 use crate::read;
 use crate::resolve::{Target, resolve};
@@ -78,6 +79,9 @@ pub(crate) async fn handle(
     let dialect = dialect_of(head.uri.path());
     let mut exchange = Exchange::begin(&inner, settings, dialect, &head.headers, identity, facts);
     let arrived = Arrived { head, origin, caller };
+    if let Some(guest) = inner.guest.as_deref().filter(|guest| guest.serves(arrived.head.uri.path())) {
+        return Box::pin(guest::serve(exchange, arrived, body, guest)).await;
+    }
     // Apart from this future, which hyper keeps for as long as the connection lives: what the stages need is given back
     // before a stream begins.
     match Box::pin(serve(&mut exchange, &arrived, body)).await {
@@ -126,7 +130,7 @@ async fn serve(exchange: &mut Exchange, arrived: &Arrived, body: Incoming) -> Re
 fn first_facts(head: &Parts, origin: &Origin) -> RecordedFacts {
     let request = RequestFacts {
         path: head.uri.path().to_owned(),
-        ip: origin.address.to_string(),
+        ip: origin.address_text.clone(),
         user_agent: origin.user_agent.clone(),
         ja4: origin.ja4.clone(),
         country: origin.country.clone(),
@@ -139,7 +143,7 @@ fn first_facts(head: &Parts, origin: &Origin) -> RecordedFacts {
 }
 
 /// Stage *admit*: before anything is read, an address without a valid key is held to its limit on this node.
-async fn admit(exchange: &mut Exchange, caller: &Caller, address: IpAddr) -> Result<(), Refusal> {
+pub(crate) async fn admit(exchange: &mut Exchange, caller: &Caller, address: IpAddr) -> Result<(), Refusal> {
     exchange.draft.key = caller.key().cloned();
     if caller.key().is_some() {
         return Ok(());
@@ -215,7 +219,7 @@ fn body_facts(facts: &mut RequestFacts, body: &RequestBody) {
     facts.body_bytes = i64::try_from(body.body_len()).unwrap_or(i64::MAX);
 }
 
-async fn identity_facts(exchange: &mut Exchange, arrived: &Arrived) {
+pub(crate) async fn identity_facts(exchange: &mut Exchange, arrived: &Arrived) {
     let inner = Arc::clone(&exchange.inner);
     let row = inner.directory.identity(&exchange.draft.identity).await;
     let identity = &exchange.draft.identity;

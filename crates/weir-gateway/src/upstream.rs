@@ -23,14 +23,16 @@ use crate::trouble::Trouble;
 
 /// What a caller's headers may tell a provider. All others end here: they are meant for weir, name the caller's key
 /// or connection, or would tell one provider of another.
-const FORWARDED: [&str; 7] = [
-    "anthropic-version",
-    "anthropic-beta",
-    "openai-beta",
-    "idempotency-key",
-    "traceparent",
-    "tracestate",
-    "x-session-id",
+const FORWARDED: [HeaderName; 9] = [
+    ACCEPT,
+    USER_AGENT,
+    HeaderName::from_static("anthropic-version"),
+    HeaderName::from_static("anthropic-beta"),
+    HeaderName::from_static("openai-beta"),
+    HeaderName::from_static("idempotency-key"),
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    HeaderName::from_static("x-session-id"),
 ];
 
 /// The way to all providers.
@@ -102,14 +104,9 @@ fn request(call: Call<'_>) -> Option<Request<Full<Bytes>>> {
     *request.uri_mut() = call.target.provider.uri(call.kind)?.clone();
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    for name in [ACCEPT, USER_AGENT] {
+    for name in FORWARDED {
         if let Some(value) = call.headers.get(&name) {
             headers.insert(name, value.clone());
-        }
-    }
-    for name in FORWARDED {
-        if let Some(value) = call.headers.get(name) {
-            headers.insert(HeaderName::from_static(name), value.clone());
         }
     }
     if let Some(credential) = call.credential {
