@@ -8,7 +8,6 @@
 )]
 
 mod check;
-mod corpus;
 mod decide;
 mod durability;
 mod explain;

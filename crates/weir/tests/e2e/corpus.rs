@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::{Map, Value, json};
-use weir_core::IdentityKey;
 use weir_core::identity::FingerprintParts;
+use weir_core::{Action, IdentityKey};
 use weir_testkit::http::Response;
 use weir_testkit::{WeirCommand, WeirProcess};
 
@@ -357,6 +357,9 @@ fn every_rule_is_of_use(corpus: &Corpus) {
     let unused: Vec<_> = ids.filter(|id| !seen.iter().any(|rule| rule == id)).collect();
     assert!(unused.is_empty(), "no case is about {unused:?}");
     assert!(all.iter().any(|decided| decided.rules("matched") == ["limit"]));
+    let outcomes: std::collections::BTreeSet<String> =
+        all.iter().map(|decided| decided.0["outcome"].to_string()).collect();
+    assert_eq!(outcomes.len(), Action::ALL.len(), "the corpus reaches every outcome: {outcomes:?}");
     let rolled =
         all.iter().filter(|decided| decided.rules("matched").iter().any(|rule| rule == "half")).count();
     assert!((1..4).contains(&rolled), "of four identities a rollout of one half took {rolled}");
