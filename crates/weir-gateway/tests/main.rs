@@ -14,7 +14,6 @@ mod bad_input;
 mod cached;
 mod callers;
 mod exits;
-mod held;
 mod failures;
 mod held;
 mod inline;
