@@ -7,6 +7,7 @@
 //! default, and none is ever taken away, skipped when empty or given another type.
 
 mod attempt;
+mod tool;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use crate::decision::Decision;
 use crate::ids::DecisionId;
 
 pub use attempt::{FailedAttempt, NextStep, RecordedEvidence, Skipped};
+pub use tool::ToolRecord;
 
 /// The record of one request that reached an endpoint. Exactly one is made, also when the client goes away.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,6 +110,8 @@ pub struct RequestResult {
     pub usage: Option<Usage>,
     /// The attempts that failed, in order: also where a later one succeeded.
     pub failures: Vec<FailedAttempt>,
+    /// The tool call, when this is the record of one: there was no request then.
+    pub tool: Option<Box<ToolRecord>>,
 }
 
 /// How long the parts of a request took, in milliseconds.

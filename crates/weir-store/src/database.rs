@@ -2,9 +2,11 @@
 //!
 //! What a call acknowledges survives `kill -9`. Every call has the database's deadline and goes through its breaker.
 
+mod approvals;
 mod audit;
 pub(crate) mod block;
 mod changes;
+mod definitions;
 mod identities;
 mod keys;
 mod open;
@@ -20,8 +22,13 @@ use sqlx::{PgPool, SqlitePool};
 use tokio_util::task::AbortOnDropHandle;
 use weir_core::secret::Secret;
 
+pub use self::approvals::{
+    Answer, Answered, Approval, ApprovalFilter, ApprovalScope, ApprovalState, Asked, NewApproval,
+    PENDING_PER_CALLER_MAX, Question, SESSION_GRANT_MAX,
+};
 pub use self::audit::AuditEntry;
 pub use self::changes::{CHANGES_KEPT, Change, ChangeKind};
+pub use self::definitions::StoredDefinition;
 pub use self::identities::{IdentityChange, IdentityRow};
 pub use self::keys::{KeyOrigin, KeyOwner, NewKey, OwnerFault, StoredKey};
 pub use self::records::{DecisionFilter, PAGE_LIMIT_MAX, Page, Retention, UsageFilter};
@@ -157,6 +164,17 @@ impl Database {
     #[must_use]
     pub fn deadline(&self) -> Duration {
         self.inner.deadline
+    }
+
+    /// Closes the connections of all clones. Calls fail as unavailable from then on.
+    pub async fn close(&self) {
+        match &self.inner.pools {
+            Pools::Sqlite { writer, reader } => {
+                writer.close().await;
+                reader.close().await;
+            }
+            Pools::Postgres(pool) => pool.close().await,
+        }
     }
 
     async fn guarded<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {

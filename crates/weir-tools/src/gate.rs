@@ -1,28 +1,34 @@
-//! The gate: every call of every entry point goes through [`Gate::call`], in the order of spec C4.
+//! The gate: every call of every entry point goes through [`Gate::call`] or [`Gate::evaluate`], in the order of spec C4.
 //!
 //! resolve -> class the arguments -> decide (`weir_rules`) -> policies -> approval -> permit -> execute -> record.
 
+mod answer;
 mod catalogue;
+mod exchange;
+mod settle;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use weir_config::config::Tools;
-use weir_core::action::QuarantineDelays;
 use weir_core::clock::SharedClock;
-use weir_core::tool::{CallSource, PermissionLevel};
-use weir_core::{Boundary, DecisionId};
-use weir_rules::tool::{OtherTool, Permitted, Scene, Standing, ToolDecision};
-use weir_rules::{DecideContext, EvaluateContext, Fact, Facts, LiveRules};
+use weir_core::tool::PermissionLevel;
+use weir_rules::tool::Permitted;
+use weir_rules::{EvaluateContext, LiveRules};
 use weir_store::{Database, Recorder};
 
+use crate::approval::Webhook;
 use crate::call::{Caller, ToolCall, ToolDefinition};
+use crate::level::Roots;
+use crate::observe::{Observer, Unobserved};
 use crate::outcome::{Denied, Ended, Executed, ToolOutcome};
-use crate::policy::{Policies, PolicyRequest};
+use crate::policy::Policies;
 use catalogue::{Catalogue, Entry};
+use exchange::Exchange;
 
-pub use catalogue::DefinitionState;
+pub use catalogue::{DefinitionState, tool_level};
 
 /// What a gate is made of.
 pub struct Parts {
@@ -47,41 +53,69 @@ pub struct Gate {
 }
 
 struct Inner {
-    tools: ArcSwap<Tools>,
+    settings: ArcSwap<Settings>,
     rules: Arc<LiveRules>,
-    #[expect(dead_code, reason = "approvals are the next step")]
     database: Database,
-    #[expect(dead_code, reason = "records are the next step")]
     recorder: Recorder,
     clock: SharedClock,
     policies: Policies,
+    observer: Arc<dyn Observer>,
+    webhook: Webhook,
     catalogue: Catalogue,
+}
+
+/// The configuration in force, and what follows from it.
+struct Settings {
+    tools: Tools,
+    roots: Roots,
+}
+
+impl Settings {
+    fn new(tools: Tools) -> Self {
+        Self { roots: Roots::new(&tools.allowed_roots), tools }
+    }
 }
 
 impl Gate {
     /// A gate that knows no tool yet.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
+        Self::observed(parts, Arc::new(Unobserved))
+    }
+
+    /// A gate whose calls somebody watches.
+    #[must_use]
+    pub fn observed(parts: Parts, observer: Arc<dyn Observer>) -> Self {
         let Parts { tools, rules, database, recorder, clock, policies } = parts;
-        let tools = ArcSwap::from_pointee(tools);
-        let inner =
-            Inner { tools, rules, database, recorder, clock, policies, catalogue: Catalogue::default() };
+        let inner = Inner {
+            settings: ArcSwap::from_pointee(Settings::new(tools)),
+            rules,
+            database,
+            recorder,
+            clock,
+            policies,
+            observer,
+            webhook: Webhook::default(),
+            catalogue: Catalogue::default(),
+        };
         Self { inner: Arc::new(inner) }
     }
 
     /// Puts another configuration in force.
     pub fn reload(&self, tools: Tools) {
-        self.inner.tools.store(Arc::new(tools));
+        self.inner.settings.store(Arc::new(Settings::new(tools)));
     }
 
     /// Takes over the tools of a server, as it has just listed them: all of them, in its order. Says of each whether it
-    /// is new, as before, or changed; a changed one is `dangerous` until the operator classifies it.
+    /// is new, as before, or changed; a changed one is `dangerous` until the operator accepts it. While the store cannot
+    /// say what was accepted, all of them are.
     pub async fn report_definitions(
         &self,
         server: &str,
         definitions: Vec<ToolDefinition>,
     ) -> Vec<(String, DefinitionState)> {
-        self.inner.catalogue.report(server, definitions)
+        let inner = &self.inner;
+        inner.catalogue.report(&inner.database, server, definitions, inner.clock.now()).await
     }
 
     /// Whether a server's tools have been reported.
@@ -95,14 +129,12 @@ impl Gate {
     #[must_use]
     pub fn list(&self, caller: &Caller, server: Option<&str>) -> Vec<Arc<ToolDefinition>> {
         let inner = &self.inner;
-        let tools = inner.tools.load();
+        let settings = inner.settings.load();
         let rules = inner.rules.load();
-        let at = inner.clock.now();
-        let context = EvaluateContext { subject: &caller.identity.key, at };
+        let context = EvaluateContext { subject: &caller.identity.key, at: inner.clock.now() };
         let sees = |entry: &Arc<Entry>| {
-            let mut facts = facts_of(caller);
-            set_tool(&mut facts, entry, &tools);
-            set_channel(&mut facts, caller, &tools);
+            let mut facts = settle::facts_of(caller, &settings.tools);
+            settle::set_tool(&mut facts, entry, entry.level(&settings.tools));
             caller.sees(&entry.definition.name) && !rules.rules.conceals(&mut facts, &context)
         };
         let entries = inner.catalogue.entries(server);
@@ -110,127 +142,88 @@ impl Gate {
     }
 
     /// Runs one call through the gate. `executor` is called if and only if the call is permitted, and is stopped when it
-    /// takes longer than `tools.timeout`.
+    /// takes longer than `tools.timeout`. A call that needs an approval is denied at once, with the approval's id.
     pub async fn call<T, F, Fut>(&self, call: ToolCall, executor: F) -> ToolOutcome<T>
     where
         F: FnOnce(Permitted) -> Fut,
         Fut: Future<Output = Executed<T>>,
     {
+        self.call_and_wait(call, Duration::ZERO, executor).await
+    }
+
+    /// As [`Self::call`], but a call that needs an approval waits for the answer, `patience` at most. Then the approval
+    /// stays open. Who stops waiting by dropping the future has left: the approval is denied.
+    pub async fn call_and_wait<T, F, Fut>(
+        &self,
+        call: ToolCall,
+        patience: Duration,
+        executor: F,
+    ) -> ToolOutcome<T>
+    where
+        F: FnOnce(Permitted) -> Fut,
+        Fut: Future<Output = Executed<T>>,
+    {
         let call_id = call.id_or_made();
-        let made = self.decide(&call, &call_id).await;
-        let decision = made.decision().id;
-        let denial = made.denial().cloned();
+        let inner = &self.inner;
+        let mut made = inner.decide(&call, None).await;
+        let mut exchange = Exchange::begin(Arc::clone(inner), &call, &call_id, &made);
+        let mut settled = inner.settle(made, &call, &call_id).await;
+        if let Some(pending) = settled.pending.as_ref().filter(|_| patience > Duration::ZERO) {
+            inner.wait_for_answer(&pending.id, patience).await;
+            // Other rules may be in force by now, and the answer is found as any other call would find it.
+            made = inner.decide(&call, None).await;
+            settled = inner.settle(made, &call, &call_id).await;
+        }
+        exchange.settled(&settled);
+        let decision = settled.made.decision().id;
         let tool = call.tool.clone();
-        let ended = match (made.permit(call.args), denial) {
-            (Ok(permitted), _) => {
-                let timeout = self.inner.tools.load().timeout;
+        let denied = settled.denied();
+        let ended = match settled.made.permit(call.args) {
+            Ok(permitted) => {
+                exchange.runs();
+                let timeout = inner.settings.load().tools.timeout;
                 match tokio::time::timeout(timeout, executor(permitted)).await {
                     Ok(executed) => Ended::Ran(executed),
                     Err(_) => Ended::TimedOut(timeout),
                 }
             }
-            (Err(made), denial) => {
-                let denial = denial.unwrap_or_else(|| made.unexplained());
-                Ended::Denied(Box::new(Denied::new(denial, None)))
+            Err(made) => {
+                Ended::Denied(Box::new(denied.unwrap_or_else(|| Denied::new(made.unexplained(), None))))
             }
         };
-        ToolOutcome { call_id, tool, decision, ended }
+        let outcome = ToolOutcome { call_id, tool, decision, ended };
+        exchange.ended(&outcome);
+        outcome
     }
 
-    async fn decide(&self, call: &ToolCall, call_id: &str) -> ToolDecision {
-        let made = self.decide_by_rules(call);
-        let made = self.ask_policies(made, call, call_id).await;
-        made.with_approval("", &Standing::Unavailable("approvals are not there yet".to_owned()))
-    }
-
-    fn decide_by_rules(&self, call: &ToolCall) -> ToolDecision {
+    /// Decides on a call that another program runs: the whole gate but for the execution. An approval for one run is used
+    /// up by it. A tool that nobody has reported is known by its name alone; `level` is what the asking program says of
+    /// it, which counts where the configuration has no level for it and can raise one.
+    pub async fn evaluate(&self, call: ToolCall, level: Option<PermissionLevel>) -> ToolOutcome<()> {
+        let call_id = call.id_or_made();
         let inner = &self.inner;
-        let tools = inner.tools.load();
-        let rules = inner.rules.load();
-        let entries = inner.catalogue.entries(None);
-        let entry = inner.catalogue.find(&call.server, &call.tool);
-        let mut facts = facts_of(&call.caller);
-        facts.set_str(Fact::ToolName, &call.tool);
-        facts.set_str(Fact::ToolServer, &call.server);
-        if let Some(entry) = &entry {
-            set_tool(&mut facts, entry, &tools);
-        }
-        set_channel(&mut facts, &call.caller, &tools);
-        facts.set_dynamic(Fact::CallArgs, call.args.as_value());
-        facts.set_int(Fact::CallIteration, i64::from(call.iteration));
-        let others: Vec<OtherTool<'_>> = entries
-            .iter()
-            .filter(|other| call.caller.sees(&other.definition.name))
-            .map(|other| OtherTool {
-                name: &other.definition.name,
-                server: &other.definition.server,
-                level: other.level(&tools),
-                annotations: &other.definition.annotations,
-            })
-            .collect();
-        let visible = call.caller.sees(&call.tool);
-        let scene = Scene { known: entry.is_some(), visible, others: &others };
-        let at = inner.clock.now();
-        let context = DecideContext {
-            id: DecisionId::new(at, rand::random()),
-            subject: &call.caller.identity.key,
-            epoch: rules.epoch,
-            at,
-            delays: QuarantineDelays::default(),
+        let made = inner.decide(&call, Some(level)).await;
+        let mut exchange = Exchange::begin(Arc::clone(inner), &call, &call_id, &made);
+        let settled = inner.settle(made, &call, &call_id).await;
+        exchange.settled(&settled);
+        let decision = settled.made.decision().id;
+        let tool = call.tool.clone();
+        let denied = settled.denied();
+        let ended = match settled.made.permit(call.args) {
+            Ok(_) => Ended::Ran(Executed::ok(())),
+            Err(made) => {
+                Ended::Denied(Box::new(denied.unwrap_or_else(|| Denied::new(made.unexplained(), None))))
+            }
         };
-        rules.rules.decide_tool(&mut facts, &scene, &context)
+        let outcome = ToolOutcome { call_id, tool, decision, ended };
+        exchange.evaluated(&outcome);
+        outcome
     }
-
-    /// Asks the policies once, if they can still change something.
-    async fn ask_policies(&self, mut made: ToolDecision, call: &ToolCall, call_id: &str) -> ToolDecision {
-        if !made.asks_policies() {
-            return made;
-        }
-        let request = PolicyRequest {
-            call_id,
-            tool: &call.tool,
-            server: &call.server,
-            args: &call.args,
-            level: made.level(),
-            iteration: call.iteration,
-            caller: &call.caller,
-        };
-        for (name, verdict) in self.inner.policies.ask(&request).await {
-            made = made.with_policy(&name, &verdict);
-        }
-        made
-    }
-}
-
-/// The facts that follow from the caller alone.
-fn facts_of(caller: &Caller) -> Facts<'_> {
-    let mut facts = Facts::new(Boundary::Tool);
-    facts.set_identity(&caller.identity);
-    facts.set_stats(&caller.stats);
-    facts.set_str(Fact::AgentId, &caller.agent);
-    facts.set_str(Fact::SessionId, &caller.session);
-    facts.set_str(Fact::CallSource, source(caller.source));
-    facts
-}
-
-const fn source(source: CallSource) -> &'static str {
-    source.as_str()
-}
-
-fn set_tool<'f>(facts: &mut Facts<'f>, entry: &'f Entry, tools: &Tools) {
-    facts.set_str(Fact::ToolName, &entry.definition.name);
-    facts.set_str(Fact::ToolServer, &entry.definition.server);
-    facts.set_str(Fact::ToolLevel, entry.level(tools).token());
-    facts.set_dynamic(Fact::ToolAnnotations, &entry.definition.annotations);
-}
-
-fn set_channel<'f>(facts: &mut Facts<'f>, caller: &'f Caller, tools: &Tools) {
-    facts.set_str(Fact::ChannelName, &caller.channel);
-    facts.set_str(Fact::ChannelCeiling, ceiling(tools, &caller.channel).token());
 }
 
 /// The ceiling of a channel by the configuration (spec C2).
-fn ceiling(tools: &Tools, channel: &str) -> PermissionLevel {
+#[must_use]
+pub fn channel_ceiling(tools: &Tools, channel: &str) -> PermissionLevel {
     let permissions = tools.channel_permissions.iter().map(|(name, level)| (name.as_str(), level.token()));
     weir_rules::tool::ceiling(permissions, channel)
 }

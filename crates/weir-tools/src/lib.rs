@@ -5,10 +5,14 @@
 //! [`Gate::call`]. What a caller asks for is decided by `weir_rules`; an executor is given a
 //! [`Permitted`](weir_rules::tool::Permitted) call, which nothing else can make.
 
+pub mod approval;
 pub mod call;
 pub mod gate;
 pub mod level;
+pub mod loop_guard;
+pub mod markers;
 pub mod mcp;
+pub mod observe;
 pub mod outcome;
 pub mod policy;
 

@@ -9,8 +9,10 @@ mod answer;
 mod client;
 mod frame;
 mod headers;
+mod http;
+mod hub;
 mod lines;
-mod link;
+pub(crate) mod link;
 mod listing;
 mod members;
 mod rewrite;
@@ -18,5 +20,6 @@ mod session;
 mod skim;
 mod stdio;
 
+pub use http::{Mcp, McpBody};
 pub use link::{ChildCommand, Stderr, Trouble};
 pub use stdio::{Stdio, serve_stdio};

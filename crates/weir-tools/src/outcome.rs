@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use weir_core::DecisionId;
-use weir_core::tool::{Denial, DenialKind};
 use weir_core::Timestamp;
+use weir_core::tool::{Denial, DenialKind};
 
 /// What an executor gives back: the tool's answer, and whether the tool itself called it a failure.
 #[derive(Clone, Debug, PartialEq)]

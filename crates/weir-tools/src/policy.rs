@@ -66,7 +66,8 @@ pub trait ToolPolicy: Send + Sync + 'static {
     ///
     /// # Errors
     /// It could not find out. The call is denied.
-    fn check(&self, request: &PolicyRequest<'_>) -> impl Future<Output = Result<Verdict, PolicyError>> + Send;
+    fn check(&self, request: &PolicyRequest<'_>)
+    -> impl Future<Output = Result<Verdict, PolicyError>> + Send;
 }
 
 type Answer<'a> = Pin<Box<dyn Future<Output = Result<Verdict, PolicyError>> + Send + 'a>>;
@@ -88,8 +89,17 @@ impl<P: ToolPolicy> Erased for P {
 }
 
 /// Policies, asked in order.
-#[derive(Clone, Default)]
-pub struct Policies(Vec<Arc<dyn Erased>>);
+#[derive(Clone)]
+pub struct Policies {
+    policies: Vec<Arc<dyn Erased>>,
+    deadline: Duration,
+}
+
+impl Default for Policies {
+    fn default() -> Self {
+        Self { policies: Vec::new(), deadline: POLICY_DEADLINE }
+    }
+}
 
 impl Policies {
     /// No policy: nothing is denied by one.
@@ -101,16 +111,23 @@ impl Policies {
     /// Adds a policy behind the others.
     #[must_use]
     pub fn with(mut self, policy: impl ToolPolicy) -> Self {
-        self.0.push(Arc::new(policy));
+        self.policies.push(Arc::new(policy));
+        self
+    }
+
+    /// Gives each policy this long instead of [`POLICY_DEADLINE`].
+    #[must_use]
+    pub fn answering_within(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
         self
     }
 
     /// Asks every policy once. One that fails or is slow denies.
     pub(crate) async fn ask(&self, request: &PolicyRequest<'_>) -> Vec<(String, Verdict)> {
-        let mut said = Vec::with_capacity(self.0.len());
-        for policy in &self.0 {
+        let mut said = Vec::with_capacity(self.policies.len());
+        for policy in &self.policies {
             let name = policy.name().to_owned();
-            let verdict = match tokio::time::timeout(POLICY_DEADLINE, policy.check(request)).await {
+            let verdict = match tokio::time::timeout(self.deadline, policy.check(request)).await {
                 Ok(Ok(verdict)) => verdict,
                 Ok(Err(error)) => Verdict::Deny { reason: format!("the policy failed: {error}") },
                 Err(_) => Verdict::Deny { reason: "the policy did not answer in time".to_owned() },

@@ -4,7 +4,7 @@
 mod backoff;
 mod child;
 mod events;
-mod http;
+pub(crate) mod http;
 mod pending;
 mod process;
 
@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use crate::mcp::frame::{Frame, IdKey};
 
 pub(crate) use child::{ChildLink, Sharing};
-pub(crate) use http::HttpLink;
+pub(crate) use http::{HttpClient, HttpLink, http_client};
 pub(crate) use pending::Pending;
 pub use process::{ChildCommand, Stderr};
 
