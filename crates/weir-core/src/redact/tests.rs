@@ -237,3 +237,9 @@ fn steps(text: &str) -> usize {
     while secrets.next().is_some() {}
     secrets.steps
 }
+
+#[test]
+fn the_automaton_is_there_and_small() {
+    let bytes = scan::automaton_bytes();
+    assert!((1..1 << 20).contains(&bytes), "{bytes}");
+}
