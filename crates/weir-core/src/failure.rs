@@ -312,6 +312,8 @@ impl fmt::Display for Class {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Debug;
+
     use super::*;
 
     #[test]
@@ -321,5 +323,75 @@ mod tests {
             assert_eq!(json, format!("\"{class}\""));
             assert_eq!(serde_json::from_str::<Class>(&json).unwrap(), class);
         }
+    }
+
+    /// The word that code uses is the one on the wire, and is read again as the same.
+    fn written_as<T>(value: T, word: &str)
+    where
+        T: Serialize + for<'de> Deserialize<'de> + PartialEq + Debug,
+    {
+        let json = format!("\"{word}\"");
+        assert_eq!(serde_json::to_string(&value).unwrap(), json);
+        assert_eq!(serde_json::from_str::<T>(&json).unwrap(), value);
+    }
+
+    #[test]
+    fn words_are_those_on_the_wire() {
+        Class::ALL.into_iter().for_each(|class| written_as(class, class.as_str()));
+        Report::ALL.into_iter().for_each(|report| written_as(report, report.as_str()));
+        CredentialOwner::ALL.into_iter().for_each(|owner| written_as(owner, owner.as_str()));
+        [Owner::Operator, Owner::Provider, Owner::User, Owner::Caller]
+            .into_iter()
+            .for_each(|owner| written_as(owner, owner.as_str()));
+        [Retry::Same, Retry::Failover, Retry::Never]
+            .into_iter()
+            .for_each(|retry| written_as(retry, retry.as_str()));
+    }
+
+    #[test]
+    fn a_status_alone_says_a_class() {
+        let table = [
+            (0, "network"),
+            (200, "unknown"),
+            (400, "invalid_request"),
+            (401, "auth_invalid"),
+            (402, "quota_exhausted"),
+            (403, "permission_denied"),
+            (404, "model_not_found"),
+            (405, "gateway_misconfig"),
+            (408, "timeout"),
+            (413, "payload_too_large"),
+            (418, "unknown"),
+            (422, "invalid_request"),
+            (429, "rate_limited"),
+            (500, "upstream_5xx"),
+            (503, "overloaded"),
+            (504, "timeout"),
+            (529, "overloaded"),
+            (599, "upstream_5xx"),
+            (600, "unknown"),
+        ];
+        for (status, class) in table {
+            assert_eq!(Class::of_status(status).as_str(), class, "{status}");
+        }
+    }
+
+    /// Of several attempts the failure that tells most is answered (spec B11): each of these before all behind it.
+    #[test]
+    fn what_tells_more_counts_more() {
+        let order = [
+            Class::Overloaded,
+            Class::QuotaExhausted,
+            Class::RateLimited,
+            Class::ContextLengthExceeded,
+            Class::InvalidRequest,
+            Class::ModelNotFound,
+            Class::Upstream5xx,
+            Class::Timeout,
+            Class::Network,
+            Class::Unknown,
+        ];
+        assert!(order.windows(2).all(|pair| pair[0].informs() > pair[1].informs()));
+        assert!(Class::ALL.into_iter().all(|class| class == Class::Unknown || class.informs() > 0));
     }
 }

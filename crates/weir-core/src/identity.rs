@@ -99,3 +99,54 @@ impl fmt::Display for IdentityKey {
         f.write_str(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JA4: &str = "t13d1516h2_8daaf6152771_b186095e22b6";
+    /// Of `unknown_ip|no_ja4|no_ua`.
+    const NOTHING_KNOWN: &str =
+        "fingerprint:22af7331d27fdc39ab1c65981a5123550cb5ae7e038be2d2c1d3909d81c56d4a";
+
+    fn parts<'a>(address: &'a str, ja4: &'a str, user_agent: &'a str) -> FingerprintParts<'a> {
+        FingerprintParts { address: Some(address), ja4: Some(ja4), user_agent: Some(user_agent) }
+    }
+
+    #[test]
+    fn a_user_is_known_by_the_id_and_anybody_else_by_a_fingerprint() {
+        let all = parts("203.0.113.5", JA4, "curl/8.5.0");
+        let of_all = "fingerprint:24b4c772199fea4008e910b321b49779eeb16d93a45a2ad2e3b78645718eb256";
+        let table = [
+            (Some(" u1 "), FingerprintParts::default(), "user:u1"),
+            (Some("u1"), all, "user:u1"),
+            (Some("user:u1"), all, "user:user:u1"),
+            (None, FingerprintParts::default(), NOTHING_KNOWN),
+            (Some("   "), FingerprintParts::default(), NOTHING_KNOWN),
+            (Some("anon:203.0.113.5"), FingerprintParts::default(), NOTHING_KNOWN),
+            (None, parts("", "", ""), NOTHING_KNOWN),
+            (None, all, of_all),
+        ];
+        for (user_id, parts, expected) in table {
+            let key = IdentityKey::derive(user_id, parts);
+            assert_eq!((key.as_str(), key.to_string().as_str()), (expected, expected), "{user_id:?}");
+            let kind = if expected.starts_with("user:") { "user" } else { "anonymous" };
+            assert_eq!(key.kind().as_str(), kind, "{expected}");
+            assert_eq!(IdentityKey::from_stored(expected), key);
+        }
+    }
+
+    #[test]
+    fn each_part_makes_another_fingerprint_and_none_can_be_moved_into_its_neighbour() {
+        let others = [
+            parts("203.0.113.6", JA4, "curl/8.5.0"),
+            parts("203.0.113.5", "", "curl/8.5.0"),
+            parts("203.0.113.5", JA4, "curl/8.5.1"),
+            parts("203.0.113.5", "", "b|curl/8.5.0"),
+            parts("203.0.113.5", "b", "curl/8.5.0|"),
+        ];
+        let keys: std::collections::BTreeSet<_> =
+            others.into_iter().map(|parts| IdentityKey::derive(None, parts)).collect();
+        assert_eq!(keys.len(), others.len());
+    }
+}
