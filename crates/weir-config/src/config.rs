@@ -338,6 +338,8 @@ pub struct Failures {
     pub retries: Retries,
     /// Where errors are reported.
     pub sentry_dsn: Option<Secret>,
+    /// The environment that reports name.
+    pub sentry_environment: Option<String>,
     /// The log level of failures that are nobody's emergency.
     pub log_level: LogLevel,
     /// One report for each class, provider and owner in this time.
@@ -420,6 +422,29 @@ pub enum Approver {
     Other,
     /// Whoever has this role, or one that includes it.
     Role(Role),
+}
+
+impl Approver {
+    /// Whether somebody with a role may say yes to a call of `caller`, an identity's key. A no is always heard.
+    ///
+    /// # Errors
+    /// The reason, for people, and who may.
+    pub fn admits(&self, caller: &str, by: &str, role: Role) -> Result<(), String> {
+        let user = |name: &str| name.trim().trim_start_matches("user:").to_owned();
+        match self {
+            Self::Requester => Ok(()),
+            Self::Other if user(caller) == user(by) => Err("this call is one's own: somebody else must approve it \
+                                                            (`tools.approvals.approver: other`)"
+                .to_owned()),
+            Self::Other => Ok(()),
+            Self::Role(needed) if role < *needed => Err(format!(
+                "this needs the role {} (`tools.approvals.approver`), and the role here is {}",
+                needed.as_str(),
+                role.as_str()
+            )),
+            Self::Role(_) => Ok(()),
+        }
+    }
 }
 
 /// A tool server.

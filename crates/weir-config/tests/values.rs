@@ -171,7 +171,7 @@ fingerprint_header: X-JA4
 free_models: {requests: 1, per: 1d}
 abuse: {quarantine: {first: 0s, second: 100ms, held_max: 1, held_per_identity_max: 2}}
 stop_loss: {share_percent: 2.5, protect: [byok]}
-failures: {log_level: warn, retries: {attempts: 3, base: 0ms}, sentry_dsn: 'https://k@sentry.test/1'}
+failures: {log_level: warn, retries: {attempts: 3, base: 0ms}, sentry_dsn: 'https://k@sentry.test/1', sentry_environment: staging}
 tools:
   channel_permissions: {web: ReadOnly, cli: DANGER}
   levels: {'a.b c': none}
@@ -208,6 +208,7 @@ rules: []
         (2.5, 100, vec![Protected::Byok])
     );
     assert_eq!((config.failures.log_level, config.failures.retries.attempts), (LogLevel::Warn, 3));
+    assert_eq!(config.failures.sentry_environment.as_deref(), Some("staging"));
     assert_eq!(expose(config.failures.sentry_dsn.as_ref().unwrap()), "https://k@sentry.test/1");
     assert_eq!(config.tools.channel_permissions["web"], PermissionLevel::ReadOnly);
     assert_eq!(config.tools.channel_permissions["cli"], PermissionLevel::Dangerous);

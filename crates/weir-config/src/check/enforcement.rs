@@ -122,6 +122,7 @@ impl Check<'_, '_> {
         Failures {
             retries: self.retries(raw.retries.as_ref(), &path.key("retries")),
             sentry_dsn: self.sentry_dsn(raw.sentry_dsn.as_ref(), &path.key("sentry_dsn")),
+            sentry_environment: raw.sentry_environment.clone().filter(|name| !name.trim().is_empty()),
             log_level: raw.log_level.map_or(LogLevel::Info, LogLevel::from),
             report_window: self.positive(raw.report_window.as_ref(), &path.key("report_window"), window),
         }

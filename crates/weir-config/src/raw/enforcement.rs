@@ -94,6 +94,9 @@ pub(crate) struct RawFailures {
     /// Where errors are reported. Empty: nowhere.
     #[schemars(extend("default" = ""))]
     pub sentry_dsn: Option<RawSecret>,
+    /// The environment that reports name, such as `production`. Empty: none.
+    #[schemars(extend("default" = ""))]
+    pub sentry_environment: Option<String>,
     /// The log level of failures that are nobody's emergency.
     #[schemars(extend("default" = "info"))]
     pub log_level: Option<RawLogLevel>,

@@ -9,7 +9,7 @@ pub fn options(config: &Config) -> ReportOptions {
     ReportOptions {
         sentry_dsn: config.failures.sentry_dsn.clone(),
         release: concat!("weir@", env!("CARGO_PKG_VERSION")).to_owned(),
-        environment: None,
+        environment: config.failures.sentry_environment.clone(),
         window: config.failures.report_window,
         level: level(config.failures.log_level),
     }
