@@ -126,6 +126,14 @@ impl Inner {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Enters something, and tells whether a window was opened.
+    fn enter(&self, entry: impl FnOnce(&mut Ledger) -> Verdict) -> (Verdict, bool) {
+        let mut ledger = self.ledger();
+        let windows = ledger.windows();
+        let verdict = entry(&mut ledger);
+        (verdict, ledger.windows() != windows)
+    }
+
     /// Tells one notice; false when the guard dropped it.
     fn tell(&self, notice: &Notice) -> bool {
         let mut id = None;
@@ -207,15 +215,5 @@ impl FailureObserver for Reporter {
         if opened {
             inner.opened.notify_one();
         }
-    }
-}
-
-impl Inner {
-    /// Enters something, and tells whether a window was opened.
-    fn enter(&self, entry: impl FnOnce(&mut Ledger) -> Verdict) -> (Verdict, bool) {
-        let mut ledger = self.ledger();
-        let windows = ledger.windows();
-        let verdict = entry(&mut ledger);
-        (verdict, ledger.windows() != windows)
     }
 }
