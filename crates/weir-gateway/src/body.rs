@@ -12,6 +12,7 @@ use tokio::time::Sleep;
 use weir_dialect::simulate::{End, Part};
 
 use crate::client::PooledBody;
+use crate::guest::GuestBody;
 use crate::pass::PassBody;
 
 /// An answer's body as a provider sends it, or as the simulated one plays it.
@@ -78,6 +79,8 @@ pub(crate) enum ResponseBody {
     Whole(Option<Bytes>),
     /// A provider's answer on its way.
     Pass(Box<PassBody>),
+    /// What serves paths that are not the gateway's own.
+    Guest(Box<GuestBody>),
 }
 
 impl From<Bytes> for ResponseBody {
@@ -97,11 +100,16 @@ impl Body for ResponseBody {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Pass(body) => body.poll_pass(cx),
+            Self::Guest(body) => Pin::new(body.as_mut()).poll_frame(cx).map_err(|never| match never {}),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(None))
+        match self {
+            Self::Whole(bytes) => bytes.is_none(),
+            Self::Pass(_) => false,
+            Self::Guest(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -110,6 +118,7 @@ impl Body for ResponseBody {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |b| u64::try_from(b.len()).unwrap_or(u64::MAX)))
             }
             Self::Pass(_) => SizeHint::default(),
+            Self::Guest(body) => body.size_hint(),
         }
     }
 }

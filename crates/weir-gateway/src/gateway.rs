@@ -21,6 +21,7 @@ use weir_store::{Cache, CacheLocation, CacheOptions};
 
 use crate::classifier::Classifiers;
 use crate::decide::CacheTroubles;
+use crate::guest::Guest;
 use crate::hold::Holds;
 use crate::meters::Meters;
 use crate::server;
@@ -48,6 +49,8 @@ pub struct Parts {
     pub candidates: Option<Box<dyn Candidates>>,
     /// Who is told of failed provider calls: reports, metrics, and whoever embeds weir.
     pub observers: Observers,
+    /// Who serves paths that are not the gateway's own.
+    pub guest: Option<Arc<dyn Guest>>,
 }
 
 /// Names the free models that a quarantined request may be sent to.
@@ -141,6 +144,7 @@ pub(crate) struct Inner {
     /// Limits that this node counts by itself: of addresses without a valid key.
     pub(crate) node_limits: Cache,
     pub(crate) candidates: Box<dyn Candidates>,
+    pub(crate) guest: Option<Arc<dyn Guest>>,
     pub(crate) counters: Counters,
     pub(crate) cache_troubles: CacheTroubles,
     pub(crate) meters: Meters,
@@ -186,6 +190,7 @@ impl Gateway {
                 recorder: parts.recorder,
                 node_limits,
                 candidates: parts.candidates.unwrap_or_else(|| Box::new(Catalogued)),
+                guest: parts.guest,
                 clock: parts.clock,
                 upstream,
                 classifiers: Classifiers::new(),

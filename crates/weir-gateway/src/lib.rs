@@ -15,6 +15,7 @@ mod decide;
 mod exchange;
 mod failed;
 mod gateway;
+mod guest;
 mod hold;
 mod identify;
 mod known_dead;
@@ -31,4 +32,5 @@ mod settings;
 mod trouble;
 mod upstream;
 
+pub use guest::{Guest, GuestBody, Visitor};
 pub use gateway::{Candidates, Counter, Counters, Gateway, GatewayError, Parts};

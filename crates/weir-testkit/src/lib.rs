@@ -19,6 +19,7 @@ pub mod clock;
 pub mod deadline;
 pub mod http;
 pub mod logs;
+pub mod mcp;
 pub mod postgres;
 mod program;
 pub mod redis;

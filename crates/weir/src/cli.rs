@@ -36,6 +36,8 @@ pub enum Command {
     Rules(RulesArgs),
     /// Make, list and revoke API keys
     Keys(KeysArgs),
+    /// Serve the tools of an MCP server over stdio, each call through the gate
+    Mcp(McpArgs),
 }
 
 /// Options that many commands have are listed after a command's own.
@@ -115,6 +117,23 @@ pub struct ExplainArgs {
     /// Whether a program reads the output.
     #[command(flatten)]
     pub json: JsonArg,
+}
+
+/// Arguments of `weir mcp`.
+#[derive(Args, Debug)]
+pub struct McpArgs {
+    /// Where the configuration lies.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Channel of the calls, whose ceiling holds [default: mcp]
+    #[arg(long, value_name = "CHANNEL")]
+    pub channel: Option<String>,
+    /// User who calls [default: the login name]
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+    /// The MCP server's program and its arguments, after `--`
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<std::ffi::OsString>,
 }
 
 /// Arguments of `weir rules`.

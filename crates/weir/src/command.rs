@@ -4,6 +4,7 @@ mod check;
 mod decide;
 mod explain;
 mod keys;
+mod mcp;
 pub mod rules;
 
 use std::path::Path;
@@ -24,6 +25,7 @@ pub fn run(command: Command) -> Result<Verdict, Failure> {
         Command::Decide(args) => decide::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Keys(args) => keys::run(&args),
+        Command::Mcp(args) => mcp::run(&args),
         Command::Rules(args) => rules::run(&args),
         Command::Serve(args) => serve::run(&args),
     }
@@ -50,7 +52,11 @@ pub fn refuse(problems: &[Problem]) -> Failure {
 
 /// Who writes, for the history: the account at this machine, which is a claim and no proof.
 fn author() -> String {
+    account().map_or_else(|| "cli".to_owned(), |name| format!("cli:{name}"))
+}
+
+/// The login name at this machine.
+fn account() -> Option<String> {
     let account = std::env::var_os("USER").or_else(|| std::env::var_os("LOGNAME"));
-    let account = account.and_then(|name| name.into_string().ok()).filter(|name| !name.is_empty());
-    account.map_or_else(|| "cli".to_owned(), |name| format!("cli:{name}"))
+    account.and_then(|name| name.into_string().ok()).filter(|name| !name.is_empty())
 }

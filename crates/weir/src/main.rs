@@ -10,6 +10,7 @@ mod rule_files;
 mod serve;
 mod settings;
 mod store;
+mod tool_gate;
 
 use std::process::ExitCode;
 

@@ -13,6 +13,7 @@ pub mod node;
 mod open_files;
 mod reload;
 mod report;
+mod tools;
 pub mod watch;
 
 use std::path::PathBuf;
@@ -31,6 +32,7 @@ use crate::rule_files;
 use crate::settings::{self, Settings};
 
 use node::Node;
+pub use node::FILES_AUTHOR;
 use watch::{Watch, Watched};
 
 /// How long tasks that are left over at the end are given.

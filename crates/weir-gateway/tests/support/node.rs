@@ -79,6 +79,7 @@ impl Node {
             clock,
             candidates: options.candidates,
             observers: options.observers,
+            guest: None,
         })
         .await
         .unwrap();

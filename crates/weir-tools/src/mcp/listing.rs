@@ -145,6 +145,13 @@ impl ServerTools {
         self.known.lock().await.promising.contains(tool)
     }
 
+    /// The schema of a tool's arguments.
+    pub(crate) async fn schema(&self, tool: &str) -> Option<Value> {
+        let known = self.known.lock().await;
+        let place = known.places.get(tool)?;
+        known.definitions.get(*place).map(|definition| definition.schema.clone())
+    }
+
     /// Takes over what a list says. The gate hears of it before anybody is shown the list.
     pub(crate) async fn learn(&self, page: &Page) {
         let mut known = self.known.lock().await;

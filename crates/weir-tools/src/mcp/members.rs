@@ -43,6 +43,15 @@ impl<'a> Members<'a> {
         self.get(name).and_then(|raw| Self::read(raw).ok())
     }
 
+    /// The object with the named members taken out, and those of `with` put in.
+    pub(crate) fn replaced(&self, names: &[&str], with: &Value) -> String {
+        let kept = self.0.iter().filter(|(key, _)| !names.contains(&key.as_str()));
+        let kept = kept.map(|(key, value)| format!("{}:{value}", Value::from(key.as_str())));
+        let added = with.as_object().into_iter().flatten();
+        let added = added.map(|(key, value)| format!("{}:{value}", Value::from(key.as_str())));
+        format!("{{{}}}", kept.chain(added).collect::<Vec<_>>().join(","))
+    }
+
     /// Refuses names that another reader might take for one of these: they differ in upper and lower case alone.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ mod call;
 mod list;
 
 pub(crate) use ask::Asks;
+pub(crate) use list::Listings;
 
 /// How long a server may take to answer what is no call; a call has its own limit, `tools.timeout`.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(300);
@@ -55,7 +56,7 @@ pub(crate) struct Session {
     client: Mutex<Client>,
     open: Mutex<HashMap<IdKey, CancellationToken>>,
     asks: Asks,
-    listing: list::Listings,
+    listing: Arc<Listings>,
 }
 
 /// A message of the client, and what belongs to it.
@@ -68,7 +69,12 @@ pub(crate) struct Incoming {
 }
 
 impl Session {
-    pub(crate) fn new(shared: Arc<Shared>, caller: Arc<Caller>, link: Link) -> Arc<Self> {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        caller: Arc<Caller>,
+        link: Link,
+        listing: Arc<Listings>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             shared,
             caller,
@@ -76,7 +82,7 @@ impl Session {
             client: Mutex::default(),
             open: Mutex::default(),
             asks: Asks::default(),
-            listing: list::Listings::default(),
+            listing,
         })
     }
 
@@ -100,6 +106,11 @@ impl Session {
                 None
             }
         }
+    }
+
+    /// Takes note of what the server says to the client.
+    pub(crate) fn hears(&self, frame: &Frame) {
+        self.listing.hear(frame);
     }
 
     /// Ends it: what is under way is taken back, and the server is let go.

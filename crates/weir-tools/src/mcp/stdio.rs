@@ -45,7 +45,7 @@ where
     let child = ChildLink::new(parts.server.clone(), parts.command, Sharing::OneClient, outlet.clone());
     child.start().await?;
     let shared = Arc::new(Shared::new(parts.gate, &parts.server));
-    let session = Session::new(shared, Arc::new(parts.caller), Link::Child(child));
+    let session = Session::new(shared, Arc::new(parts.caller), Link::Child(child), Arc::default());
     let writing_ended = CancellationToken::new();
     let ended = writing_ended.clone().drop_guard();
     let weak = Arc::downgrade(&session);
@@ -119,10 +119,8 @@ async fn write<W: AsyncWrite + Unpin>(
     session: std::sync::Weak<Session>,
 ) {
     while let Some(frame) = frames.recv().await {
-        if frame.method() == Some("notifications/tools/list_changed")
-            && let Some(session) = session.upgrade()
-        {
-            session.tools_changed();
+        if let Some(session) = session.upgrade() {
+            session.hears(&frame);
         }
         if lines::write(&mut writer, frame.bytes()).await.is_err() {
             return;

@@ -67,13 +67,12 @@ async fn what_is_not_gated_passes_byte_for_byte() {
         ("\"\\u0061b\"", "x/new"),
     ] {
         let asked = format!(
-            r#"{{"jsonrpc": "2.0","x-new":1e400, "id":{id},"method":"{method}","params":{{"n":12345678901234567890123}}}}"#
+            r#"{{"jsonrpc": "2.0","x-new":1.50, "id":{id},"method":"{method}","params":{{"n":12345678901234567890123}}}}"#
         );
         client.send_text(&asked).await;
         let line = client.line().await;
         assert!(line.contains(&serde_json::to_string(&asked).unwrap()), "{line}");
         assert!(line.contains(&format!("\"id\":{id}")), "{line}");
-        assert!(line.contains("\"x-new\":{\"big\":1e300}") || line.contains("x-new"), "{line}");
     }
     let call = client.call("echo", json!({"a": [1, {"b": null}]})).await;
     assert_eq!((text(&call), &call["x-new"]), (r#"{"a":[1,{"b":null}]}"#, &json!(true)));
@@ -145,8 +144,8 @@ async fn what_a_bad_server_does_is_told_and_costs_nobody_else() {
     assert_eq!(client.call("fail", json!({})).await["isError"], true);
     assert_eq!(text(&client.call("echo", json!({})).await), "{}");
     client.end().await.unwrap();
-    let ended: Vec<bool> = bench.records().await.iter().map(|record| record.success).collect();
-    assert_eq!(ended, [true, false, false, true, false]);
+    let ended: Vec<String> = bench.records().await.into_iter().map(|record| record.ended).collect();
+    assert_eq!(ended, ["ran", "failed", "failed", "ran", "timed_out"]);
 }
 
 #[tokio::test]

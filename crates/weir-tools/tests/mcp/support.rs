@@ -193,7 +193,7 @@ impl Client {
 
     /// Closes its end and waits for the proxy's.
     pub async fn end(mut self) -> Result<(), Trouble> {
-        drop(self.writer.take());
+        self.writer.take().unwrap().shutdown().await.unwrap();
         within("the proxy to end", self.serving).await.unwrap()
     }
 }

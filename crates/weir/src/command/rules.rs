@@ -51,7 +51,7 @@ pub fn master(config: &Config) -> Master {
     config.rules.clone().map_or(Master::Store, Master::Files)
 }
 
-fn failed(error: ApplyError) -> Failure {
+pub fn failed(error: ApplyError) -> Failure {
     match error {
         ApplyError::Diagnostics(found) => refuse(&found.into_iter().map(Problem::from).collect::<Vec<_>>()),
         ApplyError::Store(error) => Failure::dependency("the store", error),

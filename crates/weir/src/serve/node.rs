@@ -12,18 +12,20 @@ use weir_console::Live;
 use weir_console::rulebook::{ApplyError, Rulebook};
 use weir_core::clock::{Clock as _, SharedClock};
 use weir_core::failure::Observers;
-use weir_gateway::Gateway;
+use weir_gateway::{Gateway, Guest};
 use weir_report::Reporter;
 use weir_rules::{LiveRules, RuleSet, SourceFile};
 use weir_store::clock::SystemClock;
 use weir_store::directory::{Directory, DirectoryOptions};
 use weir_store::{Cache, Database, Dependency, DependencyState, Recorder, RecorderOptions, StoreError};
+use weir_tools::{Gate, Policies};
 
 use super::admin_token;
 use super::data_plane::DataPlane;
 use super::greeting::Greeting;
 use super::logging::Log;
 use super::reload::Reloader;
+use super::tools::Tools;
 use super::{Start, listen, metrics, report};
 use crate::command::refuse;
 use crate::command::rules::master;
@@ -42,6 +44,7 @@ pub const FILES_AUTHOR: &str = "files";
 
 /// A weir that listens.
 pub struct Node {
+    tools: Tools,
     reloader: Reloader,
     rules_changed: Receiver<u64>,
     signals: Signals,
@@ -124,6 +127,20 @@ impl Base {
     }
 }
 
+impl Base {
+    /// The gate before tools.
+    fn gate(&self, config: &Config) -> Gate {
+        Gate::new(weir_tools::Parts {
+            tools: config.tools.clone(),
+            rules: self.rules.clone(),
+            database: self.database.clone(),
+            recorder: self.recorder.clone(),
+            clock: self.clock.clone(),
+            policies: Policies::new(),
+        })
+    }
+}
+
 fn of_store(error: StoreError) -> Failure {
     Failure::dependency("the store", error)
 }
@@ -153,7 +170,8 @@ impl Node {
         let base = Base::open(&config, start.rule_files.as_deref()).await?;
         // Subscribed before the rules of the store could change once more.
         let rules_changed = base.directory.rules_changed();
-        let gateway = gateway(&base, config.clone()).await?;
+        let tools = Tools::new(base.gate(&config), &config, start.named.as_deref());
+        let gateway = gateway(&base, config.clone(), tools.guest()).await?;
         let live = Live::new(config.clone(), &token.token);
         let console = console(&base, &config, live.clone(), metrics, &gateway);
 
@@ -182,8 +200,9 @@ impl Node {
             clock: base.clock,
             log,
             reporter: reporter.clone(),
+            tools: tools.clone(),
         };
-        Ok(Self { reloader, rules_changed, signals, data_plane, admin_plane, stop, recorder, directory, reporter })
+        Ok(Self { tools, reloader, rules_changed, signals, data_plane, admin_plane, stop, recorder, directory, reporter })
     }
 
     /// Runs until SIGTERM or SIGINT, then ends in order: no new connections, open requests for a while, what is
@@ -211,6 +230,7 @@ impl Node {
     async fn end(mut self) {
         tracing::info!("ending: no new connections are taken");
         self.stop.cancel();
+        self.tools.mcp.end_streams();
         let drained = async {
             self.data_plane.drained().await;
             if let Err(error) = self.admin_plane.await {
@@ -221,6 +241,7 @@ impl Node {
             () = drained => {}
             () = self.signals.end() => tracing::warn!("a second signal: open requests are not waited for"),
         }
+        self.tools.mcp.shutdown().await;
         if let Err(error) = self.recorder.flush().await {
             tracing::error!(%error, "the last records could not be written");
         }
@@ -233,7 +254,7 @@ impl Node {
     }
 }
 
-async fn gateway(base: &Base, config: Arc<Config>) -> Result<Gateway, Failure> {
+async fn gateway(base: &Base, config: Arc<Config>, guest: Arc<dyn Guest>) -> Result<Gateway, Failure> {
     let parts = weir_gateway::Parts {
         config,
         rules: base.rules.clone(),
@@ -243,6 +264,7 @@ async fn gateway(base: &Base, config: Arc<Config>) -> Result<Gateway, Failure> {
         clock: base.clock.clone(),
         candidates: None,
         observers: Observers::new(vec![Arc::new(base.reporter.clone())]),
+        guest: Some(guest),
     };
     Gateway::new(parts).await.map_err(|e| Failure::No(e.to_string()))
 }

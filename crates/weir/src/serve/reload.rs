@@ -19,6 +19,7 @@ use super::admin_token::{self, AdminToken};
 use super::logging::Log;
 use super::node::FILES_AUTHOR;
 use super::report;
+use super::tools::Tools;
 use super::watch::Watch;
 use super::{fitted_connections, open_files, watched};
 use crate::diagnostics::Problem;
@@ -31,6 +32,8 @@ const RELOADS: &str = "weir_reloads_total";
 
 /// What a reload reaches.
 pub struct Reloader {
+    /// The tool servers and the gate before them.
+    pub tools: Tools,
     /// The configuration's file, as it was named.
     pub named: Option<PathBuf>,
     /// The files that it was made of.
@@ -152,6 +155,7 @@ impl Reloader {
 
     async fn put_in_force(&mut self, config: &Arc<Config>, files: &[SourceFile]) -> Result<(), Refused> {
         self.running = config.clone();
+        self.tools.reload(config);
         if let Err(error) = self.reporter.reload(report::options(config)) {
             tracing::error!(%error, "failures are reported as before");
         }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
+use ::http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use ::http::{HeaderMap, Method, Request, Response, StatusCode};
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
@@ -20,16 +20,9 @@ use url::Url;
 use super::events::Events;
 use super::{Answer, HANDSHAKE_DEADLINE, Handshake, Outgoing, Outlet, Trouble, Waiting};
 use crate::mcp::frame::{FRAME_BYTES_MAX, Frame, IdKey, Kind};
+use crate::mcp::headers::{LAST_EVENT, SESSION, VERSION};
 use crate::mcp::members::Members;
 use crate::mcp::rewrite::{self, Numbers};
-
-/// The header that names a session.
-pub(crate) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
-
-/// The header that names the version of the protocol.
-pub(crate) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
-
-const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 
 /// How long a connection to a server may take to be made.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);

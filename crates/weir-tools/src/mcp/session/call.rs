@@ -15,10 +15,12 @@ use crate::outcome::{Ended, Executed, ToolOutcome};
 const KNOWN: [&str; 5] = ["name", "arguments", "_meta", "requestState", "inputResponses"];
 
 /// What a call asks for.
-struct Call {
-    tool: String,
-    arguments: Arguments,
+pub(super) struct Call {
+    pub(super) tool: String,
+    pub(super) arguments: Arguments,
     meta: Value,
+    /// What an earlier result asked for: `requestState` and `inputResponses`.
+    pub(super) theirs: Value,
 }
 
 impl Call {
@@ -37,7 +39,14 @@ impl Call {
         }
         let meta = members.get("_meta").map_or(Ok(Value::Null), strict_value);
         let meta = meta.map_err(|said| format!("`params._meta`: {said}"))?;
-        Ok(Self { tool, arguments: Arguments::new(arguments), meta })
+        let mut theirs = serde_json::Map::new();
+        for name in ["requestState", "inputResponses"] {
+            if let Some(text) = members.get(name) {
+                let value = strict_value(text).map_err(|said| format!("`params.{name}`: {said}"))?;
+                theirs.insert(name.to_owned(), value);
+            }
+        }
+        Ok(Self { tool, arguments: Arguments::new(arguments), meta, theirs: theirs.into() })
     }
 }
 
@@ -54,19 +63,46 @@ impl Session {
             return answer::failed(&id, &self.said(&trouble), form).into();
         }
         form.promised = self.shared.tools.promises_output(&call.tool).await;
-        self.gated(&incoming, call, form, asking).await
+        self.gated(incoming, call, form, asking).await
     }
 
-    async fn gated(&self, incoming: &Incoming, call: Call, form: Form, _asking: Asking) -> Answer {
-        let id = incoming.frame.id().unwrap_or_default();
-        let outcome = self.through_the_gate(incoming, &call).await;
+    async fn gated(&self, mut incoming: Incoming, call: Call, form: Form, asking: Asking) -> Answer {
+        let id = incoming.frame.id().unwrap_or_default().to_owned();
+        let asked = match self.comes_back(&incoming.frame, &call).await {
+            Ok(Some(frame)) => {
+                incoming.frame = frame;
+                true
+            }
+            Ok(None) => false,
+            Err(said) => return answer::error(&id, answer::INVALID_PARAMS, &said).into(),
+        };
+        let mut outcome = self.through_the_gate(&incoming, &call).await;
+        if let Some(pending) = outcome.denied().and_then(|denied| denied.pending.clone()) {
+            match asking {
+                Asking::Elicitation if self.asked_meanwhile(&pending, &incoming.outlet).await => {
+                    outcome = self.through_the_gate(&incoming, &call).await;
+                }
+                // Once: a person who has answered and whose answer changes nothing is told so.
+                Asking::InputRequired if !asked => {
+                    if let Some(question) = self.question(&id, &call, &pending) {
+                        return question.into();
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.told(&id, outcome, form)
+    }
+
+    fn told(&self, id: &str, outcome: ToolOutcome<Result<Answer, Trouble>>, form: Form) -> Answer {
+        let error = outcome.error().unwrap_or_default();
         match outcome.ended {
             Ended::Ran(Executed { value: Ok(answer), .. }) => answer,
             Ended::Ran(Executed { value: Err(trouble), .. }) => {
                 answer::failed(id, &self.said(&trouble), form).into()
             }
             Ended::Denied(denied) => answer::denied(id, &denied, form).into(),
-            Ended::TimedOut(_) => answer::failed(id, &outcome.error().unwrap_or_default(), form).into(),
+            Ended::TimedOut(_) => answer::failed(id, &error, form).into(),
         }
     }
 

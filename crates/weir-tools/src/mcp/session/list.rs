@@ -26,12 +26,16 @@ pub(crate) struct Listings {
     requests: AtomicU64,
 }
 
-impl Session {
-    /// The server has said that its tools are others now.
-    pub(crate) fn tools_changed(&self) {
-        self.listing.stale.store(true, Ordering::Release);
+impl Listings {
+    /// Takes note of what a server says of its tools.
+    pub(crate) fn hear(&self, frame: &Frame) {
+        if frame.method() == Some("notifications/tools/list_changed") {
+            self.stale.store(true, Ordering::Release);
+        }
     }
+}
 
+impl Session {
     /// A list that the client asks for, with what it may see.
     pub(crate) async fn list(self: Arc<Self>, incoming: Incoming) -> BoxFuture<'static, Answer> {
         let id = incoming.frame.id().unwrap_or_default().to_owned();
@@ -84,7 +88,7 @@ impl Session {
         let read = read.unwrap_or(Err(Trouble::Stuck));
         match &read {
             Ok(()) => *last = Some(Instant::now()),
-            Err(_) => self.tools_changed(),
+            Err(_) => self.listing.stale.store(true, Ordering::Release),
         }
         read
     }

@@ -1,0 +1,103 @@
+// The official suite, servers and clients, through a real weir.
+import assert from "node:assert/strict";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { Client } from "@modelcontextprotocol/sdk/client/index.js";
+import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
+import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
+import { LoggingMessageNotificationSchema } from "@modelcontextprotocol/sdk/types.js";
+import * as modern from "@modelcontextprotocol/client";
+import { StdioClientTransport as ModernStdio } from "@modelcontextprotocol/client/stdio";
+import { ada, binary, conformance, everything, modules, proxied, run, url, withKey } from "./common.mjs";
+
+const node = process.execPath;
+const over = {
+  stdio: () => new StdioClientTransport({ command: binary, args: proxied(node, everything, "stdio"), stderr: "ignore" }),
+  http: () => new StreamableHTTPClientTransport(url("everything"), { requestInit: { headers: ada } }),
+};
+
+async function connected(transport, Kind = Client) {
+  const client = new Kind({ name: "test", version: "1" }, { capabilities: { elicitation: {}, sampling: {} } });
+  await client.connect(transport);
+  return client;
+}
+
+// Each scenario with how many of its checks passed and failed.
+async function suite(target) {
+  const cli = `${modules}/node_modules/@modelcontextprotocol/conformance/dist/index.js`;
+  const { printed } = await run(node, [cli, "server", "--url", target, "-o", mkdtempSync(join(tmpdir(), "weir-mcp-"))]);
+  return printed.split("=== SUMMARY ===")[1]?.trim() ?? printed;
+}
+
+test("the conformance suite gives through weir what it gives without", async () => {
+  const ways = await Promise.all([withKey(url("conformance")), withKey(url("conformance-http"))]);
+  const [direct, ...through] = await Promise.all([conformance, ...ways.map((way) => way.url)].map(suite));
+  ways.forEach((way) => way.close());
+  assert.match(direct, /Total: \d{2,} passed, 0 failed/);
+  for (const result of through) assert.equal(result, direct);
+});
+
+for (const [name, transport] of Object.entries(over)) {
+  test(`the TypeScript SDK before server-everything over ${name}`, async () => {
+    const client = await connected(transport());
+    const { tools } = await client.listTools();
+    const names = tools.map((tool) => tool.name);
+    assert.ok(names.includes("echo") && !names.includes("get-tiny-image"), names.join());
+    const said = await client.callTool({ name: "echo", arguments: { message: "hello" } });
+    assert.equal(said.content[0].text, "Echo: hello");
+
+    const denied = await client.callTool({ name: "get-env", arguments: {} });
+    assert.equal(denied.isError, true);
+    assert.match(denied.content[0].text, /^Blocked: .*The environment holds keys.*Ask the operator.*Relay this to the user/s);
+    assert.equal(denied.structuredContent.rule, "no-environment");
+    // The tool promises a form for its results: the client would throw another one away, and the model would not hear.
+    const promised = await client.callTool({ name: "get-structured-content", arguments: { location: "Chicago" } });
+    assert.match(promised.content[0].text, /^Blocked: /);
+    const hidden = await client.callTool({ name: "get-tiny-image", arguments: {} });
+    assert.equal(hidden.structuredContent.kind, "unknown_tool");
+
+    assert.ok((await client.listResources()).resources.length > 0);
+    assert.ok((await client.listPrompts()).prompts.length > 0);
+    const steps = [];
+    const slow = { name: "trigger-long-running-operation", arguments: { duration: 0.2, steps: 2 } };
+    await client.callTool(slow, undefined, { onprogress: (progress) => steps.push(progress.progress) });
+    assert.deepEqual(steps, [1, 2]);
+    await client.close();
+  });
+}
+
+test("the TypeScript SDK of the current protocol falls back to the server's", async () => {
+  const transports = [
+    new ModernStdio({ command: binary, args: proxied(node, everything, "stdio"), stderr: "ignore" }),
+    new modern.StreamableHTTPClientTransport(url("everything"), { requestInit: { headers: ada } }),
+  ];
+  for (const transport of transports) {
+    const client = await connected(transport, modern.Client);
+    const denied = await client.callTool({ name: "get-env", arguments: {} });
+    assert.equal(denied.structuredContent.rule, "no-environment");
+    const said = await client.callTool({ name: "echo", arguments: { message: "hello" } });
+    assert.equal(said.content[0].text, "Echo: hello");
+    await client.close();
+  }
+});
+
+test("server-filesystem works, within the ceiling of the key's channel", async () => {
+  const folder = mkdtempSync(join(process.cwd(), "files-"));
+  writeFileSync(join(folder, "note.txt"), "found");
+  const path = join(folder, "note.txt");
+  const client = await connected(new StreamableHTTPClientTransport(url("files"), { requestInit: { headers: ada } }));
+  const read = await client.callTool({ name: "read_text_file", arguments: { path } });
+  assert.equal(read.content[0].text, "found");
+  await client.close();
+  const web = { Authorization: "Bearer mcp-key-web" };
+  const low = await connected(new StreamableHTTPClientTransport(url("files"), { requestInit: { headers: web } }));
+  const write = await low.callTool({ name: "write_file", arguments: { path, content: "x" } });
+  assert.match(write.content[0].text, /^Blocked: .*tools\.channel_permissions\.web/s);
+  await low.close();
+});
+
+test("who has no key has no way in", async () => {
+  await assert.rejects(connected(new StreamableHTTPClientTransport(url("everything"))), /401|Unauthorized/i);
+});
