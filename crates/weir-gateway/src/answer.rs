@@ -1,6 +1,5 @@
 //! Stage *pass*: the answer on its way to the client, whether weir's own or a provider's.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,7 +7,6 @@ use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use weir_core::Boundary;
 use weir_core::failure::{CredentialOwner, Owner};
-use weir_core::redact::redact;
 use weir_dialect::{Dialect, Refusal, RefusalKind, models_list, seed_error};
 use weir_rules::Fact;
 
@@ -112,7 +110,8 @@ fn whole_answer(
 /// The answer when the last attempt has failed (design section 6; spec A10 under the seed's prefixes).
 pub(crate) fn failed(exchange: Exchange, failed: &Failed) -> Response<ResponseBody> {
     if passes_as_sent(&exchange, failed) {
-        return as_sent(exchange, &failed.trouble);
+        let own = failed.failure.circumstances().credential == CredentialOwner::User;
+        return as_sent(exchange, &failed.trouble, own);
     }
     let refusal = failed.refusal(&exchange);
     refuse(exchange, Stage::Send, &refusal)
@@ -122,7 +121,7 @@ pub(crate) fn failed(exchange: Exchange, failed: &Failed) -> Response<ResponseBo
 /// prefixes all that does not tell of the platform's account.
 fn passes_as_sent(exchange: &Exchange, failed: &Failed) -> bool {
     let (failure, trouble) = (&failed.failure, &failed.trouble);
-    if !trouble.is_an_answer() {
+    if !trouble.passes() {
         return false;
     }
     let own = failure.circumstances().credential == CredentialOwner::User;
@@ -134,13 +133,13 @@ fn passes_as_sent(exchange: &Exchange, failed: &Failed) -> bool {
     }
 }
 
-/// A provider's error as it came, without what looks like a secret. Under the seed's prefixes it is made readable first.
-fn as_sent(mut exchange: Exchange, trouble: &Trouble) -> Response<ResponseBody> {
+/// A provider's error as it came, without what looks like a secret ([`Trouble::clean`]); `own` says that the key was the
+/// caller's. Under the seed's prefixes it is made readable first.
+fn as_sent(mut exchange: Exchange, trouble: &Trouble, own: bool) -> Response<ResponseBody> {
     let kind = trouble.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let body = redacted(&trouble.body);
-    let byok = exchange.draft.target.as_ref().is_some_and(|target| target.byok);
+    let body = trouble.body.clone();
     let (status, body, error_type) = match exchange.dialect {
-        Dialect::Seed => seed_error::rewrite(trouble.status, kind, &body, byok),
+        Dialect::Seed => seed_error::rewrite(trouble.status, kind, &body, own),
         Dialect::OpenAi | Dialect::Anthropic => (trouble.status, body, None),
     };
     exchange.draft.result.error_type = error_type.map(str::to_owned);
@@ -153,13 +152,6 @@ fn as_sent(mut exchange: Exchange, trouble: &Trouble) -> Response<ResponseBody> 
         response.headers_mut().insert(CONTENT_ENCODING, encoding.clone());
     }
     complete(exchange, response)
-}
-
-fn redacted(body: &Bytes) -> Bytes {
-    match std::str::from_utf8(body).map(redact) {
-        Ok(Cow::Owned(text)) => text.into(),
-        Ok(Cow::Borrowed(_)) | Err(_) => body.clone(),
-    }
 }
 
 /// A whole answer, given at once: the exchange ends with it.

@@ -335,6 +335,9 @@ impl<'a> Attempts<'a> {
     fn end(self, exchange: &mut Exchange) -> Unanswered {
         let Some(mut best) = self.best else { return Unanswered::Refused(crate::pipeline::undecided()) };
         best.skipped = self.too_small;
+        // No fallback has served it; a free model in its place was what the decision asked for.
+        let downgraded = exchange.draft.result.abuse_downgraded_from.is_some();
+        exchange.draft.result.served_model = downgraded.then(|| self.first.id.clone());
         failed::ended(exchange, best.failure.class());
         Unanswered::Failed(best)
     }

@@ -66,7 +66,7 @@ pub(crate) async fn begin(
     let renamer = renamer(exchange, kind, events, asked_model);
     let mut reading = Reading::new(kind, events, Arc::clone(asked_model), renamer);
     let begun = if events {
-        first_events(&head, body, &mut reading).await?
+        first_events(&head, body, &mut reading, idle).await?
     } else {
         whole(&head, body, &mut reading, idle).await?
     };
@@ -92,22 +92,34 @@ fn renamer(exchange: &Exchange, kind: ApiKind, events: bool, asked_model: &str) 
     }
 }
 
-async fn first_events(head: &Parts, mut body: UpstreamBody, reading: &mut Reading) -> Result<Begun, Trouble> {
+async fn first_events(
+    head: &Parts,
+    mut body: UpstreamBody,
+    reading: &mut Reading,
+    idle: Duration,
+) -> Result<Begun, Trouble> {
     let Ok(first) = tokio::time::timeout(FIRST_EVENTS_WAIT, body.frame()).await else {
         return Ok(Begun::Going(None, body));
     };
     let fault = |cause| Trouble::broke(head, TransportFault::Reset, Phase::Stream, cause);
-    match first {
-        None => Err(fault("the provider's stream ended before it began")),
-        Some(Err(_)) => Err(fault("the provider's stream broke off before it began")),
-        Some(Ok(frame)) => match reading.read(frame.into_data().unwrap_or_default()) {
-            Piece::Error { before, rest } if only_announces(reading.kind, &before) => {
-                let cause = "the provider told of an error instead of an answer";
-                Err(Trouble::within(head, rest, Phase::Stream, cause))
-            }
-            piece => Ok(Begun::Going(Some(piece), body)),
-        },
+    let first = match first {
+        None => return Err(fault("the provider's stream ended before it began")),
+        Some(Err(_)) => return Err(fault("the provider's stream broke off before it began")),
+        Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+    };
+    // Events begin with the name of a field, so this is no stream of them: some send an error as they would without one.
+    if first.trim_ascii_start().first() == Some(&b'{') {
+        let rest = error_body(body, idle).await;
+        let cause = "the provider sent an object instead of a stream";
+        return Err(Trouble::within(head, [first, rest].concat().into(), Phase::Stream, cause));
     }
+    Ok(match reading.read(first) {
+        Piece::Error { before, rest } if only_announces(reading.kind, &before) => {
+            let cause = "the provider told of an error instead of an answer";
+            return Err(Trouble::within(head, rest, Phase::Stream, cause));
+        }
+        piece => Begun::Going(Some(piece), body),
+    })
 }
 
 async fn whole(

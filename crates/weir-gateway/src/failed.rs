@@ -47,7 +47,7 @@ impl Failed {
 /// Classifies what went wrong: the one way from trouble to an error. `said` is the request, as far as it is still there.
 pub(crate) fn classify(
     exchange: &mut Exchange,
-    trouble: Trouble,
+    mut trouble: Trouble,
     tried: &Tried,
     headers: Option<&HeaderMap>,
     said: &[u8],
@@ -55,8 +55,11 @@ pub(crate) fn classify(
     let inner = Arc::clone(&exchange.inner);
     let now = inner.clock.now();
     let mut evidence = trouble.evidence(&tried.target, exchange.draft.facts.request.api.as_str(), now);
-    // Keys that were sent must not come back, whatever they look like: the caller and the log are told this message.
-    evidence.message = without_secrets(&evidence.message, &secrets(tried, headers)).into_owned();
+    // Keys that were sent must not come back, whatever they look like: the caller and the log are told this message, and
+    // the caller this body.
+    let secrets = secrets(tried, headers);
+    evidence.message = without_secrets(&evidence.message, &secrets).into_owned();
+    trouble.clean(&secrets);
     let circumstances = Circumstances {
         credential: tried.credential,
         house: tried.target.provider.house,

@@ -2,6 +2,7 @@
 //!
 //! Whatever ends it, the client is told in its own protocol, and the exchange is completed with what was seen.
 
+use std::borrow::Cow;
 use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -11,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body as _, Frame};
 use tokio::time::{Instant, Sleep};
+use weir_core::redact::redact;
 use weir_dialect::failure::{Phase, TransportFault, Via};
 use weir_dialect::refusal::stream_error;
 use weir_dialect::{Dialect, Observed};
@@ -155,6 +157,10 @@ impl PassBody {
         }
         // The provider's own words reach the client, and whatever it sends after them.
         let mut sent = BytesMut::from(&before[..]);
+        let rest = match std::str::from_utf8(&rest).map(redact) {
+            Ok(Cow::Owned(clean)) => clean.into(),
+            Ok(Cow::Borrowed(_)) | Err(_) => rest,
+        };
         sent.extend_from_slice(&self.reading.renamed(rest));
         if sent.is_empty() {
             return self.end();

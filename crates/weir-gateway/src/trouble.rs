@@ -1,10 +1,13 @@
 //! What went wrong with an upstream call, typed where it happened. It says nothing of whose fault it is: only
 //! classifying does.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::HeaderMap;
 use http::response::Parts;
 use weir_core::Timestamp;
+use weir_core::redact::{redact, without_secrets};
 use weir_dialect::failure::{Evidence, FailureInput, Phase, TransportFault, Via};
 
 use crate::resolve::Target;
@@ -28,6 +31,8 @@ pub(crate) struct Trouble {
     pub(crate) cause: &'static str,
     /// The transport's own errors, the outer before the inner.
     pub(crate) causes: Vec<String>,
+    /// Whether the body is text, from which secrets were taken.
+    pub(crate) readable: bool,
 }
 
 impl Trouble {
@@ -66,9 +71,31 @@ impl Trouble {
         Self { body, ..Self::broke(head, TransportFault::None, phase, cause) }
     }
 
-    /// Whether the provider itself answered with an error, so that its answer can be passed on as it came.
+    /// Whether the provider itself answered with an error.
     pub(crate) fn is_an_answer(&self) -> bool {
         self.status >= 400 && self.fault == TransportFault::None
+    }
+
+    /// Takes out of the body what looks like a secret, and the keys that took part. What is no text cannot be cleaned, and
+    /// is not passed on.
+    pub(crate) fn clean(&mut self, secrets: &[&str]) {
+        self.readable = match std::str::from_utf8(&self.body) {
+            Ok(text) => {
+                let known = without_secrets(text, secrets);
+                if let Cow::Owned(clean) = redact(&known) {
+                    self.body = clean.into();
+                } else if let Cow::Owned(clean) = known {
+                    self.body = clean.into();
+                }
+                true
+            }
+            Err(_) => false,
+        };
+    }
+
+    /// Whether the provider's answer can be passed on as it came.
+    pub(crate) fn passes(&self) -> bool {
+        self.is_an_answer() && self.readable
     }
 
     /// Reads it. The model and the operation are those of the call.

@@ -134,7 +134,7 @@ fn fault(error: &ClientError) -> (TransportFault, &'static str) {
             if io.kind() == std::io::ErrorKind::TimedOut {
                 return (TransportFault::Timeout, "no connection within `limits.upstream.connect`");
             }
-            if io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+            if is_tls(io) {
                 return (TransportFault::Tls, "no TLS session with the provider");
             }
         }
@@ -150,6 +150,13 @@ fn fault(error: &ClientError) -> (TransportFault, &'static str) {
     } else {
         (TransportFault::Reset, "the provider closed the connection")
     }
+}
+
+/// Whether the error is of the TLS session. Such errors come in layers of the same type, which are not sources.
+fn is_tls(io: &std::io::Error) -> bool {
+    io.get_ref().is_some_and(|inner| {
+        inner.is::<rustls::Error>() || inner.downcast_ref::<std::io::Error>().is_some_and(is_tls)
+    })
 }
 
 /// The errors from the outer to the inner, as text.

@@ -272,3 +272,45 @@ async fn failures_without_an_answer_are_acted_on() {
         assert_eq!((attempt.class, attempt.retry), (class, Retry::Same));
     }
 }
+
+/// What the transport says is typed where it happens: a name that is not found, a server that is not there, no TLS.
+#[tokio::test]
+async fn transport_failures_are_typed_at_the_source() {
+    let bench = Bench::with_url("", |config, url| {
+        let refused = weir_testkit::upstream::refused_url();
+        let tls = url.replace("http://", "https://");
+        let provider = |name: &str, url: &str| {
+            format!("{{name: {name}, base_url: \"{url}\", api_key: canary-key, apis: [chat_completions]}}")
+        };
+        let providers = [
+            provider("dns", "http://no-such-host.invalid/v1"),
+            provider("connect", &format!("{refused}/v1")),
+            provider("tls", &tls),
+            provider("reset", url),
+        ];
+        let models =
+            ["dns", "connect", "tls", "reset"].map(|name| format!("{{id: {name}, provider: {name}}}"));
+        config
+            .set("providers", format!("[{}]", providers.join(", ")))
+            .set("models", format!("[{}]", models.join(", ")))
+            .set("limits", "{upstream: {first_byte: 10s}}")
+    })
+    .await;
+    bench.world.upstream.respond_to_model("reset", Script::cut_before_head());
+    for (model, status, owner) in [
+        ("dns", 502, "provider"),
+        ("connect", 503, "operator"),
+        ("tls", 503, "operator"),
+        ("reset", 502, "provider"),
+    ] {
+        let (answer, _) = bench.send(&Ask::chat(model)).await;
+        assert_eq!(answer.status, status, "{model}: {}", answer.text());
+        let event = &bench.watcher.take_failed()[0];
+        assert_eq!(
+            (event.class, event.transport, event.owner.as_str()),
+            (Class::Network, model, owner),
+            "{event:?}"
+        );
+        assert!(!event.causes.is_empty(), "{event:?}");
+    }
+}

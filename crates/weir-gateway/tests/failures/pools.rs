@@ -202,6 +202,10 @@ async fn the_errors_of_a_callers_own_key_are_its_own() {
         assert!(bench.watcher.take_failed().iter().all(|event| event.report != Report::Page));
         let answer = bench.send(&ask.clone().seed()).await.0;
         assert_eq!((answer.status, &answer.json()["error_type"]), (status, &json!("byok_error")));
+        // A key that the provider repeats is not told on, neither its owner's nor, after it, the platform's.
+        bench.world.upstream.respond_with(error(status, code, "Wrong key: canary-own."));
+        let answer = bench.send(&ask).await.0;
+        assert!(!answer.text().contains("canary-own"), "{}", answer.text());
         // No key of the caller's own is remembered as dead.
         bench.world.upstream.respond_by_default();
         assert_eq!(bench.send(&ask).await.0.status, 200);

@@ -163,3 +163,18 @@ async fn a_stream_that_is_slow_to_begin_is_opened_at_once() {
     gate.open();
     assert!(stream.next_text().await.starts_with(&event));
 }
+
+/// Some answer a request for a stream with an object, and call it a stream.
+#[tokio::test]
+async fn an_object_in_the_place_of_a_stream_is_an_error() {
+    for api in Api::ALL {
+        let bench = Bench::new(|config| config).await;
+        let spent =
+            json!({"error": {"code": "insufficient_quota", "message": "Your credit balance is too low."}});
+        bench.world.upstream.respond_with(Script::chunks([spent.to_string()]));
+        let answer = bench.send(&Ask::new(api, "paid/big").streamed()).await.0;
+        assert_eq!(answer.status, 503, "{}", answer.text());
+        assert!(!answer.text().contains("credit"), "{}", answer.text());
+        assert_eq!(bench.watcher.take_failed()[0].class, Class::QuotaExhausted);
+    }
+}

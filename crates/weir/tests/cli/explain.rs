@@ -90,6 +90,39 @@ async fn what_passed_is_explained_too_after_the_end() {
     assert!(!run.stdout.contains("lifted by"), "{run:#?}");
 }
 
+/// A failure is explained with its classification: each attempt, its rule, what was read and what was done.
+#[tokio::test]
+async fn a_failure_is_explained_attempt_by_attempt() {
+    let folder = Folder::new();
+    let config = "keys: [{key: the-key-of-me, user: me}]\nfailures: {retries: {attempts: 2}}\n";
+    let weir = weir_testkit::WeirCommand::new(binary(), config).folder(folder.path()).start().await;
+    let url = format!("{}/v1/chat/completions", weir.data());
+    let key = [("authorization", "Bearer the-key-of-me")];
+    let failed = http::post_json(&url, &key, &chat("sim/error-500")).await;
+    assert_eq!(failed.status, 502, "{}", failed.text());
+    let id = failed.header("x-weir-decision").unwrap().to_owned();
+    let run = folder.run(&["explain", &id]);
+    let text = run.good();
+    for said in [
+        "the provider failed: upstream_5xx, after 2 attempts",
+        "answered 502 upstream_5xx",
+        "failed       attempt 1: upstream_5xx, sim/error-500 (sim, credential platform)",
+        "by rule ",
+        "owner provider, retry same, report log",
+        "read the provider answered with an error; phase body; status 500",
+        "facts failure.status",
+        "ignored in the text: what it repeats of the request",
+        "then the same model was tried again after ",
+        "failed       attempt 2: upstream_5xx",
+        "then the caller was told",
+    ] {
+        assert!(text.contains(said), "`{said}` is not in\n{text}");
+    }
+    assert!(!text.contains("a secret prompt"), "{text}");
+    let record = folder.run(&["explain", "--json", &id]).json();
+    assert_eq!(record["result"]["failures"].as_array().unwrap().len(), 2, "{record}");
+}
+
 async fn end(weir: &mut WeirProcess) {
     weir.signal(weir_testkit::weir::Signal::TERM);
     assert_eq!(weir.wait().await.code(), Some(0), "{}", weir.stderr());

@@ -1,5 +1,8 @@
 //! A recorded decision in words. It is the record printed, never a second evaluation.
 
+mod failed;
+mod tool;
+
 use std::fmt::Write as _;
 
 use serde_json::Value as Json;
@@ -40,10 +43,19 @@ pub fn render(record: &Record, rule: &RuleNow, ways: &Ways) -> String {
     let mut text = Text::default();
     let decision = &record.decision;
     text.line(&format!("{}  {}  {}\n", decision.id, decision.outcome.as_str(), decision.at));
+    if let Some(call) = record.result.tool.as_deref() {
+        tool::call(&mut text, record, call);
+        reasons(&mut text, decision);
+        rules(&mut text, decision);
+        tool::ended(&mut text, call);
+        facts(&mut text, record);
+        return text.0;
+    }
     request(&mut text, record);
     reasons(&mut text, decision);
     rules(&mut text, decision);
     enforced(&mut text, record);
+    failed::attempts(&mut text, record);
     if lifts(record) {
         text.named("until", &until(record, rule));
         lift(&mut text, record, ways);
@@ -140,11 +152,16 @@ fn enforced(text: &mut Text, record: &Record) {
         let served = result.served_model.as_deref().unwrap_or("another model");
         done.push(format!("sent {served} instead of {model}"));
     }
+    if let (None, Some(model)) = (&result.abuse_downgraded_from, &result.served_model) {
+        done.push(format!("the fallback {model} served it"));
+    }
     if let Some(limit) = &result.limit {
         done.push(format!("the limit `{limit}` was exceeded"));
     }
     if let Some(class) = &result.failure_class {
-        done.push(format!("the provider failed: {class}"));
+        let attempts = result.failures.iter().filter(|attempt| attempt.number > 0).count();
+        let attempts = if attempts == 1 { "1 attempt".to_owned() } else { format!("{attempts} attempts") };
+        done.push(format!("the provider failed: {class}, after {attempts}"));
     }
     done.push(answered(result));
     text.list("enforced", done);

@@ -167,3 +167,74 @@ fn a_spent_budget_is_lifted_by_another_key() {
     assert!(text.contains("weir keys create --user me --budget-usd") && text.contains("not spent"), "{text}");
     assert!(!text.contains("exempt"), "{text}");
 }
+
+#[test]
+fn failed_attempts_are_told_one_by_one() {
+    use weir_core::failure::{Class, CredentialOwner};
+    use weir_core::record::{FailedAttempt, NextStep, RecordedEvidence, Skipped};
+
+    let attempt = |number, class: Class, next, wait_ms| FailedAttempt {
+        number,
+        model: "openai/gpt-4o".into(),
+        provider: "openai".into(),
+        credential: CredentialOwner::Pooled,
+        key: 2,
+        class,
+        owner: class.owner(),
+        retry: class.retry(),
+        report: weir_core::failure::Report::Log,
+        rule: Some("status-429".into()),
+        because: Some("429 is too many.".into()),
+        matched: vec![
+            matched("mine", "unknown", Mode::Shadow),
+            matched("status-429", class.as_str(), Mode::Enforce),
+        ],
+        errored: vec![Errored { rule: "broken".into(), error: "division by zero".into() }],
+        evidence: RecordedEvidence {
+            cause: "the provider answered with an error".into(),
+            status: 429,
+            http_status: 500,
+            phase: "body".into(),
+            code: Some("rate_limit_exceeded".into()),
+            retry_after_s: Some(7.5),
+            read: vec!["failure.status".into(), "failure.code".into()],
+            ignored: vec!["the head's status 500: an inner one is stronger".into()],
+            ..RecordedEvidence::default()
+        },
+        next,
+        wait_ms,
+        skipped: vec![Skipped { model: "small".into(), because: "it was tried already".into() }],
+    };
+    let mut record = record(Action::Nothing);
+    record.result.failure_class = Some("rate_limited".into());
+    record.result.failures = vec![
+        attempt(1, Class::RateLimited, NextStep::Again, 7500),
+        FailedAttempt {
+            rule: None,
+            because: None,
+            matched: vec![],
+            errored: vec![],
+            skipped: vec![],
+            evidence: RecordedEvidence::default(),
+            ..attempt(0, Class::Unknown, NextStep::End, 0)
+        },
+    ];
+    let text = render(&record, &RuleNow::Unknown, &ways(false));
+    let expected = "\
+failed       attempt 1: rate_limited, openai/gpt-4o (openai, credential pooled, key 2 of the pool)
+               by rule status-429 (version 3f2a): owner provider, retry same, report log
+               because 429 is too many.
+               read the provider answered with an error; phase body; status 429; code rate_limit_exceeded; wait 7.5 s; facts failure.status failure.code
+               ignored the head's status 500: an inner one is stronger
+               mine would have said unknown (in shadow: it changed nothing)
+               errored broken: division by zero
+               not small: it was tried already
+               then the same model was tried again after 7500 ms
+failed       no call: unknown, openai/gpt-4o (openai, credential pooled, key 2 of the pool)
+               by no rule: owner operator, retry same, report log
+               read nothing
+               then the caller was told
+";
+    assert!(text.contains(expected), "{text}");
+    assert!(text.contains("the provider failed: rate_limited, after 1 attempt\n"), "{text}");
+}
