@@ -8,8 +8,8 @@ use weir_testkit::http::{Raw, Response};
 use weir_testkit::{Gate, Script, ScriptedUpstream, WeirProcess, http};
 
 use crate::support::{
-    FREE, PAID, admin, ask, assert_no_canary, binary, chat, config, decision_id, eventually, make_key, post,
-    read, record, rule_for, write,
+    FREE, NO_RETRIES, PAID, admin, ask, assert_no_canary, binary, chat, config, decision_id, eventually,
+    make_key, post, read, record, rule_for, write,
 };
 
 /// What is known of each request by its answer: the decision's id, the status, and where it ended.
@@ -62,7 +62,8 @@ async fn end_everywhere(weir: &WeirProcess, upstream: &ScriptedUpstream) -> Seen
 #[tokio::test]
 async fn every_request_that_reached_an_endpoint_has_one_record() {
     let upstream = ScriptedUpstream::start().await;
-    let weir = WeirProcess::start(binary(), &config(&upstream, "abuse: {quarantine: {first: 5ms}}")).await;
+    let more = format!("abuse: {{quarantine: {{first: 5ms}}}}\n{NO_RETRIES}");
+    let weir = WeirProcess::start(binary(), &config(&upstream, &more)).await;
     let seen = end_everywhere(&weir, &upstream).await;
     // No endpoint is reached by these, and nothing is recorded of them.
     assert_eq!(post(&weir, "/v1/nothing", &[], &json!({})).await.status, 404);

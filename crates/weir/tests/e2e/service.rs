@@ -7,8 +7,8 @@ use weir_store::clock::SystemClock;
 use weir_testkit::{ScriptedUpstream, WeirProcess, http};
 
 use crate::support::{
-    ADMIN_TOKEN, PAID, PROMPT, ask, assert_no_canary, binary, config, eventually, make_key, read, record,
-    rule_for, wait_for_dependency, write,
+    ADMIN_TOKEN, NO_RETRIES, PAID, PROMPT, ask, assert_no_canary, binary, config, eventually, make_key, read,
+    record, rule_for, wait_for_dependency, write,
 };
 
 const CLIENT_ID: &str = "gateway-one";
@@ -81,7 +81,7 @@ fn gateway_config(upstream: &ScriptedUpstream, service: &WeirProcess, secret: &s
         upstream,
         &format!(
             "abuse: {{service_url: \"{}\", classify_timeout: 20s, quarantine: {{first: 10ms, second: 20ms}}, \
-             service_headers: {{CF-Access-Client-Id: {CLIENT_ID}, CF-Access-Client-Secret: {secret}}}}}",
+             service_headers: {{CF-Access-Client-Id: {CLIENT_ID}, CF-Access-Client-Secret: {secret}}}}}\n{NO_RETRIES}",
             service.admin()
         ),
     )

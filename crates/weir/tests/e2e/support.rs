@@ -32,6 +32,9 @@ pub fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_weir"))
 }
 
+/// What a configuration says where a failure is to stay one.
+pub const NO_RETRIES: &str = "failures: {retries: {attempts: 1}}";
+
 /// A configuration with a paid and a free model of one provider, and these lines.
 pub fn config(upstream: &ScriptedUpstream, more: &str) -> String {
     format!(
