@@ -22,11 +22,14 @@ struct Pair {
 }
 
 impl Pair {
-    async fn start(more: &str) -> Self {
+    /// With these further limits, and these further lines.
+    async fn start(limits: &str, more: &str) -> Self {
         let (redis, postgres) = (RedisServer::start(), PostgresServer::start());
         let stores = format!("store: {}\ncache: {}", postgres.create_database("pair"), redis.url());
         let priced = "{id: priced, provider: sim, upstream_model: echo, price: {input: 1000, output: 1000}}";
-        let config = simulated(&format!("{stores}\nmodels: [{priced}]\n{more}"));
+        // Until the other node knows a key, every look of these tests comes from an address without one.
+        let limits = format!("limits: {{unauthenticated: {{requests: 1000000, per: 1m}}{limits}}}");
+        let config = simulated(&format!("{stores}\nmodels: [{priced}]\n{limits}\n{more}"));
         let one = WeirProcess::start(binary(), &config).await;
         let other = WeirProcess::start(binary(), &config).await;
         Self { redis, _postgres: postgres, one, other }
@@ -69,7 +72,7 @@ async fn feed_reads(weir: &WeirProcess) -> u128 {
 
 #[tokio::test]
 async fn what_is_changed_on_one_node_counts_on_the_other_within_a_second() {
-    let pair = Pair::start("").await;
+    let pair = Pair::start("", "").await;
     // The first rules that a node loads make it compile the built-in pack, for which a debug build takes its time.
     let first = make_key(&pair.one, "first").await;
     write(&pair.one, "POST", "/api/rules", &rule_for("first", &json!("block")), 201).await;
@@ -118,7 +121,7 @@ async fn key_id(weir: &WeirProcess, user: &str) -> String {
 
 #[tokio::test]
 async fn what_a_key_has_spent_on_one_node_is_spent_on_the_other() {
-    let pair = Pair::start("").await;
+    let pair = Pair::start("", "").await;
     let key = make_key_of(&pair.one, &json!({"user": "me", "budget_usd": 0.001})).await;
     let ask_priced = async |node: &WeirProcess| ask(node, &key, "priced").await.status;
     eventually("the key on the other node", async || {
@@ -135,7 +138,7 @@ async fn what_a_key_has_spent_on_one_node_is_spent_on_the_other() {
 
 #[tokio::test]
 async fn what_one_node_has_learned_the_other_enforces() {
-    let pair = Pair::start("abuse: {mode: cached}").await;
+    let pair = Pair::start("", "abuse: {mode: cached}").await;
     let key = make_key(&pair.one, "me").await;
     write(&pair.one, "POST", "/api/rules", &rule_for("me", &json!("block")), 201).await;
     pair.answered_on_the_other(&key, 200).await;
@@ -201,11 +204,11 @@ async fn limited_user(pair: &Pair, name: &str) -> String {
 }
 
 /// A limit is exact while Redis answers in time. A machine that builds and tests at once is slow, so the time is long.
-const PATIENT: &str = "limits: {cache_timeout: 1m}";
+const PATIENT: &str = ", cache_timeout: 1m";
 
 #[tokio::test]
 async fn a_limit_admits_its_number_over_both_nodes() {
-    let pair = Arc::new(Pair::start(PATIENT).await);
+    let pair = Arc::new(Pair::start(PATIENT, "").await);
     for node in [&pair.one, &pair.other] {
         wait_for_dependency(node, "cache", "up").await;
     }

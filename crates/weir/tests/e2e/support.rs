@@ -132,16 +132,19 @@ pub async fn record(weir: &WeirProcess, answer: &Response) -> Value {
     .await
 }
 
-/// Asks again and again until there is an answer, and fails when there is none in time. Each look is a call to
-/// another process, so that it does not spin.
+/// How often one looks for what another process does: no more, since the looking delays it.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Asks again and again until there is an answer, and fails when there is none in time.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
     let since = Instant::now();
+    let mut tick = tokio::time::interval(LOOK_EVERY);
     loop {
+        tick.tick().await;
         if let Some(found) = look().await {
             return found;
         }
         assert!(since.elapsed() < weir_testkit::deadline::PATIENCE, "waited in vain for {what}");
-        tokio::task::yield_now().await;
     }
 }
 
