@@ -233,26 +233,6 @@ impl Class {
         }
     }
 
-    /// What a provider's status alone says, where nothing else could be read. 0 stands for "no answer".
-    #[must_use]
-    pub const fn of_status(status: u16) -> Self {
-        match status {
-            0 => Self::Network,
-            400 | 422 => Self::InvalidRequest,
-            401 => Self::AuthInvalid,
-            402 => Self::QuotaExhausted,
-            403 => Self::PermissionDenied,
-            404 => Self::ModelNotFound,
-            405 => Self::GatewayMisconfig,
-            408 | 504 => Self::Timeout,
-            413 => Self::PayloadTooLarge,
-            429 => Self::RateLimited,
-            503 | 529 => Self::Overloaded,
-            500..=599 => Self::Upstream5xx,
-            _ => Self::Unknown,
-        }
-    }
-
     /// Who must act, when the platform's credential was used and no rule says otherwise.
     #[must_use]
     pub const fn owner(self) -> Owner {
@@ -346,34 +326,6 @@ mod tests {
         [Retry::Same, Retry::Failover, Retry::Never]
             .into_iter()
             .for_each(|retry| written_as(retry, retry.as_str()));
-    }
-
-    #[test]
-    fn a_status_alone_says_a_class() {
-        let table = [
-            (0, "network"),
-            (200, "unknown"),
-            (400, "invalid_request"),
-            (401, "auth_invalid"),
-            (402, "quota_exhausted"),
-            (403, "permission_denied"),
-            (404, "model_not_found"),
-            (405, "gateway_misconfig"),
-            (408, "timeout"),
-            (413, "payload_too_large"),
-            (418, "unknown"),
-            (422, "invalid_request"),
-            (429, "rate_limited"),
-            (500, "upstream_5xx"),
-            (503, "overloaded"),
-            (504, "timeout"),
-            (529, "overloaded"),
-            (599, "upstream_5xx"),
-            (600, "unknown"),
-        ];
-        for (status, class) in table {
-            assert_eq!(Class::of_status(status).as_str(), class, "{status}");
-        }
     }
 
     /// Of several attempts the failure that tells most is answered (spec B11): each of these before all behind it.

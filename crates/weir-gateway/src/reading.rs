@@ -119,7 +119,8 @@ impl Reading {
     /// A piece that ends within an event.
     fn unended(&mut self, data: Bytes) -> Bytes {
         let data = self.with_held(data);
-        let passed = if self.usage.mid_event() { passable(&data, self.within) } else { data.len() };
+        let waits = self.usage.mid_event() && !self.failed;
+        let passed = if waits { passable(&data, self.within) } else { data.len() };
         self.held = data.slice(passed..);
         if passed > 0 {
             self.within = self.usage.mid_event() && self.held.is_empty();

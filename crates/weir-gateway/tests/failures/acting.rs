@@ -314,3 +314,35 @@ async fn transport_failures_are_typed_at_the_source() {
         assert!(!event.causes.is_empty(), "{event:?}");
     }
 }
+
+/// The operator's rules are asked before the built-in pack, with the facts of the request, wherever the failure is met.
+#[tokio::test]
+async fn the_operators_rules_come_first_on_every_path() {
+    let rules = "rules:\n\
+        - id: mine\n  on: failure\n  \
+          when: 'failure.operation == request.api && request.headers[\"x-team\"] == \"blue\" && request.model == \"a\" \
+          && identity.user_id == \"user-123\" && credential.owner == \"platform\" && attempt.number == 1 && attempt.of == 3'\n  \
+          then: {class: content_policy, retry: never}\n  because: A test.\n";
+    let bench = Bench::with_url(rules, |config, url| chain(config, url).set("failures", retries(1))).await;
+    for api in Api::ALL {
+        let scripts = [
+            error(500, "server_error", "It broke."),
+            Script::cut_before_head(),
+            Script::cut_mid_stream([super::within::content(api)]),
+        ];
+        for script in scripts {
+            bench.world.upstream.respond_with(script);
+            let ask = Ask::new(api, "a").streamed().header("x-team", "blue");
+            bench.send(&ask).await;
+            let event = &bench.watcher.take_failed()[0];
+            assert_eq!(
+                (event.class, event.rule.as_deref()),
+                (Class::ContentPolicy, Some("mine")),
+                "{event:?}"
+            );
+        }
+        bench.world.upstream.respond_with(error(500, "server_error", "It broke."));
+        bench.send(&Ask::new(api, "a").header("x-team", "red")).await;
+        assert_eq!(bench.watcher.take_failed()[0].class, Class::Upstream5xx);
+    }
+}

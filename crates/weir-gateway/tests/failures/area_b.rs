@@ -202,3 +202,41 @@ async fn b182_a_wait_is_read_from_the_words() {
     let (answer, pauses) = bench.send(&Ask::chat("custom_openai")).await;
     assert_eq!((answer.status, json!(pauses)), (200, json!([case.expect["retry_after_ms"]])));
 }
+
+/// Spec B10: what must not be silenced, as it reaches the gateway.
+#[tokio::test]
+async fn the_regression_list_pages_on_every_path() {
+    let bench = bench(1).await;
+    let access = r#"{"error":{"type":"access_terminated_error"}}"#;
+    let bodies = [
+        (400, ""),
+        (400, "x"),
+        (401, "x"),
+        (403, "nope"),
+        (404, "nope"),
+        (401, r#"{"error":{"code":"invalid_api_key"}}"#),
+        (401, r#"{"error":{"type":"authentication_error"}}"#),
+        (401, "Invalid token"),
+        (403, r#"{"error":{"message":"forbidden"}}"#),
+        (400, access),
+        (404, access),
+        (500, access),
+        (418, "cache is not enabled"),
+        (418, "file not found"),
+    ];
+    for (status, body) in bodies {
+        bench.world.upstream.respond_with(Script::body(status, "application/json", body));
+        for api in Api::ALL {
+            for ask in [Ask::new(api, "custom_openai"), Ask::new(api, "custom_openai").streamed()] {
+                bench.send(&ask).await;
+                let events = bench.watcher.take_failed();
+                assert_eq!(events[0].report, Report::Page, "{status} {body}: {events:?}");
+            }
+        }
+    }
+    // The provider's own fault is told once, when the last attempt has failed.
+    bench.watcher.take_exhausted();
+    bench.world.upstream.respond_with(Script::body(500, "application/json", "x"));
+    bench.send(&Ask::chat("custom_openai")).await;
+    assert_eq!(bench.watcher.take_exhausted().len(), 1);
+}
