@@ -47,9 +47,10 @@ units: tools ## unit, integration and documentation tests
 	ulimit -n "$$(ulimit -Hn)" || true; $(if $(NEXTEST),cargo nextest run --locked --workspace --no-fail-fast \
 		&& cargo test --locked --workspace --doc,cargo test --locked --workspace --no-fail-fast)
 
-sdks: tools ## the official SDKs of OpenAI and Anthropic, against a real weir
+sdks: tools ## the official SDKs of OpenAI, Anthropic and MCP, against a real weir
 	cargo test --locked --workspace --no-run
 	scripts/sdk-tests.sh $(TARGET)/debug/weir
+	scripts/mcp-tests.sh $(TARGET)/debug/weir
 
 # Optimised, with the checks of a debug build. An ordinary test runs the seeds and some mutations of them as well.
 fuzz: ## feed broken bodies to the classifier of failures for FUZZ_SECONDS (300), from FUZZ_SEED on (any)
@@ -60,6 +61,7 @@ fuzz: ## feed broken bodies to the classifier of failures for FUZZ_SECONDS (300)
 bench: ## measure; the figures of record are in docs/benchmarks.md
 	cargo bench --workspace --bench '*'
 	scripts/bench-gateway.sh
+	cargo build --release --package weir && scripts/bench-mcp.py $(TARGET)/release/weir
 
 coverage: tools ## lines that the tests run: of each crate, and of what changed since BASE (default: origin/main)
 	scripts/coverage.sh "$(BASE)"

@@ -58,12 +58,12 @@ stale() {
 }
 
 install_python() {
-    local wanted=(scripts/requirements.txt sdk-tests/python/requirements.txt)
+    local wanted=(scripts/requirements.txt sdk-tests/python/requirements.txt sdk-tests/mcp/requirements.txt)
     if ! stale "$venv/installed" "${wanted[@]}"; then return; fi
     echo "ensure-tools: Python packages into $venv"
     rm -rf "$venv"
     python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "${wanted[0]}" -r "${wanted[1]}"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps "${wanted[@]/#/-r}"
     "$venv/bin/pip" check --disable-pip-version-check >/dev/null
     cat "${wanted[@]}" >"$venv/installed"
 }

@@ -32,8 +32,9 @@ class EverythingThroughWeir(unittest.IsolatedAsyncioTestCase):
 
     async def test_over_stdio(self):
         args = ["mcp", "--config", "weir.yaml", "--user", "ada", "--", NODE, EVERYTHING, "stdio"]
+        server = StdioServerParameters(command=os.environ["WEIR_BINARY"], args=args, env=dict(os.environ))
         with open(os.devnull, "w", encoding="utf-8") as quiet:
-            async with stdio_client(StdioServerParameters(command=os.environ["WEIR_BINARY"], args=args), quiet) as (read, write):
+            async with stdio_client(server, quiet) as (read, write):
                 await self.uses(read, write)
 
     async def test_over_http(self):

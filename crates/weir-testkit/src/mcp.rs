@@ -14,7 +14,7 @@ const ASKED: &str = "WEIR_TESTKIT_MCP_SERVER";
 /// The tools, and what each does when it is called.
 pub const TOOLS: [(&str, &str); 12] = [
     ("echo", "returns its arguments"),
-    ("count", "returns how many calls of other tools have run"),
+    ("count", "returns how many calls of other tools have run, and which requests were taken back"),
     ("fail", "returns a result that is an error"),
     ("refuse", "answers with an error of the protocol"),
     ("die", "ends the program"),
@@ -56,6 +56,8 @@ pub fn serve_if_asked() {
 #[derive(Default)]
 struct Server {
     calls: u64,
+    /// The ids of requests that the client took back.
+    taken_back: Vec<Value>,
     changed: bool,
     /// Calls that wait for the client's answer to the question with this id.
     asking: Vec<(String, Value)>,
@@ -68,7 +70,9 @@ impl Server {
             let message: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"));
             match (message.get("method").and_then(Value::as_str), message.get("id")) {
                 (Some(method), Some(id)) => self.request(method, id, &message, &line),
-                (Some("notifications/cancelled"), None) => eprintln!("cancelled {}", message["params"]["requestId"]),
+                (Some("notifications/cancelled"), None) => {
+                    self.taken_back.push(message["params"]["requestId"].clone());
+                }
                 (Some(_), None) => {}
                 (None, _) => self.answered(&message),
             }
@@ -88,7 +92,9 @@ impl Server {
             }
             "tools/list" => self.list(id, &message["params"]),
             "tools/call" => self.call(id, &message["params"]),
-            _ => say(&json!({"jsonrpc": "2.0", "id": id, "result": {"asked": line, "x-new": {"big": 1e300}}})),
+            _ => {
+                say(&json!({"jsonrpc": "2.0", "id": id, "result": {"asked": line, "x-new": {"big": 1e300}}}))
+            }
         }
     }
 
@@ -128,14 +134,18 @@ impl Server {
         let text = |text: &str| json!({"content": [{"type": "text", "text": text}], "x-new": true});
         self.calls += u64::from(name != "count");
         let result = match name {
-            "count" => json!({"content": [], "structuredContent": {"calls": self.calls}}),
+            "count" => {
+                json!({"content": [], "structuredContent": {"calls": self.calls, "taken_back": self.taken_back}})
+            }
             "fail" => json!({"content": [{"type": "text", "text": "it failed"}], "isError": true}),
             "refuse" => {
                 return say(&json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32602, "message": "no"}}));
             }
             "die" => std::process::exit(7),
             "hang" => return,
-            "big" => text(&"x".repeat(usize::try_from(params["arguments"]["mib"].as_u64().unwrap_or(1)).unwrap_or(1) << 20)),
+            "big" => text(&"x".repeat(
+                usize::try_from(params["arguments"]["mib"].as_u64().unwrap_or(1)).unwrap_or(1) << 20,
+            )),
             "garbage" => {
                 write("this is no message");
                 write("{\"jsonrpc\":\"2.0\",\"id\":");
@@ -153,7 +163,9 @@ impl Server {
                 let question = format!("question-{}", self.calls);
                 let schema = json!({"type": "object", "properties": {}});
                 let params = json!({"message": "well?", "requestedSchema": schema});
-                say(&json!({"jsonrpc": "2.0", "id": question, "method": "elicitation/create", "params": params}));
+                say(
+                    &json!({"jsonrpc": "2.0", "id": question, "method": "elicitation/create", "params": params}),
+                );
                 self.asking.push((question, id.clone()));
                 return;
             }
@@ -176,7 +188,9 @@ impl Server {
         if let Some(asked) = asked {
             let (_, id) = self.asking.remove(asked);
             let text = message["result"].to_string();
-            say(&json!({"jsonrpc": "2.0", "id": id, "result": {"content": [{"type": "text", "text": text}]}}));
+            say(
+                &json!({"jsonrpc": "2.0", "id": id, "result": {"content": [{"type": "text", "text": text}]}}),
+            );
         }
     }
 }

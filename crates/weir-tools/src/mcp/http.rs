@@ -195,7 +195,7 @@ impl Mcp {
             drop(work);
             answer
         };
-        Ok(answer::given(answering, frames, listening, None).await)
+        Ok(answer::streamed(answering, frames, listening, None))
     }
 
     /// Begins a session.
@@ -224,7 +224,7 @@ impl Mcp {
         let id = open.id.clone();
         self.inner.sessions.add(open, key, place);
         let given = futures_util::future::ready(Some(answered));
-        Ok(answer::given(given, frames, listening, Some(&id)).await)
+        Ok(answer::streamed(given, frames, listening, Some(&id)))
     }
 
     fn open(&self, server: &Arc<Server>, mut caller: Caller) -> Open {
@@ -289,7 +289,7 @@ impl Mcp {
         let Some(answering) = session.take(incoming).await else {
             return Ok(answer::empty(StatusCode::ACCEPTED));
         };
-        Ok(answer::given(answering, frames, listening, None).await)
+        Ok(answer::given(answering, frames, listening).await)
     }
 
     /// The program that requests without sessions share.

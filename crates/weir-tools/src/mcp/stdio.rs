@@ -82,7 +82,7 @@ async fn read<R: AsyncBufRead + Unpin>(session: &Arc<Session>, reader: R, outlet
         let frame = match frame(line) {
             Ok(frame) => frame,
             Err(refused) => {
-                let _ = outlet.send(refused).await;
+                let _ = outlet.send(*refused).await;
                 continue;
             }
         };
@@ -101,14 +101,13 @@ async fn read<R: AsyncBufRead + Unpin>(session: &Arc<Session>, reader: R, outlet
 }
 
 /// Reads a message, or says what is wrong with it.
-fn frame(line: Line) -> Result<Frame, Frame> {
+fn frame(line: Line) -> Result<Frame, Box<Frame>> {
     match line {
-        Line::Whole(bytes) => {
-            Frame::read(bytes).map_err(|error| answer::error("null", error.code(), &error.to_string()))
-        }
+        Line::Whole(bytes) => Frame::read(bytes)
+            .map_err(|error| Box::new(answer::error("null", error.code(), &error.to_string()))),
         Line::TooLong { id, .. } => {
             let said = format!("the message is longer than {} MiB", FRAME_BYTES_MAX / (1024 * 1024));
-            Err(answer::error(id.as_deref().unwrap_or("null"), -32600, &said))
+            Err(Box::new(answer::error(id.as_deref().unwrap_or("null"), -32600, &said)))
         }
     }
 }

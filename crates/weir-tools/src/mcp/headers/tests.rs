@@ -20,7 +20,8 @@ fn headers_that_contradict_the_body_are_refused() {
     let name = ("mcp-name", "=?base64?w6k=?=");
     let version = ("mcp-protocol-version", "2026-07-28");
     let method = ("mcp-method", "tools/call");
-    let table: [(&[(&'static str, &str)], Option<&str>, bool); 9] = [
+    type Case<'a> = (&'a [(&'static str, &'a str)], Option<&'a str>, bool);
+    let table: [Case<'_>; 9] = [
         (&[version, method, name], new, true),
         (&[method, name], new, false),
         (&[version, name], new, false),

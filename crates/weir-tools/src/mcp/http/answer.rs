@@ -174,34 +174,51 @@ fn with_session(mut response: Response<McpBody>, session: Option<&str>) -> Respo
     response
 }
 
-/// The answer to a request: one message when nothing comes before it, else a stream that ends with it.
+/// The answer to a request as a stream that ends with it. Its head goes at once, also when the answer takes long.
+pub(crate) fn streamed(
+    answering: impl Future<Output = Option<Answer>> + Send + 'static,
+    frames: mpsc::Receiver<Frame>,
+    listening: Listening,
+    session: Option<&str>,
+) -> Response<McpBody> {
+    let (work, answered) = started(answering);
+    events(McpBody::until(None, frames, answered, (work, listening)), session)
+}
+
+/// It goes on by itself, so that its deadlines hold for a client that does not read, and ends with the answer's body, that
+/// is when the client goes away.
+fn started(
+    answering: impl Future<Output = Option<Answer>> + Send + 'static,
+) -> (AbortOnDropHandle<()>, oneshot::Receiver<Option<Answer>>) {
+    let (tx, answered) = oneshot::channel();
+    let work = tokio::spawn(async move {
+        // Nobody hears it when the client has gone away.
+        let _ = tx.send(answering.await);
+    });
+    (AbortOnDropHandle::new(work), answered)
+}
+
+/// The answer to a request: one message when nothing comes before it, whose status can say that the request was wrong;
+/// else a stream that ends with it.
 pub(crate) async fn given(
     answering: impl Future<Output = Option<Answer>> + Send + 'static,
     mut frames: mpsc::Receiver<Frame>,
     listening: Listening,
-    session: Option<&str>,
 ) -> Response<McpBody> {
-    let (tx, mut answered) = oneshot::channel();
-    // It goes on by itself, so that its deadlines hold for a client that does not read, and ends with the answer's
-    // body, that is when the client goes away.
-    let work = AbortOnDropHandle::new(tokio::spawn(async move {
-        let _ = tx.send(answering.await);
-    }));
+    let (work, mut answered) = started(answering);
     let first = tokio::select! {
         biased;
         frame = frames.recv() => frame,
-        answer = &mut answered => match frames.try_recv() {
-            Ok(frame) => {
-                let (again, answered) = oneshot::channel();
-                let _ = again.send(answer.unwrap_or_default());
-                return events(McpBody::until(Some(frame), frames, answered, (work, listening)), session);
-            }
-            Err(_) => return match answer {
-                Ok(Some(answer)) => whole(&answer, session),
-                _ => empty(StatusCode::ACCEPTED),
-            },
-        },
+        answer = &mut answered => {
+            let answer = answer.unwrap_or_default();
+            let Ok(first) = frames.try_recv() else {
+                return answer.map_or_else(|| empty(StatusCode::ACCEPTED), |answer| whole(&answer, None));
+            };
+            let (again, answered) = oneshot::channel();
+            let _ = again.send(answer);
+            return events(McpBody::until(Some(first), frames, answered, (work, listening)), None);
+        }
         () = tokio::time::sleep(STREAM_AFTER) => None,
     };
-    events(McpBody::until(first, frames, answered, (work, listening)), session)
+    events(McpBody::until(first, frames, answered, (work, listening)), None)
 }

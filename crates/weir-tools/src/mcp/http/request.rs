@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use ::http::header::{ACCEPT, CONTENT_TYPE, HOST, ORIGIN};
 use ::http::HeaderMap;
+use ::http::header::{ACCEPT, CONTENT_TYPE, HOST, ORIGIN};
 use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use http_body_util::BodyExt as _;

@@ -86,29 +86,39 @@ impl Drop for Place {
     }
 }
 
+/// Sessions by their ids.
+type Table = HashMap<String, Entry>;
+
+/// A session, whose it is, and its place among all.
+struct Entry {
+    open: Arc<Open>,
+    owner: String,
+    _place: Place,
+}
+
 /// All of them.
 #[derive(Clone, Default)]
 pub(crate) struct Sessions {
-    open: Arc<Mutex<HashMap<String, (Arc<Open>, String, Place)>>>,
+    open: Arc<Mutex<Table>>,
     count: Arc<AtomicUsize>,
 }
 
 impl Sessions {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Arc<Open>, String, Place)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Table> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The session with this id, if it is this user's.
     pub(crate) fn find(&self, id: &str, user: &str) -> Option<Arc<Open>> {
-        self.lock().get(id).filter(|(_, owner, _)| owner == user).map(|(open, ..)| Arc::clone(open))
+        self.lock().get(id).filter(|entry| entry.owner == user).map(|entry| Arc::clone(&entry.open))
     }
 
     /// Makes room for one more session of a user; `None` when there is none.
     pub(crate) async fn room(&self, user: &str) -> Option<Place> {
         let oldest = {
             let open = self.lock();
-            let own = || open.values().filter(|(_, owner, _)| owner == user);
-            let idle = own().filter_map(|(open, ..)| Some((open.idle_since()?, Arc::clone(open))));
+            let own = || open.values().filter(|entry| entry.owner == user);
+            let idle = own().filter_map(|entry| Some((entry.open.idle_since()?, Arc::clone(&entry.open))));
             let oldest = idle.min_by_key(|(since, _)| *since).map(|(_, open)| open);
             if own().count() < SESSIONS_OF_USER_MAX { None } else { Some(oldest?) }
         };
@@ -123,7 +133,7 @@ impl Sessions {
     pub(crate) fn add(&self, open: Open, user: String, place: Place) {
         let mut all = self.lock();
         let first = all.is_empty();
-        all.insert(open.id.clone(), (Arc::new(open), user, place));
+        all.insert(open.id.clone(), Entry { open: Arc::new(open), owner: user, _place: place });
         if first {
             tokio::spawn(sweep(self.clone()));
         }
@@ -139,21 +149,21 @@ impl Sessions {
 
     /// Ends the streams for what belongs to no request.
     pub(crate) fn end_streams(&self) {
-        for (open, ..) in self.lock().values() {
-            open.hub.end();
+        for entry in self.lock().values() {
+            entry.open.hub.end();
         }
     }
 
     /// Ends all.
     pub(crate) async fn close_all(&self) {
         let all: Vec<_> = self.lock().drain().map(|(_, open)| open).collect();
-        let closing = all.iter().map(|(open, ..)| open.session.close());
+        let closing = all.iter().map(|entry| entry.open.session.close());
         futures_util::future::join_all(closing).await;
     }
 
     fn idle(&self) -> Vec<Arc<Open>> {
         let over = |open: &Arc<Open>| open.idle_since().is_some_and(|since| since.elapsed() >= IDLE_MAX);
-        self.lock().values().filter(|(open, ..)| over(open)).map(|(open, ..)| Arc::clone(open)).collect()
+        self.lock().values().filter(|entry| over(&entry.open)).map(|entry| Arc::clone(&entry.open)).collect()
     }
 }
 
