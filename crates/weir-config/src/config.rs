@@ -433,9 +433,11 @@ impl Approver {
         let user = |name: &str| name.trim().trim_start_matches("user:").to_owned();
         match self {
             Self::Requester => Ok(()),
-            Self::Other if user(caller) == user(by) => Err("this call is one's own: somebody else must approve it \
+            Self::Other if user(caller) == user(by) => {
+                Err("this call is one's own: somebody else must approve it \
                                                             (`tools.approvals.approver: other`)"
-                .to_owned()),
+                    .to_owned())
+            }
             Self::Other => Ok(()),
             Self::Role(needed) if role < *needed => Err(format!(
                 "this needs the role {} (`tools.approvals.approver`), and the role here is {}",

@@ -22,6 +22,8 @@ use crate::problem::Problem;
 pub struct Principal {
     /// The token's name: `admin` for the admin token, `access` for the pair of the abuse service.
     pub name: Arc<str>,
+    /// What its holder may do.
+    pub role: Role,
 }
 
 /// The SHA-256 of a credential.
@@ -81,13 +83,13 @@ impl Authenticator {
     }
 
     /// Who presents this bearer token, and the role that it has.
-    fn bearer(&self, headers: &HeaderMap) -> Option<(Principal, Role)> {
+    fn bearer(&self, headers: &HeaderMap) -> Option<Principal> {
         let presented = hash(presented_token(headers)?);
         let mut found = None;
         for token in &self.tokens {
             // No early exit: the time taken must not depend on which token matches.
             if bool::from(token.hash.ct_eq(&presented)) {
-                found = Some((Principal { name: token.name.clone() }, token.role));
+                found = Some(Principal { name: token.name.clone(), role: token.role });
             }
         }
         found
@@ -99,7 +101,7 @@ impl Authenticator {
         let presented = |name: &str| Some(hash(headers.get(name)?.to_str().ok()?));
         let both: Choice =
             presented("cf-access-client-id")?.ct_eq(id) & presented("cf-access-client-secret")?.ct_eq(secret);
-        bool::from(both).then(|| Principal { name: "access".into() })
+        bool::from(both).then(|| Principal { name: "access".into(), role: Role::Viewer })
     }
 
     /// Decides about one request.
@@ -109,8 +111,8 @@ impl Authenticator {
         {
             return Ok(principal);
         }
-        let (principal, role) = self.bearer(headers).ok_or_else(Problem::unauthenticated)?;
-        let needed = needed_role(method);
+        let principal = self.bearer(headers).ok_or_else(Problem::unauthenticated)?;
+        let (role, needed) = (principal.role, needed_role(method, path));
         if role < needed {
             return Err(Problem::new(
                 StatusCode::FORBIDDEN,
@@ -137,8 +139,14 @@ fn presented_token(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && token.len() <= CREDENTIAL_BYTES_MAX).then_some(token)
 }
 
-fn needed_role(method: &Method) -> Role {
-    if matches!(*method, Method::GET | Method::HEAD) { Role::Viewer } else { Role::Operator }
+fn needed_role(method: &Method, path: &str) -> Role {
+    if matches!(*method, Method::GET | Method::HEAD) {
+        Role::Viewer
+    } else if path.starts_with("/api/approvals/") || path.starts_with("/access/v1/") {
+        Role::Approver
+    } else {
+        Role::Operator
+    }
 }
 
 /// The paths that another gateway calls with the pair of `admin.access`.
@@ -197,6 +205,10 @@ mod tests {
             ("HEAD", "/api/rules", &[("authorization", "Bearer viewer-token")], Ok("ops")),
             ("PUT", "/api/rules", &[("authorization", "Bearer viewer-token")], Err(403)),
             ("GET", "/metrics", &[("authorization", "Bearer approver-token")], Ok("duty")),
+            ("POST", "/api/approvals/apr_1", &[("authorization", "Bearer approver-token")], Ok("duty")),
+            ("POST", "/api/approvals/apr_1", &[("authorization", "Bearer viewer-token")], Err(403)),
+            ("POST", "/access/v1/evaluation", &[("authorization", "Bearer approver-token")], Ok("duty")),
+            ("POST", "/api/tools/accept", &[("authorization", "Bearer approver-token")], Err(403)),
             ("DELETE", "/api/actions", &[("authorization", "Bearer approver-token")], Err(403)),
             ("POST", "/api/classify", pair, Ok("access")),
             ("POST", "/api/usage/cost", pair, Ok("access")),

@@ -9,6 +9,7 @@ use weir_rules::LiveRules;
 use weir_store::{Cache, Database, Dependency, Directory, Recorder};
 
 use crate::abuse::asked::Asked;
+use crate::access::ToolPoint;
 use crate::live::Live;
 use crate::rulebook::Rulebook;
 use crate::{layers, routes};
@@ -48,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) parts: Parts,
     pub(crate) asked: Asked,
     pub(crate) started: Timestamp,
+    pub(crate) tool_point: Option<Arc<dyn ToolPoint>>,
 }
 
 /// The state of every handler.
@@ -75,9 +77,14 @@ impl Shared {
     }
 }
 
-/// Everything of the admin plane.
+/// Everything of the admin plane, on a node without a gate before tools.
 pub fn router(parts: Parts) -> Router {
+    router_with(parts, None)
+}
+
+/// Everything of the admin plane; what programs ask about tool calls is asked of `tool_point`.
+pub fn router_with(parts: Parts, tool_point: Option<Arc<dyn ToolPoint>>) -> Router {
     let started = parts.clock.now();
-    let console = Arc::new(Shared { parts, asked: Asked::default(), started });
+    let console = Arc::new(Shared { parts, asked: Asked::default(), started, tool_point });
     layers::harden(routes::router(console))
 }

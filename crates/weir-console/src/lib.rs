@@ -4,6 +4,8 @@
 //! `weir rules …` writes through.
 
 pub mod abuse;
+pub mod access;
+mod approvals;
 mod audit;
 pub mod auth;
 mod console;
@@ -22,7 +24,8 @@ pub mod rulebook;
 mod rules;
 mod serve;
 
-pub use console::{DependencyProbe, Parts, RenderMetrics, router};
+pub use access::{AskedCall, PointAnswer, ToolPoint};
+pub use console::{DependencyProbe, Parts, RenderMetrics, router, router_with};
 pub use live::Live;
 pub use openapi::openapi;
 pub use rulebook::{Applied, ApplyError, Master, Rulebook};

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use crate::auth;
 use crate::console::Console;
 use crate::problem::Problem;
-use crate::{abuse, audit, decisions, health, identities, keys, openapi, rules};
+use crate::{abuse, access, approvals, audit, decisions, health, identities, keys, openapi, rules};
 
 /// All routes. Health is open to everybody; everything else, unknown paths included, needs a credential.
 pub(crate) fn router(console: Console) -> Router {
@@ -55,6 +55,12 @@ fn guarded() -> OpenApiRouter<Console> {
         .routes(routes!(identities::exempt, identities::end_exemption))
         .routes(routes!(identities::set_tags))
         .routes(routes!(identities::clear_actions))
+        .routes(routes!(approvals::list))
+        .routes(routes!(approvals::get, approvals::answer, approvals::withdraw))
+        .routes(routes!(approvals::tools))
+        .routes(routes!(approvals::accept))
+        .routes(routes!(access::evaluation))
+        .routes(routes!(access::evaluations))
         .routes(routes!(audit::list))
         .routes(routes!(abuse::classify::classify))
         .routes(routes!(abuse::cost::usage_cost))

@@ -167,12 +167,13 @@ impl Gate {
         let inner = &self.inner;
         let mut made = inner.decide(&call, None).await;
         let mut exchange = Exchange::begin(Arc::clone(inner), &call, &call_id, &made);
-        let mut settled = inner.settle(made, &call, &call_id).await;
+        // Boxed: what waits for the store is large, and most calls need none of it.
+        let mut settled = Box::pin(inner.settle(made, &call, &call_id)).await;
         if let Some(pending) = settled.pending.as_ref().filter(|_| patience > Duration::ZERO) {
-            inner.wait_for_answer(&pending.id, patience).await;
+            Box::pin(inner.wait_for_answer(&pending.id, patience)).await;
             // Other rules may be in force by now, and the answer is found as any other call would find it.
             made = inner.decide(&call, None).await;
-            settled = inner.settle(made, &call, &call_id).await;
+            settled = Box::pin(inner.settle(made, &call, &call_id)).await;
         }
         exchange.settled(&settled);
         let decision = settled.made.decision().id;
@@ -204,7 +205,7 @@ impl Gate {
         let inner = &self.inner;
         let made = inner.decide(&call, Some(level)).await;
         let mut exchange = Exchange::begin(Arc::clone(inner), &call, &call_id, &made);
-        let settled = inner.settle(made, &call, &call_id).await;
+        let settled = Box::pin(inner.settle(made, &call, &call_id)).await;
         exchange.settled(&settled);
         let decision = settled.made.decision().id;
         let tool = call.tool.clone();

@@ -36,6 +36,10 @@ pub enum Command {
     Rules(RulesArgs),
     /// Make, list and revoke API keys
     Keys(KeysArgs),
+    /// List and answer the tool calls that wait for a person
+    Approvals(ApprovalsArgs),
+    /// Answer the pre-tool hook of another agent, on stdin and stdout
+    Hook(HookArgs),
     /// Serve the tools of an MCP server over stdio, each call through the gate
     Mcp(McpArgs),
 }
@@ -90,6 +94,7 @@ pub enum On {
     // Not a doc comment: clap would print it as help of the value, on lines of its own.
     Request,
     Failure,
+    Tool,
 }
 
 /// Arguments of `weir decide`.
@@ -233,4 +238,118 @@ pub struct KeyOwnerArgs {
     /// Channel of the key's tool calls
     #[arg(long)]
     pub channel: Option<String>,
+}
+
+/// Arguments of `weir approvals`.
+#[derive(Args, Debug)]
+#[command(disable_help_subcommand = true)]
+pub struct ApprovalsArgs {
+    /// What to do with the approvals.
+    #[command(subcommand)]
+    pub command: ApprovalsCommand,
+    /// Where the configuration lies.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Whether a program reads the output.
+    #[command(flatten)]
+    pub json: JsonArg,
+}
+
+/// A state of an approval.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StateWord {
+    // Not doc comments: clap would print them as help of the values.
+    Pending,
+    Approved,
+    Denied,
+    Expired,
+}
+
+/// For what a yes holds.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScopeWord {
+    // Not doc comments: clap would print them as help of the values.
+    Once,
+    Session,
+}
+
+/// What can be done with approvals.
+#[derive(Subcommand, Debug)]
+pub enum ApprovalsCommand {
+    /// List the approvals, the newest first
+    List {
+        /// Only those in this state
+        #[arg(long, value_enum)]
+        state: Option<StateWord>,
+    },
+    /// Show one approval
+    Show {
+        /// Id of the approval, as the denial gives it
+        id: String,
+    },
+    /// Let the call through
+    Approve {
+        /// Id of the approval, as the denial gives it
+        id: String,
+        /// Who answers [default: the login name]
+        #[arg(long = "as", value_name = "NAME")]
+        by: Option<String>,
+        /// For one run, or for every run in the same session [default: once]
+        #[arg(long, value_enum)]
+        scope: Option<ScopeWord>,
+        /// Until when the yes holds; without --scope for every run of the same call
+        #[arg(long, value_name = "TIME")]
+        until: Option<weir_core::Timestamp>,
+    },
+    /// Refuse the call
+    Deny {
+        /// Id of the approval, as the denial gives it
+        id: String,
+        /// Who answers [default: the login name]
+        #[arg(long = "as", value_name = "NAME")]
+        by: Option<String>,
+    },
+    /// Take back a yes that is not used up
+    Withdraw {
+        /// Id of the approval
+        id: String,
+        /// Who withdraws it [default: the login name]
+        #[arg(long = "as", value_name = "NAME")]
+        by: Option<String>,
+    },
+}
+
+/// An agent whose hook is answered.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HookAgent {
+    // Not doc comments: clap would print them as help of the values.
+    ClaudeCode,
+    Codex,
+}
+
+impl HookAgent {
+    /// The agent's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClaudeCode => "claude-code",
+            Self::Codex => "codex",
+        }
+    }
+}
+
+/// Arguments of `weir hook`.
+#[derive(Args, Debug)]
+pub struct HookArgs {
+    /// Agent that asks
+    #[arg(value_enum)]
+    pub agent: HookAgent,
+    /// Where the configuration lies.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Channel of the calls, whose ceiling holds [default: cli]
+    #[arg(long, value_name = "CHANNEL")]
+    pub channel: Option<String>,
+    /// User who calls [default: the login name]
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
 }

@@ -1,8 +1,10 @@
 //! The commands. Each turns what was written on the command line into a verdict, a failure or a running server.
 
+mod approvals;
 mod check;
 mod decide;
 mod explain;
+mod hook;
 mod keys;
 mod mcp;
 pub mod rules;
@@ -21,9 +23,11 @@ use crate::settings::{self, Settings, Unloaded};
 /// It could not do what it was asked.
 pub fn run(command: Command) -> Result<Verdict, Failure> {
     match command {
+        Command::Approvals(args) => approvals::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Decide(args) => decide::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Hook(args) => hook::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Mcp(args) => mcp::run(&args),
         Command::Rules(args) => rules::run(&args),

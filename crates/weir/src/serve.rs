@@ -9,8 +9,9 @@ mod greeting;
 mod listen;
 pub mod logging;
 mod metrics;
-pub mod node;
+mod node;
 mod open_files;
+mod point;
 mod reload;
 mod report;
 mod tools;
@@ -31,8 +32,8 @@ use crate::exit::{Failure, Verdict, say};
 use crate::rule_files;
 use crate::settings::{self, Settings};
 
-use node::Node;
 pub use node::FILES_AUTHOR;
+use node::Node;
 use watch::{Watch, Watched};
 
 /// How long tasks that are left over at the end are given.

@@ -18,3 +18,4 @@ mod rulebook;
 mod rules;
 mod secrets;
 mod service;
+mod tools;

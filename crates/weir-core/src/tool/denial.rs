@@ -144,7 +144,8 @@ impl Denial {
     #[must_use]
     pub fn message(&self) -> String {
         let relay = if self.kind == DenialKind::ApprovalRequired { RELAY_AND_RETRY } else { RELAY };
-        format!("{} {DID_NOT_RUN} {relay}", self.summary())
+        let id = self.decision.map(|id| format!(" (decision {id})")).unwrap_or_default();
+        format!("{}{id} {DID_NOT_RUN} {relay}", self.summary())
     }
 
     /// The line for a person: what, why, what to do.

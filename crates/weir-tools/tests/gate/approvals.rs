@@ -240,3 +240,20 @@ async fn too_many_open_questions_of_one_caller_are_denied_without_a_new_one() {
     assert!(denied.pending.is_none() && denied.denial.approval_id.is_none());
     assert!(denied.message.contains("wait already"), "{}", denied.message);
 }
+
+#[test]
+fn who_may_say_yes_is_a_setting() {
+    use weir_config::config::{Approver, Role};
+    let table = [
+        (Approver::Requester, "ada", Role::Viewer, true),
+        (Approver::Other, "ada", Role::Operator, false),
+        (Approver::Other, " user:ada ", Role::Operator, false),
+        (Approver::Other, "bob", Role::Viewer, true),
+        (Approver::Role(Role::Approver), "bob", Role::Viewer, false),
+        (Approver::Role(Role::Approver), "ada", Role::Approver, true),
+        (Approver::Role(Role::Operator), "bob", Role::Approver, false),
+    ];
+    for (approver, by, role, may) in table {
+        assert_eq!(approver.admits("user:ada", by, role).is_ok(), may, "{approver:?} {by}");
+    }
+}

@@ -1,7 +1,7 @@
 //! `weir decide`: the decision point alone. Facts come in a line at a time, decisions go out in the same order.
 //!
 //! It opens no store and writes nothing. Like every other way to a decision it goes through
-//! [`RuleSet::decide_request`] or [`RuleSet::decide_failure`].
+//! [`RuleSet::decide_request`], [`RuleSet::decide_failure`] or [`RuleSet::decide_tool`].
 
 use std::io::{self, BufRead, Write};
 
@@ -11,6 +11,7 @@ use weir_core::action::QuarantineDelays;
 use weir_core::clock::Clock;
 use weir_core::failure::{Class, Owner, Retry};
 use weir_core::{Boundary, Decision, DecisionId, Timestamp};
+use weir_rules::tool::Scene;
 use weir_rules::{Classification, DecideContext, EvaluateContext, Fact, OwnedFacts, Report, RuleSet, World};
 use weir_store::clock::SystemClock;
 
@@ -23,9 +24,11 @@ use super::{load_settings, refuse};
 
 mod lines;
 mod strict;
+mod tool;
 
 use lines::{Line, Lines};
 use strict::Unread;
+use tool::{DecidedCall, ToolWorld};
 
 /// Runs the command over stdin and stdout.
 ///
@@ -39,6 +42,7 @@ pub fn run(args: &DecideArgs) -> Result<Verdict, Failure> {
         house: house.map(|provider| provider.name.clone()).collect(),
         rules: load_rules(args, settings.config.rules.as_deref())?,
         delays: settings.config.abuse.quarantine.delays,
+        tools: ToolWorld::new(settings.config.tools),
     };
     point.answer(io::stdin().lock(), io::stdout().lock(), &SystemClock)
 }
@@ -48,7 +52,7 @@ fn load_rules(args: &DecideArgs, configured: Option<&[std::path::PathBuf]>) -> R
     let mut problems = Vec::new();
     let now = SystemClock.now();
     let rules = if args.rules.is_empty() {
-        if configured.is_none() && args.on == On::Request {
+        if configured.is_none() && args.on != On::Failure {
             say("warning: no --rules, and the configuration lists no rule files: no rule is asked");
         }
         rule_files::load_of_config(configured.unwrap_or_default(), now, &mut problems).map(|(_, rules)| rules)
@@ -65,6 +69,8 @@ struct DecisionPoint {
     house: Vec<String>,
     rules: RuleSet,
     delays: QuarantineDelays,
+    /// What the configuration knows of tools and channels.
+    tools: ToolWorld,
 }
 
 /// The number of a rule set that no store has counted.
@@ -152,10 +158,10 @@ impl DecisionPoint {
         &self,
         output: &mut impl Write,
         id: Json,
-        facts: &OwnedFacts,
+        given: &OwnedFacts,
         now: Timestamp,
     ) -> io::Result<()> {
-        let facts = facts.as_facts();
+        let facts = given.as_facts();
         let at = facts.now().unwrap_or(now);
         let subject = facts.str(Fact::IdentityKey);
         if self.on == On::Failure {
@@ -169,6 +175,13 @@ impl DecisionPoint {
             at,
             delays: self.delays,
         };
+        if self.on == On::Tool {
+            let mut facts = given.as_facts();
+            let others = self.tools.others();
+            let made =
+                self.rules.decide_tool(&mut facts, &Scene { others: &others, ..Scene::default() }, &context);
+            return write_line(output, &DecidedCall::new(id, &made));
+        }
         let decision = self.rules.decide_request(&facts, &context);
         write_line(output, &Decided::new(id, &decision))
     }
@@ -177,6 +190,9 @@ impl DecisionPoint {
     fn read(&self, line: &Line, now: Timestamp) -> Read {
         let mut members = parse(line)?;
         let id = take_id(&mut members).map_err(|error| (None, error))?;
+        if self.on == On::Tool {
+            self.tools.complete(&mut members);
+        }
         let world = World { now: Some(now), is_house: &|name| self.house.iter().any(|house| house == name) };
         match OwnedFacts::from_json_in(self.on.boundary(), &Json::Object(members), &world) {
             Ok(facts) => Ok((id, facts)),
@@ -190,6 +206,7 @@ impl On {
         match self {
             Self::Request => Boundary::Request,
             Self::Failure => Boundary::Failure,
+            Self::Tool => Boundary::Tool,
         }
     }
 }

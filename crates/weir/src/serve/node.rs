@@ -24,9 +24,11 @@ use super::admin_token;
 use super::data_plane::DataPlane;
 use super::greeting::Greeting;
 use super::logging::Log;
+use super::point::GatePoint;
 use super::reload::Reloader;
 use super::tools::Tools;
 use super::{Start, listen, metrics, report};
+
 use crate::command::refuse;
 use crate::command::rules::master;
 use crate::diagnostics::Problem;
@@ -173,7 +175,8 @@ impl Node {
         let tools = Tools::new(base.gate(&config), &config, start.named.as_deref());
         let gateway = gateway(&base, config.clone(), tools.guest()).await?;
         let live = Live::new(config.clone(), &token.token);
-        let console = console(&base, &config, live.clone(), metrics, &gateway);
+        let point = Arc::new(GatePoint::new(tools.gate.clone(), base.directory.clone()));
+        let console = console(&base, &config, live.clone(), metrics, &gateway, point);
 
         let in_force = base.rules.load();
         let greeting = Greeting {
@@ -202,7 +205,18 @@ impl Node {
             reporter: reporter.clone(),
             tools: tools.clone(),
         };
-        Ok(Self { tools, reloader, rules_changed, signals, data_plane, admin_plane, stop, recorder, directory, reporter })
+        Ok(Self {
+            tools,
+            reloader,
+            rules_changed,
+            signals,
+            data_plane,
+            admin_plane,
+            stop,
+            recorder,
+            directory,
+            reporter,
+        })
     }
 
     /// Runs until SIGTERM or SIGINT, then ends in order: no new connections, open requests for a while, what is
@@ -275,9 +289,10 @@ fn console(
     live: Live,
     metrics: metrics::Render,
     gateway: &Gateway,
+    point: Arc<GatePoint>,
 ) -> axum::Router {
     let probe = config.abuse.service_url.is_some().then(|| abuse_service(gateway.clone()));
-    weir_console::router(weir_console::Parts {
+    let parts = weir_console::Parts {
         live,
         rules: base.rules.clone(),
         rulebook: base.rulebook.clone(),
@@ -288,7 +303,8 @@ fn console(
         clock: base.clock.clone(),
         metrics,
         abuse_service: probe,
-    })
+    };
+    weir_console::router_with(parts, Some(point))
 }
 
 /// How the remote classifier is doing, by what the data plane sees of it.

@@ -6,7 +6,7 @@ use crate::support::Folder;
 fn help_lists_what_is_built() {
     let folder = Folder::new();
     let mut text = String::new();
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 12] = [
         &[],
         &["serve", "--help"],
         &["check", "--help"],
@@ -16,6 +16,9 @@ fn help_lists_what_is_built() {
         &["rules", "apply", "--help"],
         &["keys", "--help"],
         &["keys", "create", "--help"],
+        &["approvals", "--help"],
+        &["approvals", "approve", "--help"],
+        &["hook", "--help"],
     ];
     for command in commands {
         let run = folder.run(command);
@@ -42,7 +45,7 @@ fn wrong_usage_exits_with_2() {
         (&["--conf"], "unexpected argument"),
         (&["serve", "file.yaml"], "unexpected argument"),
         (&["decide"], "--on"),
-        (&["decide", "--on", "tool"], "invalid value 'tool'"),
+        (&["decide", "--on", "tools"], "invalid value 'tools'"),
         (&["explain"], "required"),
         (&["rules"], "Usage"),
         (&["rules", "apply"], "required"),

@@ -18,3 +18,4 @@ mod readme;
 mod reload;
 mod rules;
 mod support;
+mod tools;

@@ -26,6 +26,7 @@ fn point(rules: &str) -> DecisionPoint {
         house: Vec::new(),
         rules: loaded.rules,
         delays: QuarantineDelays::default(),
+        tools: ToolWorld::new(crate::settings::load(None).unwrap().config.tools),
     }
 }
 
