@@ -20,11 +20,16 @@ const ERROR_NAMES: [&str; 2] = ["error", "response.failed"];
 /// How the data of such an event begins, without white space.
 const ERROR_DATA: [&str; 3] = [r#"{"error""#, r#"{"type":"error""#, r#"{"type":"response.failed""#];
 
-/// Splits a chunk in which an error was read before the event that tells it. `continued` says that the chunk begins
-/// within an event of which a part has been passed on already.
-pub(crate) fn before_error(kind: ApiKind, chunk: &Bytes, continued: bool) -> (Bytes, Bytes) {
+/// Splits a chunk in which an error was read before the event that tells it.
+pub(crate) fn before_error(kind: ApiKind, chunk: &Bytes, before: Before) -> (Bytes, Bytes) {
     let mut from = 0;
     let mut first = true;
+    let continued = before.within;
+    // The blank line that ends what was passed on already.
+    if let Some(at) = first_blank(chunk, before.last).filter(|_| continued) {
+        from = at;
+        first = false;
+    }
     while from < chunk.len() {
         let end = end_of_event(chunk.get(from..).unwrap_or_default()).map_or(chunk.len(), |len| from + len);
         let whole = !(first && continued);
@@ -66,16 +71,61 @@ fn last_event(bytes: &[u8]) -> Option<usize> {
         .max()
 }
 
-/// How much of a chunk that ends within an event may be passed on at once: all of it, unless that event may be an error.
-pub(crate) fn passable(chunk: &[u8], continued: bool) -> usize {
-    let begins = match last_event(chunk) {
-        Some(at) => at,
-        None if continued => return chunk.len(),
-        None => 0,
-    };
-    let event = chunk.get(begins..).unwrap_or_default();
-    let held = event.len() <= HELD_BYTES_MAX && may_tell_error(event);
-    if held { begins } else { chunk.len() }
+/// How what was passed on before a chunk ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Before {
+    /// Within an event.
+    pub(crate) within: bool,
+    /// With this byte: at the end of a line a blank one ends the event.
+    pub(crate) last: u8,
+}
+
+impl Before {
+    /// How a stream ends after this, too, was passed on.
+    pub(crate) fn and(self, passed: &[u8]) -> Self {
+        let Some(last) = passed.last() else { return self };
+        Self { within: event_begins(passed, self) != Some(passed.len()), last: *last }
+    }
+}
+
+/// Where the event begins in which a chunk ends; none if that was before the chunk.
+fn event_begins(chunk: &[u8], before: Before) -> Option<usize> {
+    last_event(chunk).or_else(|| if before.within { first_blank(chunk, before.last) } else { Some(0) })
+}
+
+/// The length of the blank line that a chunk begins with, after a line whose end was passed on, or the most of it.
+fn first_blank(chunk: &[u8], last: u8) -> Option<usize> {
+    let rest_of_end = usize::from(last == b'\r' && chunk.first() == Some(&b'\n'));
+    let rest = chunk.get(rest_of_end..).unwrap_or_default();
+    let blank = [&b"\r\n"[..], b"\n", b"\r"].into_iter().find(|blank| rest.starts_with(blank))?;
+    matches!(last, b'\n' | b'\r').then(|| rest_of_end.saturating_add(blank.len()))
+}
+
+/// How much of a chunk that ends within an event may be passed on at once: all of it, but for what may tell an error.
+pub(crate) fn passable(chunk: &[u8], before: Before) -> usize {
+    let begins = event_begins(chunk, before);
+    let event = chunk.get(begins.unwrap_or(0)..).unwrap_or_default();
+    let from = if begins.is_some() && may_tell_error(event) { Some(0) } else { error_member(event) };
+    match from {
+        Some(from) if event.len() <= HELD_BYTES_MAX => begins.unwrap_or(0).saturating_add(from),
+        _ => chunk.len(),
+    }
+}
+
+/// Where an event has a member `error`, or may be about to have one. Within a text its quotes would be escaped.
+fn error_member(event: &[u8]) -> Option<usize> {
+    const NAME: &[u8] = b"\"error\"";
+    let whole = memmem::find_iter(event, NAME).find(|at| {
+        let after = event.get(at.saturating_add(NAME.len())..).unwrap_or_default().trim_ascii_start();
+        let value = after.strip_prefix(b":").unwrap_or(after).trim_ascii_start();
+        matches!(value.first(), None | Some(b'{' | b'"'))
+    });
+    whole.or_else(|| {
+        let cut = (1..NAME.len()).rev().find(|len| event.ends_with(NAME.get(..*len).unwrap_or_default()))?;
+        let at = event.len().saturating_sub(cut);
+        // An escaped quote begins no member.
+        (at == 0 || event.get(at.saturating_sub(1)) != Some(&b'\\')).then_some(at)
+    })
 }
 
 /// Whether the beginning of an event may be that of an error.
@@ -131,17 +181,20 @@ mod tests {
             ("event: response.fail", false, ""),
             ("event: content_block_delta\ndata: {", false, "event: content_block_delta\ndata: {"),
             ("event: errors_are_fine\ndata: {", false, "event: errors_are_fine\ndata: {"),
-            ("data: {\"choices\": [{\"delta\"", false, "data: {\"choices\": [{\"delta\""),
+            ("data: {\"choices\": [{\"delta\"", false, "data: {\"choices\": [{\"delta"),
             ("da", false, ""),
-            ("tial\": 1, \"err", true, "tial\": 1, \"err"),
+            ("tial\": 1, \"err", true, "tial\": 1, "),
+            ("tial\": 1, \"error\": null, \"x", true, "tial\": 1, \"error\": null, \"x"),
+            ("data: {\"id\": 1, \"error\": {\"mess", false, "data: {\"id\": 1, "),
+            ("data: {\"text\": \"an \\\"error\\\": {", false, "data: {\"text\": \"an \\\"error\\\": {"),
             (": a comment", false, ": a comment"),
         ];
         for (chunk, continued, expected) in table {
-            let passed = passable(chunk.as_bytes(), *continued);
+            let passed = passable(chunk.as_bytes(), Before { within: *continued, last: b'x' });
             assert_eq!(&chunk[..passed], *expected, "{chunk}");
         }
         let endless = format!("data: {{\"error\": \"{}", "x".repeat(HELD_BYTES_MAX));
-        assert_eq!(passable(endless.as_bytes(), false), endless.len());
+        assert_eq!(passable(endless.as_bytes(), Before::default()), endless.len());
     }
 
     #[test]
@@ -161,7 +214,8 @@ mod tests {
             (ApiKind::Responses, failed.to_owned(), false, 0),
         ];
         for (kind, chunk, continued, at) in table {
-            let (before, event) = before_error(kind, &Bytes::from(chunk.clone()), continued);
+            let passed = Before { within: continued, last: b'x' };
+            let (before, event) = before_error(kind, &Bytes::from(chunk.clone()), passed);
             assert_eq!((before.len(), event.len()), (at, chunk.len() - at), "{chunk}");
         }
     }

@@ -7,7 +7,7 @@ use weir_core::ApiKind;
 use weir_dialect::UsageReader;
 use weir_dialect::rename::{JsonRenamer, StreamRenamer};
 
-use crate::cut::{before_error, passable};
+use crate::cut::{Before, before_error, passable};
 
 /// What is read of an answer on its way.
 pub(crate) struct Reading {
@@ -19,8 +19,8 @@ pub(crate) struct Reading {
     pub(crate) events: bool,
     /// The beginning of what may be an error.
     held: Bytes,
-    /// Whether what was passed on ends within an event.
-    within: bool,
+    /// How what was passed on ends.
+    passed: Before,
     /// Whether an error was found already.
     failed: bool,
 }
@@ -59,7 +59,7 @@ impl Reading {
             asked_model,
             events,
             held: Bytes::new(),
-            within: false,
+            passed: Before::default(),
             failed: false,
         }
     }
@@ -73,7 +73,7 @@ impl Reading {
         if self.usage.mid_event() || !self.held.is_empty() {
             return Piece::Good(self.unended(data));
         }
-        self.within = false;
+        self.passed = Before::default();
         Piece::Good(self.renamer.push(data))
     }
 
@@ -94,12 +94,12 @@ impl Reading {
 
     /// Whether what the client was sent ends within an event, so that a terminal one must end that first.
     pub(crate) const fn within_event(&self) -> bool {
-        self.within
+        self.passed.within
     }
 
     /// What the client is sent of a piece after all, when the provider's own words may reach it.
     pub(crate) fn renamed(&mut self, data: Bytes) -> Bytes {
-        self.within = self.usage.mid_event();
+        self.passed = self.passed.and(&data);
         self.renamer.push(data)
     }
 
@@ -109,23 +109,20 @@ impl Reading {
         if !self.events {
             return Piece::Error { before: Bytes::new(), rest: data };
         }
-        let (before, rest) = before_error(self.kind, &data, self.within);
-        if !before.is_empty() {
-            self.within = false;
-        }
+        let (before, rest) = before_error(self.kind, &data, self.passed);
+        self.passed = self.passed.and(&before);
         Piece::Error { before: self.renamer.push(before), rest }
     }
 
-    /// A piece that ends within an event.
+    /// A piece that ends within an event, or goes on with one.
     fn unended(&mut self, data: Bytes) -> Bytes {
         let data = self.with_held(data);
         let waits = self.usage.mid_event() && !self.failed;
-        let passed = if waits { passable(&data, self.within) } else { data.len() };
+        let passed = if waits { passable(&data, self.passed) } else { data.len() };
         self.held = data.slice(passed..);
-        if passed > 0 {
-            self.within = self.usage.mid_event() && self.held.is_empty();
-        }
-        self.renamer.push(data.slice(..passed))
+        let data = data.slice(..passed);
+        self.passed = if self.usage.mid_event() { self.passed.and(&data) } else { Before::default() };
+        self.renamer.push(data)
     }
 
     fn with_held(&mut self, data: Bytes) -> Bytes {
@@ -136,5 +133,97 @@ impl Reading {
         joined.extend_from_slice(&data);
         self.held = Bytes::new();
         joined.freeze()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "credit balance";
+
+    /// However a stream is cut into pieces, the client is sent what came before the error, and nothing of it.
+    #[test]
+    fn nothing_of_an_error_is_passed_on_however_it_is_cut() {
+        let chat = "data: {\"id\":\"c\",\"error\":null,\"choices\":[{\"delta\":{\"content\":\"\\\"error\\\": no\"}}]}\n\n";
+        let plain = format!("data: {{\"error\":{{\"message\":\"{SECRET}\"}}}}\n\n");
+        let late = format!(
+            "data: {{\"id\":\"c\",\"model\":\"m\",\"error\":{{\"code\":402,\"message\":\"{SECRET}\"}}}}\n\n"
+        );
+        let delta = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"text\":\"a\"}}\n\n";
+        let message = format!(
+            "event: error\ndata: {{\"type\":\"error\",\"error\":{{\"type\":\"t\",\"message\":\"{SECRET}\"}}}}\n\n"
+        );
+        let response = "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"delta\":\"a\"}\n\n";
+        let failed = format!(
+            "event: response.failed\ndata: {{\"type\":\"response.failed\",\"response\":{{\"id\":\"r\",\"error\":{{\"code\":\"c\",\"message\":\"{SECRET}\"}}}}}}\n\n"
+        );
+        let table = [
+            (ApiKind::ChatCompletions, chat, plain),
+            (ApiKind::ChatCompletions, chat, late),
+            (ApiKind::Messages, delta, message),
+            (ApiKind::Responses, response, failed),
+        ];
+        for (kind, good, bad) in table {
+            for (good, bad) in
+                [(good.to_owned(), bad.clone()), (good.replace('\n', "\r\n"), bad.replace('\n', "\r\n"))]
+            {
+                let stream = format!("{good}{bad}");
+                // A carriage return alone ends a line, too.
+                let whole = good.strip_suffix('\n').unwrap_or(&good);
+                for first in 0..=stream.len() {
+                    for second in [first, first + 1, first + 2, first + 9, stream.len()] {
+                        let second = second.min(stream.len());
+                        let pieces = [&stream[..first], &stream[first..second], &stream[second..]];
+                        let (passed, within) = passed(kind, &pieces);
+                        assert!(
+                            !passed.contains("balance") && !passed.contains("credit"),
+                            "{pieces:?}: {passed}"
+                        );
+                        assert!(
+                            passed.starts_with(whole) && stream.starts_with(&passed),
+                            "{pieces:?}: {passed}"
+                        );
+                        assert_eq!(within, passed.len() > good.len(), "{pieces:?}: {passed}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// What the client is sent of these pieces, and whether that ends within an event.
+    fn passed(kind: ApiKind, pieces: &[&str]) -> (String, bool) {
+        let mut reading = Reading::new(kind, true, "m".into(), Renamer::Nothing);
+        let mut passed = String::new();
+        for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
+            match reading.read(Bytes::from((*piece).to_owned())) {
+                Piece::Good(bytes) => passed.push_str(std::str::from_utf8(&bytes).unwrap()),
+                Piece::Error { before, .. } => {
+                    passed.push_str(std::str::from_utf8(&before).unwrap());
+                    return (passed, reading.within_event());
+                }
+            }
+        }
+        panic!("the error was not found: {pieces:?}");
+    }
+
+    /// However a good stream is cut into pieces, all of it is passed on in the end.
+    #[test]
+    fn a_good_stream_is_passed_on_whole_however_it_is_cut() {
+        let stream = "data: {\"id\":\"c\",\"error\":null,\"choices\":[{\"delta\":{\"content\":\"\\\"error\\\": {\"}}]}\n\nevent: ping\ndata: {\"e\":1}\n\ndata: [DONE]\n\n";
+        for first in 0..=stream.len() {
+            for second in first..=stream.len() {
+                let mut reading = Reading::new(ApiKind::ChatCompletions, true, "m".into(), Renamer::Nothing);
+                let mut passed = String::new();
+                for piece in [&stream[..first], &stream[first..second], &stream[second..]] {
+                    match reading.read(Bytes::from(piece.to_owned())) {
+                        Piece::Good(bytes) => passed.push_str(std::str::from_utf8(&bytes).unwrap()),
+                        Piece::Error { .. } => panic!("{piece}"),
+                    }
+                }
+                assert_eq!(passed, stream, "cut at {first} and {second}");
+                assert!(!reading.within_event());
+            }
+        }
     }
 }
