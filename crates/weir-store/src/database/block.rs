@@ -122,7 +122,8 @@ impl Prepared {
         let refused = |what: &str| StoreError::new(ErrorKind::Refused, format!("a record: {what}"));
         let decision = &record.decision;
         let stored = Stored {
-            at_ns: i64::try_from(decision.at.as_nanosecond()).map_err(|_| refused("its time is beyond 2262"))?,
+            at_ns: i64::try_from(decision.at.as_nanosecond())
+                .map_err(|_| refused("its time is beyond 2262"))?,
             subject: &decision.subject,
             outcome: &decision.outcome,
             rule: &decision.rule,

@@ -26,7 +26,11 @@ impl DataPlane {
     ///
     /// # Errors
     /// The system gives no thread or no further handle of the listener.
-    pub fn start(gateway: &Gateway, listener: TcpListener, stop: &CancellationToken) -> Result<Self, Failure> {
+    pub fn start(
+        gateway: &Gateway,
+        listener: TcpListener,
+        stop: &CancellationToken,
+    ) -> Result<Self, Failure> {
         let listener = listener.into_std().map_err(of_plane)?;
         let mut plane = Self { drained: Vec::new(), ended: CancellationToken::new(), threads: Vec::new() };
         for number in 0..thread::available_parallelism().map_or(1, NonZero::get) {
