@@ -440,7 +440,7 @@ mod tests {
     #[test]
     fn a_request_in_flight_is_small() {
         let connection = size_of_future(handle);
-        let stages = size_of_future(|exchange, arrived, body| serve(exchange, arrived, body));
+        let stages = size_of_future(serve);
         assert!(connection <= 1_500, "{connection} bytes");
         assert!(stages <= 6_000, "{stages} bytes");
     }

@@ -159,7 +159,7 @@ async fn the_answer_after_everything_failed_is_the_most_informative_one() {
 async fn a_fallback_is_a_new_decision() {
     let rules = "rules:\n\
         - {id: not-b, on: request, when: 'request.model == \"b\"', then: block, because: A test.}\n";
-    let bench = Bench::with_url(rules, |config, url| chain(config, url)).await;
+    let bench = Bench::with_url(rules, chain).await;
     bench.world.upstream.respond_to_model("a", error(404, "model_not_found", "There is no model `a`."));
     let (answer, _) = bench.send(&Ask::chat("a")).await;
     assert_eq!(answer.status, 200);

@@ -137,7 +137,7 @@ async fn an_error_after_content_ends_the_stream_in_weirs_words() {
 #[tokio::test]
 async fn the_providers_own_event_reaches_the_owner_of_the_key() {
     for api in Api::ALL {
-        let bench = Bench::with_url("", |config, url| chain(config, url)).await;
+        let bench = Bench::with_url("", chain).await;
         let sent = format!("{}{}", content(api), failure(api, &overloaded()));
         bench.world.upstream.respond_with(Script::chunks([sent.clone()]));
         let own = Ask::new(api, "a").streamed().header("x-weir-byok", "canary-own");
