@@ -91,6 +91,16 @@ pub(crate) fn remembered(
     tried: &Tried,
 ) -> Failed {
     let failure = failure.remembered(retry_after_s);
+    let provider = &tried.target.provider.name;
+    exchange.inner.meters.known_dead(provider);
+    tracing::debug!(
+        %provider,
+        model = %tried.target.id,
+        class = failure.class().as_str(),
+        retry_after_s,
+        decision = %exchange.id,
+        "not called: the key is known to be dead"
+    );
     let cause = "the key is known to be dead, and was not tried again";
     exchange.draft.result.failures.push(recorded(&failure, tried, cause));
     Failed { failure, trouble: Trouble::default(), skipped: 0 }

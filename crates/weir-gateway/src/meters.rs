@@ -73,6 +73,11 @@ impl Meters {
         }
     }
 
+    /// Counts a call that was not made, because the provider's key is known to be dead.
+    pub(crate) fn known_dead(&self, provider: &str) {
+        counter!("weir_known_dead_total", "provider" => provider.to_owned()).increment(1);
+    }
+
     /// Counts a failed provider call.
     pub(crate) fn upstream_failed(&self, provider: &str, class: Class) {
         counter!("weir_upstream_errors_total", "provider" => provider.to_owned(), "class" => class.as_str())

@@ -3,9 +3,10 @@
 use serde_json::json;
 use weir_core::failure::{Class, CredentialOwner, Owner, Report};
 use weir_core::record::NextStep;
+use weir_testkit::Script;
 use weir_testkit::http::Response;
 
-use super::{Bench, error, retries};
+use super::{Bench, asked, chain, error, retries};
 use crate::support::Ask;
 
 async fn pool(keys: &str, more: &'static str) -> Bench {
@@ -210,4 +211,43 @@ async fn the_errors_of_a_callers_own_key_are_its_own() {
         bench.world.upstream.respond_by_default();
         assert_eq!(bench.send(&ask).await.0.status, 200);
     }
+}
+
+/// What is known dead makes room for the fallback without a call.
+#[tokio::test]
+async fn a_fallback_stands_in_for_what_is_known_dead() {
+    let bench = Bench::with_url("", |config, url| chain(config, url).set("failures", retries(1))).await;
+    let spent = error(402, "insufficient_quota", "No credit.").header("retry-after", "3600");
+    bench.world.upstream.respond_to_model("a", spent);
+    for calls in [vec!["a", "b"], vec!["a", "b", "b"]] {
+        let answer = bench.send(&Ask::chat("a")).await.0;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(asked(&bench.world), calls);
+        let record = bench.node.record_of(&answer).await;
+        assert_eq!(record.result.failures[0].next, NextStep::Fallback);
+        assert_eq!(record.result.served_model.as_deref(), Some("b"));
+    }
+}
+
+/// Some providers refuse a wrong key with a 400: it is the caller's own all the same.
+#[tokio::test]
+async fn a_wrong_key_of_the_callers_own_is_told_whatever_its_status() {
+    let bench = own_key_bench().await;
+    let body = json!({"error": {"code": 400, "message": "API key not valid. Please pass a valid API key.", "status": "INVALID_ARGUMENT"}});
+    let ask = Ask::chat("other").header("x-weir-byok", "canary-own");
+    bench.world.upstream.respond_with(Script::json(400, &body));
+    let answer = bench.send(&ask).await.0;
+    assert_eq!((answer.status, answer.json()), (400, body.clone()));
+    // Within a 200 there is no answer of the provider's to pass on.
+    bench.world.upstream.respond_with(Script::json(200, &body));
+    let answer = bench.send(&ask).await.0;
+    assert_eq!(
+        (answer.status, &answer.json()["error"]["error_type"]),
+        (401, &json!("auth_invalid")),
+        "{}",
+        answer.text()
+    );
+    // With the platform's it is the operator's.
+    let answer = bench.send(&Ask::chat("other")).await.0;
+    assert_eq!(answer.status, 503, "{}", answer.text());
 }
