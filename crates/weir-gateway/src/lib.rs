@@ -32,5 +32,5 @@ mod settings;
 mod trouble;
 mod upstream;
 
-pub use guest::{Guest, GuestBody, Visitor};
 pub use gateway::{Candidates, Counter, Counters, Gateway, GatewayError, Parts};
+pub use guest::{Guest, GuestBody, Visitor};
