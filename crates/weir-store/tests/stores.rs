@@ -9,6 +9,7 @@
 )]
 
 mod stores {
+    pub mod approvals;
     pub mod cache;
     pub mod database;
     pub mod outages;

@@ -257,3 +257,36 @@ fn who_may_say_yes_is_a_setting() {
         assert_eq!(approver.admits("user:ada", by, role).is_ok(), may, "{approver:?} {by}");
     }
 }
+
+#[tokio::test]
+async fn a_new_approval_is_told_to_the_webhook_without_the_values_of_its_arguments() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap()).parse().unwrap();
+    let approvals = weir_config::config::Approvals { webhook: Some(url), ..tools().approvals };
+    let config = weir_config::config::Tools { approvals, ..tools() };
+    let bench = Bench::new(config, ASK, Policies::new()).await;
+    let told = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut received = Vec::new();
+        // The body is the last of the request, and is one JSON object.
+        while !received.ends_with(b"}") {
+            let mut piece = [0; 4096];
+            let read = stream.read(&mut piece).await.unwrap();
+            assert!(read > 0, "it hung up");
+            received.extend_from_slice(&piece[..read]);
+        }
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        String::from_utf8(received).unwrap()
+    };
+    let asked = bench.ask("t", json!({"secret": "canary-value"})).await;
+    bench.ask("t", json!({"secret": "canary-value"})).await;
+    let told = weir_testkit::deadline::within("the webhook", told).await;
+    let (head, body) = told.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("POST /hook HTTP/1.1"), "{head}");
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(body["event"], json!("approval.created"));
+    assert_eq!(body["approval"]["id"], json!(pending_id(&asked)));
+    assert_eq!(body["approval"]["args"], json!(["secret"]));
+    assert!(!body.to_string().contains("canary-value"));
+}
