@@ -3,12 +3,15 @@
 use axum::extract::{RawQuery, State};
 use axum::{Extension, Json};
 use http::StatusCode;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use weir_core::Timestamp;
 use weir_core::name::check_name;
-use weir_store::database::{Answer, Answered, Approval, ApprovalFilter, ApprovalScope, ApprovalState};
+use weir_core::tool::PermissionLevel;
+use weir_store::database::{
+    Answer, Answered, Approval, ApprovalFilter, ApprovalScope, ApprovalState, StoredDefinition,
+};
 
 use crate::auth::Principal;
 use crate::console::Console;
@@ -214,19 +217,29 @@ pub(crate) async fn withdraw(
     )))
 }
 
+/// A tool as it is listed.
+#[derive(Serialize)]
+struct ListedTool<'k> {
+    #[serde(flatten)]
+    known: &'k StoredDefinition,
+    /// Whether what was seen last is not what was accepted.
+    changed: bool,
+    /// The level that the configuration gives it.
+    level: Option<PermissionLevel>,
+}
+
 #[utoipa::path(get, path = "/api/tools", operation_id = "listTools", tag = "tools",
     responses((status = 200, description = "`{items, next}`: the tools that were seen, and whether their definition is the accepted one", body = Object)))]
 pub(crate) async fn tools(State(console): State<Console>) -> Result<Json<Value>, Problem> {
     let known = console.parts.database.definitions(None).await;
     let known = known.map_err(|error| Problem::store_unavailable(&error))?;
     let in_force = console.parts.live.load();
-    let items: Vec<Value> = known
+    let items: Vec<ListedTool<'_>> = known
         .iter()
-        .map(|known| {
-            let mut item = json!(known);
-            item["changed"] = known.has_drifted().into();
-            item["level"] = json!(in_force.config.tools.levels.get(&known.name));
-            item
+        .map(|known| ListedTool {
+            known,
+            changed: known.has_drifted(),
+            level: in_force.config.tools.levels.get(&known.name).copied(),
         })
         .collect();
     Ok(Json(json!({ "items": items, "next": null })))

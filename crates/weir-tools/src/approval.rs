@@ -10,16 +10,19 @@ pub use origin::{Origin, OriginAnswer};
 pub use reply::{Reply, reply_of};
 pub(crate) use webhook::Webhook;
 
-use uuid::Uuid;
+use uuid::Builder;
+use weir_core::Timestamp;
 use weir_core::tool::{cleaned, quoted};
 use weir_store::database::Approval;
 
 /// How long a list of names in a question may be, in characters.
 const NAMES_CHARS_MAX: usize = 300;
 
-/// A new approval's id: they sort by time.
-pub(crate) fn approval_id() -> String {
-    format!("apr_{}", Uuid::now_v7())
+/// The id of an approval made at `at`: they sort by time.
+pub(crate) fn approval_id(at: Timestamp) -> String {
+    let millis = u64::try_from(at.as_millisecond()).unwrap_or(0);
+    let id = Builder::from_unix_timestamp_millis(millis, &rand::random()).into_uuid();
+    format!("apr_{}", id.as_hyphenated())
 }
 
 /// What a person is asked. The values of arguments are not in it.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::Value as Json;
-use uuid::Uuid;
+use uuid::Builder;
 use weir_core::record::{IdentityFacts, Stats};
 use weir_core::tool::{Arguments, CallSource, cleaned};
 
@@ -83,7 +83,11 @@ impl ToolCall {
 /// An id for a call that the model gave none: `turn-<iteration>-<tool>-<uuid>`.
 #[must_use]
 pub fn made_id(iteration: u32, tool: &str) -> String {
-    format!("turn-{iteration}-{}-{}", cleaned(tool, TAKEN_OVER_MAX), Uuid::now_v7())
+    format!(
+        "turn-{iteration}-{}-{}",
+        cleaned(tool, TAKEN_OVER_MAX),
+        Builder::from_random_bytes(rand::random()).into_uuid()
+    )
 }
 
 /// A tool as its server describes it. Descriptions and annotations are the server's word: they may raise a level, never

@@ -232,7 +232,7 @@ impl Inner {
         let denial = made.denial();
         let ttl = self.settings.load().tools.approvals.ttl;
         NewApproval {
-            id: approval_id(),
+            id: approval_id(now),
             caller: binding.caller,
             question: Question {
                 tool: binding.tool,
