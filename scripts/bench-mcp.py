@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -58,6 +59,9 @@ class Pipes:
 class Http:
     def __init__(self, address, path, key=None):
         self.connection, self.path, self.number = http.client.HTTPConnection(address), path, 0
+        self.connection.connect()
+        # Head and body are two packets, and the second would wait for the acknowledgement of the first.
+        self.connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
         if key:
             self.headers["authorization"] = f"Bearer {key}"
@@ -98,7 +102,9 @@ def main():
     binary, calls = os.path.realpath(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 2000
     shutil.copy(ROOT / "sdk-tests/mcp/conformance-server.mjs", SERVER)
     with tempfile.TemporaryDirectory() as folder:
-        server = subprocess.Popen([NODE, str(SERVER), "0"], stdout=subprocess.PIPE, text=True)
+        server = subprocess.Popen(
+            [NODE, str(SERVER), "0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
         url = ready(server, "ready ").split()[1]
         servers = [{"name": "pipe", "command": [NODE, str(SERVER)]}, {"name": "http", "url": url}]
         config = {

@@ -6,7 +6,7 @@ use weir_core::clock::Clock as _;
 use weir_store::clock::SystemClock;
 use weir_store::database::{Answer, ApprovalScope};
 
-use crate::http::{Web, modern};
+use crate::http::{PATH, Web, modern};
 use crate::support::{Bench, Client, text};
 
 const ASK: &str = "- {id: ask-echo, on: tool, when: tool.name == \"echo\", then: require-approval, because: Somebody should look.}\n";
@@ -93,7 +93,7 @@ async fn a_client_that_cannot_ask_gets_the_id_and_may_call_again() {
 async fn since_2026_the_question_is_the_result_and_its_state_is_sealed() {
     let bench = bench(Approver::Requester).await;
     let ada = Web::new(&bench);
-    let eve = Web { mcp: ada.mcp.clone(), user: "eve", session: None };
+    let eve = Web { mcp: ada.mcp.clone(), user: "eve", session: None, path: PATH };
     let headers =
         [("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tools/call"), ("mcp-name", "echo")];
     let call = |arguments: Value, more: Value| {

@@ -11,28 +11,32 @@ use weir_tools::mcp::{Mcp, McpBody};
 
 use crate::support::{Bench, text};
 
+/// The server behind it, unless another is meant.
+pub const PATH: &str = "/mcp/scripted";
+
 const BOTH: &str = "application/json, text/event-stream";
 
 pub struct Web {
     pub mcp: Mcp,
     pub user: &'static str,
     pub session: Option<String>,
+    pub path: &'static str,
 }
 
 /// An answer, read to its end.
 pub struct Answered {
     status: u16,
-    headers: HeaderMap,
+    pub headers: HeaderMap,
     pub messages: Vec<Value>,
 }
 
 impl Web {
     pub fn new(bench: &Bench) -> Self {
-        Self { mcp: bench.mcp(Vec::new()), user: "ada", session: None }
+        Self { mcp: bench.mcp(Vec::new()), user: "ada", session: None, path: PATH }
     }
 
     async fn begin(&self, method: &str, headers: &[(&str, &str)], body: String) -> Response<McpBody> {
-        let mut request = Request::builder().method(method).uri("/mcp/scripted").header("accept", BOTH);
+        let mut request = Request::builder().method(method).uri(self.path).header("accept", BOTH);
         if method == "POST" {
             request = request.header("content-type", "application/json");
         }
@@ -68,7 +72,7 @@ impl Web {
         self.text("POST", headers, message.to_string()).await
     }
 
-    async fn shake_hands(&mut self) {
+    pub async fn shake_hands(&mut self) {
         let params = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
         let answer = self
             .post(&[], json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}))
@@ -79,7 +83,7 @@ impl Web {
         assert_eq!((ready.status, ready.messages.len()), (202, 0));
     }
 
-    async fn call(&self, tool: &str, arguments: Value) -> Answered {
+    pub async fn call(&self, tool: &str, arguments: Value) -> Answered {
         let params = json!({"name": tool, "arguments": arguments, "_meta": {"progressToken": 5}});
         self.post(&[], json!({"jsonrpc": "2.0", "id": "c", "method": "tools/call", "params": params})).await
     }
@@ -104,9 +108,9 @@ async fn a_session_is_its_users_own_and_ends_with_delete() {
     ada.shake_hands().await;
     assert_eq!(text(&ada.call("echo", json!({"a": 1})).await.last()["result"]), r#"{"a":1}"#);
     // Whoever has the id but another key has no session.
-    let stolen = Web { mcp: ada.mcp.clone(), user: "eve", session: ada.session.clone() };
+    let stolen = Web { mcp: ada.mcp.clone(), user: "eve", session: ada.session.clone(), path: PATH };
     assert_eq!(stolen.call("echo", json!({})).await.code(), (404, -32600));
-    let mut eve = Web { mcp: ada.mcp.clone(), user: "eve", session: None };
+    let mut eve = Web { mcp: ada.mcp.clone(), user: "eve", session: None, path: PATH };
     eve.shake_hands().await;
     assert_eq!(eve.call("echo", json!({})).await.last()["result"]["structuredContent"]["rule"], "no-echo");
     assert_eq!(ada.text("DELETE", &[], String::new()).await.status, 200);
@@ -172,7 +176,7 @@ pub fn modern(id: &str, method: &str, mut params: Value) -> Value {
 async fn without_sessions_all_share_one_server_and_keep_their_own_ids() {
     let bench = Bench::new(NO_ECHO).await;
     let ada = Web::new(&bench);
-    let eve = Web { mcp: ada.mcp.clone(), user: "eve", session: None };
+    let eve = Web { mcp: ada.mcp.clone(), user: "eve", session: None, path: PATH };
     let head = |name: &'static str| {
         [("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tools/call"), ("mcp-name", name)]
     };

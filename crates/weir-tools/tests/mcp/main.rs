@@ -10,6 +10,7 @@
 
 mod approvals;
 mod http;
+mod remote;
 mod stdio;
 mod support;
 
