@@ -41,7 +41,7 @@ async fn the_first_minute_works_as_it_is_written() {
             block.replace("http://127.0.0.1:8080", weir.data()).replace("http://127.0.0.1:8081", weir.admin())
         })
         .collect();
-    let [_path, free, key, rule, refused, why, decide, admin] = blocks.as_slice() else {
+    let [_path, free, key, rule, refused, why, decide, failure, tool, admin] = blocks.as_slice() else {
         panic!("README.md has {} blocks of commands", blocks.len());
     };
     assert!(shell(&folder, "", free).contains("hello"));
@@ -68,6 +68,8 @@ async fn the_first_minute_works_as_it_is_written() {
         assert!(why.contains(said), "{why}");
     }
     assert!(shell(&folder, "", decide).contains("\"outcome\":\"block\""));
+    assert!(shell(&folder, "", failure).contains("\"class\":\"quota_exhausted\""));
+    assert!(shell(&folder, "", tool).contains("\"kind\":\"session_forbidden\""));
     assert!(shell(&folder, "", admin).contains("no-curl"));
 }
 
