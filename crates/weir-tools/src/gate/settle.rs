@@ -90,7 +90,7 @@ impl Inner {
         let tools = &settings.tools;
         let rules = self.rules.load();
         let entries = if with_others { self.catalogue.entries(None) } else { Vec::new() };
-        let others: Vec<OtherTool<'_>> = entries
+        let mut others: Vec<OtherTool<'_>> = entries
             .iter()
             .filter(|other| call.caller.sees(&other.definition.name))
             .map(|other| OtherTool {
@@ -100,6 +100,16 @@ impl Inner {
                 annotations: other.annotations(),
             })
             .collect();
+        if with_others && unlisted.is_some() {
+            // Of programs that list no tools here, those that the configuration names are known.
+            let named = tools.levels.iter().filter(|(name, _)| call.caller.sees(name));
+            others.extend(named.map(|(name, level)| OtherTool {
+                name,
+                server: "",
+                level: *level,
+                annotations: &super::catalogue::NO_ANNOTATIONS,
+            }));
+        }
         let mut facts = facts_of(&call.caller, tools);
         facts.set_str(Fact::ToolName, &call.tool);
         facts.set_str(Fact::ToolServer, &call.server);

@@ -152,6 +152,10 @@ async fn another_program_may_ask_and_run_the_call_itself() {
         let outcome = bench.gate.evaluate(call(tool), level).await;
         assert_eq!(outcome.denial_kind(), Some(kind), "{tool} {level:?}");
     }
+    // Without a rule in the way, the tools that the configuration names are what may be called instead.
+    let free = Bench::new(configured(&[("web", Write)], &[("known", ReadOnly)]), "", Policies::new()).await;
+    let denied = free.gate.evaluate(call("other"), None).await;
+    assert_eq!(denied.denied().unwrap().denial.alternatives, ["known"]);
     let asked = bench.gate.evaluate(call("known"), None).await;
     bench.approve(&pending_id(&asked)).await;
     let allowed = bench.gate.evaluate(call("known"), None).await;
