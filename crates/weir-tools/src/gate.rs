@@ -3,6 +3,7 @@
 //! resolve -> class the arguments -> decide (`weir_rules`) -> policies -> approval -> permit -> execute -> record.
 
 mod answer;
+mod built_in;
 mod catalogue;
 mod exchange;
 mod settle;

@@ -5,6 +5,7 @@
 //! [`Gate::call`]. What a caller asks for is decided by `weir_rules`; an executor is given a
 //! [`Permitted`](weir_rules::tool::Permitted) call, which nothing else can make.
 
+pub mod agent;
 pub mod approval;
 pub mod call;
 pub mod gate;

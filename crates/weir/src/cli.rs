@@ -42,6 +42,8 @@ pub enum Command {
     Hook(HookArgs),
     /// Serve the tools of an MCP server over stdio, each call through the gate
     Mcp(McpArgs),
+    /// Let a model work on a prompt with tools, each call through the gate
+    Agent(AgentArgs),
 }
 
 /// Options that many commands have are listed after a command's own.
@@ -139,6 +141,29 @@ pub struct McpArgs {
     /// The MCP server's program and its arguments, after `--`
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<std::ffi::OsString>,
+}
+
+/// Arguments of `weir agent`.
+#[derive(Args, Debug)]
+pub struct AgentArgs {
+    /// What the model is asked to do
+    #[arg(value_name = "PROMPT")]
+    pub prompt: String,
+    /// Model that is asked [default: the first of the configuration by name, else sim/tool]
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
+    /// Channel of the calls, whose ceiling holds [default: cli]
+    #[arg(long, value_name = "CHANNEL")]
+    pub channel: Option<String>,
+    /// User who calls [default: the login name]
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+    /// Where the configuration lies.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Print what happens as lines of JSON, the result the last
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `weir rules`.

@@ -1,5 +1,6 @@
 //! The commands. Each turns what was written on the command line into a verdict, a failure or a running server.
 
+mod agent;
 mod approvals;
 mod check;
 mod decide;
@@ -23,6 +24,7 @@ use crate::settings::{self, Settings, Unloaded};
 /// It could not do what it was asked.
 pub fn run(command: Command) -> Result<Verdict, Failure> {
     match command {
+        Command::Agent(args) => agent::run(&args),
         Command::Approvals(args) => approvals::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Decide(args) => decide::run(&args),

@@ -13,7 +13,7 @@ mod node;
 mod open_files;
 mod point;
 mod reload;
-mod report;
+pub mod report;
 mod tools;
 pub mod watch;
 

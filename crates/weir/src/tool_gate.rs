@@ -35,7 +35,10 @@ pub struct ToolGate {
     pub gate: Gate,
     /// Where calls are recorded.
     pub recorder: Recorder,
-    directory: Directory,
+    /// The keys that are valid, followed as they change.
+    pub directory: Directory,
+    /// The rules in force.
+    pub rules: Arc<LiveRules>,
     _following: AbortOnDropHandle<()>,
 }
 
@@ -65,9 +68,9 @@ impl ToolGate {
             clock,
             policies: Policies::new(),
         });
-        let directory = base.directory.clone();
+        let (directory, rules) = (base.directory.clone(), base.rules.clone());
         let following = tokio::spawn(follow(base, gate.clone(), named.map(Path::to_owned), watch));
-        Ok(Self { gate, recorder, directory, _following: AbortOnDropHandle::new(following) })
+        Ok(Self { gate, recorder, directory, rules, _following: AbortOnDropHandle::new(following) })
     }
 
     /// Writes what is still to be written.

@@ -31,6 +31,8 @@ pub(crate) struct Entry {
     pub(crate) definition: Arc<ToolDefinition>,
     /// Whether it is another than the one that was accepted.
     pub(crate) drifted: AtomicBool,
+    /// The level that weir knows of a tool of its own, where the operator gives none.
+    pub(crate) built_in: Option<PermissionLevel>,
 }
 
 /// What a tool without annotations says.
@@ -49,7 +51,10 @@ impl Entry {
         if self.drifted.load(Ordering::Relaxed) {
             return PermissionLevel::Dangerous;
         }
-        tool_level(tools, &self.definition.name, &self.definition.annotations)
+        match self.built_in {
+            Some(level) if !tools.levels.contains_key(&self.definition.name) => level,
+            _ => tool_level(tools, &self.definition.name, &self.definition.annotations),
+        }
     }
 }
 
@@ -116,10 +121,24 @@ impl Catalogue {
             entries.push(Arc::new(Entry {
                 definition: Arc::new(definition),
                 drifted: AtomicBool::new(drifted),
+                built_in: None,
             }));
         }
         self.servers.write().unwrap_or_else(PoisonError::into_inner).insert(server.to_owned(), entries);
         states
+    }
+
+    /// Takes over weir's own tools. They are as trusted as weir itself, so there is no drift.
+    pub(crate) fn report_built_in(&self, tools: Vec<(ToolDefinition, PermissionLevel)>) {
+        let entry = |(definition, level)| {
+            Arc::new(Entry {
+                definition: Arc::new(definition),
+                drifted: AtomicBool::new(false),
+                built_in: Some(level),
+            })
+        };
+        let entries = tools.into_iter().map(entry).collect();
+        self.servers.write().unwrap_or_else(PoisonError::into_inner).insert(String::new(), entries);
     }
 
     pub(crate) fn knows(&self, server: &str) -> bool {

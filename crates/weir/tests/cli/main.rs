@@ -7,6 +7,7 @@
     reason = "a test that fails should panic"
 )]
 
+mod agent;
 mod check;
 mod decide;
 mod durability;

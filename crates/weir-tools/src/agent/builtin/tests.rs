@@ -1,0 +1,129 @@
+use std::fs;
+
+use super::*;
+
+fn folder() -> (tempfile::TempDir, Roots) {
+    let outer = tempfile::tempdir().unwrap();
+    let root = outer.path().join("root");
+    fs::create_dir_all(root.join("sub")).unwrap();
+    fs::write(root.join("a.txt"), "one\ntwo\nthree\n").unwrap();
+    fs::write(root.join("sub/b.txt"), "two again\n").unwrap();
+    fs::write(root.join("binary"), [0xff, 0xfe, 0]).unwrap();
+    fs::write(outer.path().join("secret"), "outside").unwrap();
+    std::os::unix::fs::symlink(outer.path().join("secret"), root.join("link")).unwrap();
+    std::os::unix::fs::symlink(outer.path(), root.join("up")).unwrap();
+    let roots = Roots::new(&[root]);
+    (outer, roots)
+}
+
+async fn files(roots: &Roots, tool: &str, args: Json) -> Outcome {
+    files::run(roots.clone(), tool.to_owned(), args).await
+}
+
+#[tokio::test]
+async fn files_are_listed_read_searched_written_and_edited() {
+    let (_outer, roots) = folder();
+    let table = [
+        ("list_files", json!({}), "a.txt\nbinary\nlink@\nsub/\nup@\n"),
+        ("list_files", json!({"depth": 2, "path": "sub"}), "b.txt\n"),
+        ("read_file", json!({"path": "a.txt"}), "one\ntwo\nthree\n"),
+        ("read_file", json!({"path": "a.txt", "from_line": 2, "lines": 1}), "two\n"),
+        ("search_files", json!({"text": "two"}), "a.txt:2: two\nsub/b.txt:1: two again\n"),
+        ("search_files", json!({"text": "two", "path": "a.txt"}), "a.txt:2: two\n"),
+        ("search_files", json!({"text": "four"}), "Nothing was found.\n"),
+        ("write_file", json!({"path": "new/c.txt", "content": "x y x"}), "Wrote 5 bytes to 'new/c.txt'."),
+        (
+            "edit_file",
+            json!({"path": "new/c.txt", "old": "y", "new": "z"}),
+            "Replaced one passage of 'new/c.txt'.",
+        ),
+        ("read_file", json!({"path": "new/c.txt"}), "x z x"),
+    ];
+    for (tool, args, expected) in table {
+        assert_eq!(files(&roots, tool, args.clone()).await.unwrap(), expected, "{tool} {args}");
+    }
+}
+
+#[tokio::test]
+async fn what_leads_out_of_the_roots_or_is_no_text_is_refused() {
+    let (outer, roots) = folder();
+    let table = [
+        ("read_file", json!({"path": "link"}), "outside the allowed roots"),
+        ("read_file", json!({"path": "up/secret"}), "outside the allowed roots"),
+        ("read_file", json!({"path": "../secret"}), "outside the allowed roots"),
+        ("read_file", json!({"path": "/etc/hostname"}), "outside the allowed roots"),
+        ("write_file", json!({"path": "link", "content": "x"}), "outside the allowed roots"),
+        ("write_file", json!({"path": "up/new", "content": "x"}), "outside the allowed roots"),
+        ("list_files", json!({"path": "up"}), "outside the allowed roots"),
+        ("read_file", json!({"path": "sub"}), "no plain file"),
+        ("read_file", json!({"path": "binary"}), "no text in UTF-8"),
+        ("read_file", json!({"path": "none"}), "No such file"),
+        ("read_file", json!({}), "missing field `path`"),
+        ("read_file", json!({"path": "a.txt", "all": true}), "unknown field `all`"),
+        ("edit_file", json!({"path": "a.txt", "old": "o", "new": ""}), "2 times"),
+        ("edit_file", json!({"path": "a.txt", "old": "", "new": ""}), "must not be empty"),
+        ("edit_file", json!({"path": "a.txt", "old": "four", "new": ""}), "does not contain"),
+        ("write_file", json!({"path": "sub", "content": ""}), "no plain file"),
+        ("search_files", json!({"text": ""}), "must not be empty"),
+    ];
+    for (tool, args, said) in table {
+        let error = files(&roots, tool, args.clone()).await.unwrap_err();
+        assert!(error.contains(said), "{tool} {args}: {error}");
+    }
+    assert_eq!(fs::read_to_string(outer.path().join("secret")).unwrap(), "outside");
+    assert!(!outer.path().join("new").exists());
+    let none = files(&Roots::default(), "read_file", json!({"path": "a.txt"})).await.unwrap_err();
+    assert!(none.contains("tools.allowed_roots"), "{none}");
+}
+
+#[tokio::test]
+async fn a_command_runs_in_the_first_root_without_weirs_keys_and_says_how_it_ended() {
+    let (_outer, roots) = folder();
+    let ran = run::command(&roots, json!({"command": "cat a.txt; env | grep -c CARGO; exit 3"})).await;
+    assert!(ran.value.starts_with("one\ntwo\nthree\n0\n"), "{}", ran.value);
+    assert!(ran.error.unwrap().contains('3'));
+    // A child in the background does not keep the call open.
+    let ran = run::command(&roots, json!({"command": "sleep 600 & echo done"})).await;
+    assert_eq!((ran.value.as_str(), ran.error), ("done\n", None));
+    // A program that prints without end is read to its end, and its beginning kept.
+    let ran = run::command(&roots, json!({"command": "head -c 1000000 /dev/zero | tr '\\0' x"})).await;
+    assert!(ran.error.is_none() && ran.value.len() < 70_000, "{}", ran.value.len());
+    assert!(ran.value.ends_with("bytes more are left out]"));
+}
+
+#[tokio::test]
+async fn a_script_lies_within_the_roots() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (outer, roots) = folder();
+    let script = outer.path().join("root/hello.sh");
+    fs::write(&script, "#!/bin/sh\necho \"hello $1\"\n").unwrap();
+    let refused = run::script(&roots, json!({"path": "hello.sh"})).await;
+    assert!(refused.error.unwrap().contains("could not be run"), "it is not executable yet");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let ran = run::script(&roots, json!({"path": "hello.sh", "arguments": ["you; id"]})).await;
+    assert_eq!((ran.value.as_str(), ran.error), ("hello you; id\n", None));
+    let outside = run::script(&roots, json!({"path": "/bin/sh"})).await;
+    assert!(outside.error.unwrap().contains("outside the allowed roots"));
+}
+
+#[tokio::test]
+async fn a_url_must_be_one_and_be_there() {
+    let client = http_client();
+    for (url, said) in [
+        ("nowhere", "no URL"),
+        ("file:///etc/hostname", "neither http"),
+        ("http://127.0.0.1:1/", "cannot be reached"),
+    ] {
+        let error = fetch::fetch(&client, json!({"url": url})).await.unwrap_err();
+        assert!(error.contains(said), "{url}: {error}");
+    }
+}
+
+#[test]
+fn every_tool_has_a_schema_that_names_what_it_requires() {
+    for (tool, _) in definitions() {
+        for name in tool.schema["required"].as_array().unwrap() {
+            assert!(tool.schema["properties"][name.as_str().unwrap()].is_object(), "{}: {name}", tool.name);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! `weir agent PROMPT`: a model works on a prompt with tools. What it is asked goes through weir's own gateway, in this
+//! process, and every call of a tool through the gate.
+
+mod gateway;
+mod person;
+mod show;
+
+use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use weir_config::Config;
+use weir_config::config::ConfiguredKey;
+use weir_core::name::check_name;
+use weir_core::tool::CallSource;
+use weir_tools::Caller;
+use weir_tools::agent::{Events, Nobody, Person, Toolbox, Turn, TurnEnd, TurnResult, builtin, system_prompt};
+
+use super::{account, load_settings};
+use crate::cli::AgentArgs;
+use crate::exit::{Failure, Verdict, say};
+use crate::serve::logging;
+use crate::settings::Settings;
+use crate::tool_gate::ToolGate;
+use gateway::OwnGateway;
+
+/// The channel of an agent at a terminal, unless another is named.
+const CHANNEL: &str = "cli";
+
+/// The user where neither `--user` nor a login name says who it is.
+const UNKNOWN: &str = "unknown";
+
+/// The model where none is named and none is configured.
+const SIMULATED: &str = "sim/tool";
+
+/// What the agent is called in rules and records.
+const AGENT: &str = "weir";
+
+/// The filter of the log that is not asked for: a terminal shows the turn, not weir's own life.
+const QUIET_LOG: &str = "warn";
+
+/// How long what is left at the end is given.
+const LEFT_OVER: Duration = Duration::from_millis(200);
+
+/// Runs one turn.
+///
+/// # Errors
+/// The configuration or the rules are wrong, the store cannot be opened, the model could not be asked.
+pub fn run(args: &AgentArgs) -> Result<Verdict, Failure> {
+    let asked = Asked::of(args)?;
+    let mut settings = load_settings(args.config.config.as_deref())?;
+    if settings.config.telemetry.log == "info" {
+        QUIET_LOG.clone_into(&mut settings.config.telemetry.log);
+    }
+    logging::start(&settings.config.telemetry).map_err(Failure::No)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|e| Failure::dependency("starting the runtime", e))?;
+    let turned = runtime.block_on(turn(args, &asked, settings));
+    // Reading stdin is a thread that cannot be stopped.
+    runtime.shutdown_timeout(LEFT_OVER);
+    verdict(args, &turned?)
+}
+
+/// Who asks, and where.
+struct Asked {
+    user: String,
+    channel: String,
+}
+
+impl Asked {
+    fn of(args: &AgentArgs) -> Result<Self, Failure> {
+        let user = args.user.clone().or_else(account).unwrap_or_else(|| UNKNOWN.to_owned());
+        let channel = args.channel.clone().unwrap_or_else(|| CHANNEL.to_owned());
+        for (option, name) in [("--user", &user), ("--channel", &channel)] {
+            check_name(name).map_err(|why| Failure::Input(format!("{option}: it {why}")))?;
+        }
+        if args.prompt.trim().is_empty() {
+            return Err(Failure::Input("PROMPT: it must not be blank".to_owned()));
+        }
+        Ok(Self { user, channel })
+    }
+
+    /// What the gate knows of the user: what the user's key in the configuration says, if there is one.
+    fn caller(&self, key: &ConfiguredKey) -> Caller {
+        let mut caller = Caller::user(&self.user, &self.channel, CallSource::Session);
+        let identity = &mut caller.identity;
+        identity.org_id = key.org.clone().unwrap_or_default();
+        identity.project_id = key.project.clone().unwrap_or_default();
+        identity.plan = key.plan.clone().unwrap_or_default();
+        identity.tags.clone_from(&key.tags);
+        AGENT.clone_into(&mut caller.agent);
+        caller.session = format!("agent-{:032x}", rand::random::<u128>());
+        caller
+    }
+}
+
+async fn turn(args: &AgentArgs, asked: &Asked, mut settings: Settings) -> Result<TurnResult, Failure> {
+    let model_name = args.model.clone().unwrap_or_else(|| first_model(&settings.config));
+    let key = gateway::own_key(&settings.config, &asked.user, &asked.channel);
+    settings.config.keys.push(key.clone());
+    let config = Arc::new(settings.config.clone());
+    let tools = ToolGate::open(args.config.config.as_deref(), settings).await?;
+    let gateway = OwnGateway::start(&tools, config.clone(), &key).await?;
+    tools.gate.report_built_in(builtin::definitions());
+    let toolbox = Toolbox::new().with("", Arc::new(builtin::BuiltIn::new(&config.tools.allowed_roots)));
+    let cancel = CancellationToken::new();
+    let interrupted = tokio::spawn(interrupt(cancel.clone()));
+    let turn = Turn {
+        gate: tools.gate.clone(),
+        caller: Arc::new(asked.caller(&key)),
+        model: gateway.model(),
+        api: gateway::api_of(&config, &model_name),
+        model_name,
+        system: system_prompt(&config.tools, &asked.channel),
+        tools: toolbox,
+        loop_guard: config.tools.loop_guard,
+        events: events(args.json),
+        person: person(args.json),
+        asking: tokio::sync::Mutex::default(),
+    };
+    let result = turn.run(&args.prompt, &cancel).await;
+    interrupted.abort();
+    gateway.end().await;
+    tools.close().await;
+    Ok(result)
+}
+
+/// The first configured model by name that a real provider serves, else the simulated one.
+fn first_model(config: &Config) -> String {
+    let real = |id: &&String| {
+        let provider = config.models.find(id).and_then(|found| config.provider(&found.model.provider));
+        provider.is_some_and(|provider| !provider.simulated)
+    };
+    config.models.listed().iter().find(real).map_or_else(|| SIMULATED.to_owned(), Clone::clone)
+}
+
+async fn interrupt(cancel: CancellationToken) {
+    if tokio::signal::ctrl_c().await.is_ok() {
+        cancel.cancel();
+    }
+}
+
+fn events(json: bool) -> Arc<dyn Events> {
+    if json { Arc::new(show::JsonLines) } else { Arc::new(show::Readable) }
+}
+
+/// A person is asked where there is one: at a terminal, and not where a program reads.
+fn person(json: bool) -> Arc<dyn Person> {
+    if json || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Arc::new(Nobody);
+    }
+    Arc::new(person::AtTerminal::new(tokio::io::BufReader::new(tokio::io::stdin())))
+}
+
+fn verdict(args: &AgentArgs, result: &TurnResult) -> Result<Verdict, Failure> {
+    if !args.json {
+        show::result(result)?;
+    }
+    match result.end {
+        TurnEnd::Answered => Ok(Verdict::Good),
+        TurnEnd::Failed if args.json => Err(Failure::Dependency("the turn failed".to_owned())),
+        TurnEnd::Failed => Err(Failure::Dependency(result.text.clone())),
+        TurnEnd::Halted | TurnEnd::Exhausted | TurnEnd::Cancelled | TurnEnd::Refused => {
+            if !args.json {
+                say(format_args!("error: {}", show::clean(&result.text)));
+            }
+            Ok(Verdict::No)
+        }
+    }
+}
