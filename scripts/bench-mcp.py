@@ -18,7 +18,10 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-NODE = os.environ.get("WEIR_MCP_NODE", str(ROOT / ".cache/venv/bin/node"))
+# What lies in the venv starts the real one, which would live on when its starter is ended.
+NODE = subprocess.check_output(
+    [os.environ.get("WEIR_MCP_NODE", str(ROOT / ".cache/venv/bin/node")), "-p", "process.execPath"], text=True
+).strip()
 MODULES = pathlib.Path(os.environ.get("WEIR_MCP_NODE_MODULES", ROOT / ".cache/node"))
 SERVER = MODULES / "conformance-server.mjs"
 KEY = "bench-key"

@@ -6,7 +6,9 @@ cd "$(dirname "$0")/.."
 
 root="$PWD"
 python="${WEIR_MCP_PYTHON:-$root/.cache/venv/bin/python}"
-export WEIR_MCP_NODE="${WEIR_MCP_NODE:-$root/.cache/venv/bin/node}"
+# What lies in the venv starts the real one, which would live on when its starter is ended.
+WEIR_MCP_NODE="$("${WEIR_MCP_NODE:-$root/.cache/venv/bin/node}" -p process.execPath)"
+export WEIR_MCP_NODE
 modules="${WEIR_MCP_NODE_MODULES:-$root/.cache/node}"
 export WEIR_MCP_MODULES="$modules"
 
