@@ -3,7 +3,7 @@
 //! An entry point (the MCP proxy, the turn loop, a hook, a program that embeds weir) tells the [`Gate`] which tools there
 //! are ([`Gate::report_definitions`]), lists those that a caller may see ([`Gate::list`]), and runs calls through
 //! [`Gate::call`]. What a caller asks for is decided by `weir_rules`; an executor is given a
-//! [`Permitted`](weir_rules::tool::Permitted) call, which nothing else can make.
+//! [`Permitted`] call, which nothing else can make.
 
 pub mod agent;
 pub mod approval;
