@@ -1,11 +1,13 @@
 //! A server that speaks streamable HTTP: each message is a POST, whose answer is JSON or a stream of events.
 
+mod body;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ::http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use ::http::{HeaderMap, Method, Request, Response, StatusCode};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -17,6 +19,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
+use self::body::{gather, read_out};
 use super::events::Events;
 use super::{Answer, HANDSHAKE_DEADLINE, Handshake, Outgoing, Outlet, Trouble, Waiting};
 use crate::mcp::frame::{FRAME_BYTES_MAX, Frame, IdKey, Kind};
@@ -293,6 +296,7 @@ impl Inner {
         let mut resumed = 0;
         loop {
             if let Some(frame) = hear(&mut body, &mut events, wanted.as_ref(), &request.outlet).await? {
+                tokio::spawn(read_out(body));
                 return Ok(frame.with_id(request.frame.id().unwrap_or_default()));
             }
             // The stream has ended before the answer: a server may do so, and go on in another one.
@@ -401,20 +405,6 @@ fn answer_to(asked: &Frame, answer: Frame) -> Result<Frame, Trouble> {
 fn is_events(response: &Response<Incoming>) -> bool {
     let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     kind.trim_start().to_ascii_lowercase().starts_with("text/event-stream")
-}
-
-async fn gather(mut body: Incoming) -> Result<Bytes, Trouble> {
-    let mut bytes = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Trouble::Ended)?;
-        if let Some(data) = frame.data_ref() {
-            if bytes.len() + data.len() > FRAME_BYTES_MAX {
-                return Err(Trouble::TooLong);
-            }
-            bytes.extend_from_slice(data);
-        }
-    }
-    Ok(bytes.freeze())
 }
 
 /// A request that waits; when it is dropped unanswered, a server with sessions is told to stop. Without a session the
