@@ -16,12 +16,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const GOOD: [&str; 3] = ["permit_from_a_decision", "prompt_read", FROM_EVIDENCE];
+const GOOD: [&str; 4] =
+    ["permit_from_a_decision", "prompt_read", FROM_EVIDENCE, "call_permit_from_a_decision"];
 
 const FROM_EVIDENCE: &str = "failure_from_evidence";
 
 /// The program, and the error that it must be refused with.
-const BAD: [(&str, &str); 8] = [
+const BAD: [(&str, &str); 12] = [
     ("permit_made_by_hand", "E0451"),
     ("permit_by_default", "E0277"),
     ("permit_used_twice", "E0382"),
@@ -30,6 +31,10 @@ const BAD: [(&str, &str); 8] = [
     ("prompt_shown", "E0277"),
     ("prompt_debugged", "E0277"),
     ("key_shown", "E0277"),
+    ("call_permit_made_by_hand", "E0451"),
+    ("call_permit_used_twice", "E0382"),
+    ("call_decision_changed", "E0616"),
+    ("arguments_debugged", "E0277"),
 ];
 
 #[test]

@@ -1,0 +1,19 @@
+//! One permit, two runs.
+
+use weir_core::tool::Arguments;
+use weir_rules::tool::{Permitted, ToolDecision};
+
+fn execute(call: Permitted) {
+    drop(call);
+}
+
+fn run(decision: ToolDecision) {
+    if let Ok(permitted) = decision.permit(Arguments::default()) {
+        execute(permitted);
+        execute(permitted);
+    }
+}
+
+fn main() {
+    let _ = run;
+}
