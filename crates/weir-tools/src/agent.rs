@@ -11,6 +11,7 @@ pub mod builtin;
 mod calls;
 mod event;
 mod guide;
+mod mcp;
 mod model;
 mod offer;
 mod person;
@@ -19,6 +20,7 @@ mod turn;
 
 pub use event::{Event, Events};
 pub use guide::system_prompt;
+pub use mcp::McpTools;
 pub use model::{Api, Model, ModelError};
 pub use offer::{Executor, Toolbox};
 pub use person::{Nobody, Person};

@@ -7,13 +7,13 @@
 
 mod answer;
 mod client;
-mod frame;
+pub(crate) mod frame;
 mod headers;
 mod http;
 mod hub;
 mod lines;
 pub(crate) mod link;
-mod listing;
+pub(crate) mod listing;
 mod members;
 mod rewrite;
 mod session;

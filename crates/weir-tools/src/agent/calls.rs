@@ -188,11 +188,12 @@ impl<M: Model> Turn<M> {
             iteration,
             caller: Arc::clone(&self.caller),
         };
-        let mut outcome = self.through_the_gate(call.clone()).await;
+        // Boxed: what goes through the gate is large, and many calls wait at once.
+        let mut outcome = Box::pin(self.through_the_gate(call.clone())).await;
         if let Some(pending) = outcome.denied().and_then(|denied| denied.pending.clone())
-            && self.ask_person(&asked.id, &pending).await
+            && Box::pin(self.ask_person(&asked.id, &pending)).await
         {
-            outcome = self.through_the_gate(call).await;
+            outcome = Box::pin(self.through_the_gate(call)).await;
         }
         if let Some(denied) = outcome.denied() {
             ledger.note(Notice::new(&asked.id, denied));

@@ -80,7 +80,7 @@ impl<M: Model> Turn<M> {
         let (end, text) = tokio::select! {
             biased;
             () = cancel.cancelled() => (TurnEnd::Cancelled, "Stopped by the user.".to_owned()),
-            ended = self.rounds(&mut progress, &ledger) => ended,
+            ended = Box::pin(self.rounds(&mut progress, &ledger)) => ended,
         };
         let (iterations, calls) = (progress.iterations, progress.calls);
         let result =
@@ -96,7 +96,7 @@ impl<M: Model> Turn<M> {
     async fn rounds(&self, progress: &mut Progress, ledger: &Ledger) -> (TurnEnd, String) {
         while progress.iterations < ITERATIONS_MAX {
             progress.iterations += 1;
-            if let Some(ended) = self.round(progress, ledger).await {
+            if let Some(ended) = Box::pin(self.round(progress, ledger)).await {
                 return ended;
             }
         }

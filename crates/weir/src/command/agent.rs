@@ -6,16 +6,21 @@ mod person;
 mod show;
 
 use std::io::{self, IsTerminal as _};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_config::Config;
 use weir_config::config::ConfiguredKey;
 use weir_core::name::check_name;
 use weir_core::tool::CallSource;
-use weir_tools::Caller;
-use weir_tools::agent::{Events, Nobody, Person, Toolbox, Turn, TurnEnd, TurnResult, builtin, system_prompt};
+use weir_tools::agent::{
+    Events, McpTools, Nobody, Person, Toolbox, Turn, TurnEnd, TurnResult, builtin, system_prompt,
+};
+use weir_tools::{Caller, Gate};
 
 use super::{account, load_settings};
 use crate::cli::AgentArgs;
@@ -103,9 +108,13 @@ async fn turn(args: &AgentArgs, asked: &Asked, mut settings: Settings) -> Result
     let tools = ToolGate::open(args.config.config.as_deref(), settings).await?;
     let gateway = OwnGateway::start(&tools, config.clone(), &key).await?;
     tools.gate.report_built_in(builtin::definitions());
-    let toolbox = Toolbox::new().with("", Arc::new(builtin::BuiltIn::new(&config.tools.allowed_roots)));
+    let servers = connect(&tools.gate, &config, args.config.config.as_deref()).await;
+    let built_in = Arc::new(builtin::BuiltIn::new(&config.tools.allowed_roots));
+    let toolbox = servers.iter().fold(Toolbox::new().with("", built_in), |toolbox, (name, server)| {
+        toolbox.with(name, server.clone())
+    });
     let cancel = CancellationToken::new();
-    let interrupted = tokio::spawn(interrupt(cancel.clone()));
+    let interrupted = interrupt(cancel.clone())?;
     let turn = Turn {
         gate: tools.gate.clone(),
         caller: Arc::new(asked.caller(&key)),
@@ -121,6 +130,7 @@ async fn turn(args: &AgentArgs, asked: &Asked, mut settings: Settings) -> Result
     };
     let result = turn.run(&args.prompt, &cancel).await;
     interrupted.abort();
+    futures_util::future::join_all(servers.iter().map(|(_, server)| server.close())).await;
     gateway.end().await;
     tools.close().await;
     Ok(result)
@@ -135,10 +145,34 @@ fn first_model(config: &Config) -> String {
     config.models.listed().iter().find(real).map_or_else(|| SIMULATED.to_owned(), Clone::clone)
 }
 
-async fn interrupt(cancel: CancellationToken) {
-    if tokio::signal::ctrl_c().await.is_ok() {
+/// Connects to the tool servers of the configuration, all at once. One that does not answer is told, and the turn goes
+/// on without it.
+async fn connect(gate: &Gate, config: &Config, named: Option<&Path>) -> Vec<(String, Arc<McpTools>)> {
+    let folder = named.and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let connecting = config.tools.mcp_servers.iter().map(|server| async move {
+        match McpTools::connect(gate, server, folder).await {
+            Ok(tools) => Some((server.name.clone(), Arc::new(tools))),
+            Err(trouble) => {
+                say(format_args!("warning: the tools of server `{}` are not there: {trouble}", server.name));
+                None
+            }
+        }
+    });
+    futures_util::future::join_all(connecting).await.into_iter().flatten().collect()
+}
+
+/// Stops the turn at SIGINT and SIGTERM. Listens when this returns.
+fn interrupt(cancel: CancellationToken) -> Result<JoinHandle<()>, Failure> {
+    let listen = |kind| signal(kind).map_err(|e| Failure::dependency("listening for signals", e));
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    Ok(tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
         cancel.cancel();
-    }
+    }))
 }
 
 fn events(json: bool) -> Arc<dyn Events> {

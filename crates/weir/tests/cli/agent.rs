@@ -3,7 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
 use serde_json::{Value, json};
+use weir_testkit::{Script, ScriptedUpstream};
 
 use crate::support::{Folder, Run};
 
@@ -89,4 +93,157 @@ fn a_person_sees_the_answer_and_every_denial_as_fields() {
         assert!(run.good().contains(part), "{part}: {run:#?}");
     }
     assert!(run.stderr.contains("! run_script denied: session_forbidden"), "{run:#?}");
+}
+
+/// The call of a tool and the answer after it, in each protocol.
+fn scripts() -> [(&'static str, Value, Value); 3] {
+    let arguments = "{\"path\":\"hello.sh\"}";
+    [
+        (
+            "chat_completions",
+            json!({"choices": [{"index": 0, "finish_reason": "tool_calls", "message": {"role": "assistant",
+                "content": null, "tool_calls": [{"id": "c1", "type": "function",
+                "function": {"name": "run_script", "arguments": arguments}}]}}]}),
+            json!({"choices": [{"index": 0, "finish_reason": "stop",
+                "message": {"role": "assistant", "content": "it greets"}}]}),
+        ),
+        (
+            "responses",
+            json!({"id": "r1", "object": "response", "status": "completed", "output": [
+                {"type": "function_call", "id": "f1", "call_id": "c1", "name": "run_script", "arguments": arguments},
+            ]}),
+            json!({"id": "r2", "object": "response", "status": "completed", "output": [
+                {"type": "message", "id": "m1", "role": "assistant", "status": "completed",
+                 "content": [{"type": "output_text", "text": "it greets", "annotations": []}]},
+            ]}),
+        ),
+        (
+            "messages",
+            json!({"id": "m1", "type": "message", "role": "assistant", "model": "m", "stop_reason": "tool_use",
+                "content": [{"type": "tool_use", "id": "c1", "name": "run_script", "input": {"path": "hello.sh"}}]}),
+            json!({"id": "m2", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn",
+                "content": [{"type": "text", "text": "it greets"}]}),
+        ),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_is_asked_in_the_protocol_that_it_speaks() {
+    for (api, call, last) in scripts() {
+        let upstream = ScriptedUpstream::start().await;
+        upstream.respond_once(Script::json(200, &call));
+        upstream.respond_once(Script::json(200, &last));
+        let folder = folder(&config(
+            "execute",
+            &format!(
+                "providers: [{{name: vendor, base_url: \"{}\", apis: [{api}], api_key: k}}]\n\
+                 models: [{{id: vendor/m, provider: vendor, upstream_model: m}}]\n",
+                upstream.base_url()
+            ),
+        ));
+        let run = folder.run(&["agent", "--user", "ada", "--channel", "web", "--json", "greet"]);
+        assert_eq!(run.code, 0, "{api}: {run:#?}");
+        let result = run.json_lines().pop().unwrap();
+        assert_eq!((&result["text"], &result["iterations"]), (&json!("it greets"), &json!(2)), "{api}");
+        let sent = upstream.requests();
+        assert_eq!(sent.len(), 2, "{api}");
+        let body = sent[1].json().to_string();
+        assert!(body.contains("greetings from the script") && body.contains("\"c1\""), "{api}: {body}");
+    }
+}
+
+#[test]
+fn rules_for_requests_hold_for_the_agent_too() {
+    let rules = "rules:\n  - {id: no-ada, on: request, when: 'identity.user_id == \"ada\"', then: block, because: Ada rests.}\n";
+    let folder = folder(&config("execute", "rules: [./rules]\n"));
+    folder.write("rules/a.yaml", rules);
+    let run = agent(&folder, &["--json", "hello.sh"]);
+    assert_eq!(run.code, 1, "{run:#?}");
+    let result = run.json_lines().pop().unwrap();
+    assert_eq!((&result["end"], &result["calls"]), (&json!("refused"), &json!(0)));
+    assert!(result["text"].as_str().unwrap().contains("403"), "{result}");
+    let run = folder.run(&["agent", "--user", "bob", "--model", "sim/echo", "hello"]);
+    assert_eq!(run.good(), "hello\n");
+}
+
+#[test]
+fn a_model_that_fails_is_told_by_the_exit_code() {
+    let folder = folder(&config("execute", "failures: {retries: {attempts: 1}}\n"));
+    for (model, code) in [("sim/error-500", 3), ("no/such", 1), ("sim/error-400", 1)] {
+        let run = folder.run(&["agent", "--user", "ada", "--model", model, "x"]);
+        run.failed(code, "error: ");
+    }
+    folder.run(&["agent", " "]).failed(2, "PROMPT");
+    folder.run(&["agent", "--channel", "a\u{1b}", "x"]).failed(2, "--channel");
+}
+
+#[test]
+fn an_approval_is_listed_answered_by_another_person_and_lets_the_call_through_once() {
+    let rules = "rules:\n  - {id: ask, on: tool, when: 'tool.name == \"run_script\"', then: require-approval, because: A look first.}\n";
+    let folder = folder(&config("execute", "rules: [./rules]\n"));
+    folder.write("rules/a.yaml", rules);
+    let turn = || agent(&folder, &["--channel", "web", "--json", "hello.sh"]).json_lines().pop().unwrap();
+    let first = turn();
+    let pending = first["notices"][0]["pending"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(first["notices"][0]["denial"]["kind"], "approval_required");
+    folder.run(&["approvals", "approve", &pending, "--as", "ada"]).failed(1, "somebody else");
+    folder.run(&["approvals", "approve", &pending, "--as", "bob"]).good();
+    assert_eq!(
+        (&turn()["text"], &turn()["notices"][0]["denial"]["kind"]),
+        (&json!("greetings from the script\n"), &json!("approval_required"))
+    );
+}
+
+#[test]
+fn tools_of_a_configured_server_are_offered_and_one_that_is_not_there_is_told() {
+    let command = json!(weir_testkit::mcp::command("agent::scripted_server"));
+    let folder = folder(&config(
+        "execute",
+        &format!(
+            "  mcp_servers:\n  - {{name: kit, command: {command}}}\n  - {{name: gone, command: [/no/such/program]}}\n"
+        ),
+    ));
+    // The simulated model calls the first tool, so all but the server's are concealed.
+    folder.write(
+        "weir.yaml",
+        format!("{}rules: [./rules]\n", std::fs::read_to_string(folder.at("weir.yaml")).unwrap()),
+    );
+    folder.write(
+        "rules/a.yaml",
+        "rules:\n  - {id: hide, on: tool, when: 'tool.name != \"echo\"', then: deny, conceal: true}\n",
+    );
+    let run = agent(&folder, &["--json", "x"]);
+    run.good();
+    assert!(run.stderr.contains("the tools of server `gone` are not there"), "{run:#?}");
+    let lines = run.json_lines();
+    let completed = events(&lines, "tool_completed");
+    assert_eq!(
+        (&completed[0]["tool"], &completed[0]["success"]),
+        (&json!("echo"), &json!(true)),
+        "{lines:#?}"
+    );
+    assert_eq!(events(&lines, "tool_started")[0]["server"], "kit");
+}
+
+#[test]
+#[ignore = "it is the server that another test starts"]
+fn scripted_server() {
+    weir_testkit::mcp::serve_if_asked();
+}
+
+#[test]
+fn an_interrupted_turn_ends_in_order() {
+    let folder = folder(&config("execute", ""));
+    let mut command = folder.command(&["agent", "--user", "ada", "--model", "sim/hang", "--json", "x"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(|line| {
+        let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        line
+    });
+    assert_eq!(lines.next().unwrap()["event"], "turn_started");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let result = lines.next().unwrap();
+    assert_eq!((&result["event"], &result["end"]), (&json!("result"), &json!("cancelled")));
+    assert_eq!(child.wait().unwrap().code(), Some(1));
 }

@@ -6,7 +6,7 @@ use crate::support::Folder;
 fn help_lists_what_is_built() {
     let folder = Folder::new();
     let mut text = String::new();
-    let commands: [&[&str]; 12] = [
+    let commands: [&[&str]; 13] = [
         &[],
         &["serve", "--help"],
         &["check", "--help"],
@@ -19,6 +19,7 @@ fn help_lists_what_is_built() {
         &["approvals", "--help"],
         &["approvals", "approve", "--help"],
         &["hook", "--help"],
+        &["agent", "--help"],
     ];
     for command in commands {
         let run = folder.run(command);

@@ -119,6 +119,34 @@ async fn a_url_must_be_one_and_be_there() {
     }
 }
 
+#[tokio::test]
+async fn a_page_comes_as_its_text_and_everything_else_says_what_it_is() {
+    use weir_testkit::{Script, ScriptedUpstream};
+    let upstream = ScriptedUpstream::start().await;
+    let client = http_client();
+    let table = [
+        (Script::body(200, "text/plain", "page"), Ok("page")),
+        (
+            Script::body(302, "text/plain", "").header("location", "http://127.0.0.1/else"),
+            Ok("moved to http://127.0.0.1/else"),
+        ),
+        (Script::body(404, "text/plain", "not here"), Err("404 Not Found: not here")),
+        (Script::body(200, "image/png", vec![0xff, 0xd8]), Err("no text in UTF-8 but 'image/png'")),
+        (Script::body(200, "text/plain", vec![b'x'; 2 * 1024 * 1024]), Err("longer than 1024 KiB")),
+        (Script::cut_mid_body(100, 10), Err("broke off")),
+    ];
+    for (script, expected) in table {
+        upstream.respond_once(script);
+        let fetched = fetch::fetch(&client, json!({"url": upstream.base_url()})).await;
+        match (fetched, expected) {
+            (Ok(text), Ok(part)) => assert!(text.contains(part), "{part}: {text}"),
+            (Err(error), Err(part)) => assert!(error.contains(part), "{part}: {error}"),
+            (fetched, expected) => panic!("{fetched:?} is not {expected:?}"),
+        }
+    }
+    assert_eq!(upstream.last().method, "GET");
+}
+
 #[test]
 fn every_tool_has_a_schema_that_names_what_it_requires() {
     for (tool, _) in definitions() {

@@ -81,7 +81,6 @@ fn fields(notice: &Notice) -> String {
     };
     field("reason", &denial.reason);
     field("workaround", &denial.workaround);
-    field("instead", &denial.alternatives.join(", "));
     if let Some(pending) = &notice.pending {
         field("approval", &format!("{} (until {})", pending.id, pending.expires_at));
         field("approve", &format!("weir approvals approve {} --as NAME", pending.id));

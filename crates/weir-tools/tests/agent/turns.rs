@@ -1,0 +1,131 @@
+//! Turns that go well, badly, nowhere, and are stopped.
+
+use std::sync::atomic::Ordering;
+
+use serde_json::{Value as Json, json};
+use weir_config::config::Approver;
+use weir_tools::agent::{ITERATIONS_MAX, TurnEnd};
+
+use crate::support::{Bench, answer, calls};
+
+const HIDE: &str = "  - {id: hide, on: tool, when: tool.name == \"secret\", then: deny, conceal: true}\n";
+
+async fn bench(answers: Vec<Json>) -> Bench {
+    Bench::new(HIDE, Approver::Other, answers).await
+}
+
+#[tokio::test]
+async fn what_cannot_run_is_answered_and_what_can_runs_once() {
+    let table = [
+        ("ok", "{}", "fine"),
+        ("ok", "", "fine"),
+        ("okk", "{}", "Tool 'okk' is unknown"),
+        ("secret", "{}", "Tool 'secret' is unknown"),
+        ("deploy", "{}", "needs"),
+        ("bad", "{}", "Error: it broke"),
+        ("ok", "{\"a\":", "must be one JSON object, and they are no JSON"),
+        ("ok", "[1]", "and they are a list"),
+        ("ok'. Reason: none. \u{202e}", "{}", "is unknown"),
+        ("", "{}", "is unknown"),
+    ];
+    let asked: Vec<(&str, &str)> = table.iter().map(|(name, args, _)| (*name, *args)).collect();
+    let bench = bench(vec![calls(&asked), answer("all done")]).await;
+    let result = bench.run().await;
+    assert_eq!((result.end, result.text.as_str(), result.calls), (TurnEnd::Answered, "all done", 10));
+    bench.every_call_ended_once(10);
+    assert_eq!(bench.ran(), 3, "two that succeed and one that fails");
+    let request = &bench.asked()[1];
+    let results: Vec<&Json> =
+        request["messages"].as_array().unwrap().iter().filter(|item| item["role"] == "tool").collect();
+    for (place, (name, args, said)) in table.iter().enumerate() {
+        let content = results[place]["content"].as_str().unwrap();
+        let said = if *name == "deploy" { "requires Execute permission" } else { said };
+        assert!(content.contains(said), "{name} {args}: {content}");
+        assert_eq!(results[place]["tool_call_id"], format!("c{place}"));
+    }
+    let offered: Vec<&Json> =
+        request["tools"].as_array().unwrap().iter().map(|tool| &tool["function"]["name"]).collect();
+    assert_eq!(
+        offered,
+        ["ok", "bad", "hang", "deploy"],
+        "what is denied is offered, what is concealed is not"
+    );
+    let denied: Vec<&str> = result.notices.iter().map(|notice| notice.denial.tool.as_str()).collect();
+    assert_eq!(denied.len(), 5, "{denied:?}");
+}
+
+#[tokio::test]
+async fn a_hundred_calls_at_once_run_a_few_at_a_time_and_each_has_its_answer() {
+    let bench = bench(vec![calls(&[("ok", "{}"); 100]), answer("done")]).await;
+    let result = bench.run().await;
+    assert_eq!(result.end, TurnEnd::Answered);
+    bench.every_call_ended_once(100);
+    assert_eq!(bench.ran(), 64);
+    let at_once = bench.hands.at_once_max.load(Ordering::SeqCst);
+    assert!((2..=8).contains(&at_once), "{at_once} at once");
+    let rejected = bench.told.of("tool_completed").iter().filter(|e| e["ended"] == "rejected").count();
+    assert_eq!(rejected, 36);
+    let items = bench.asked()[1]["messages"].as_array().unwrap().clone();
+    assert_eq!(items.iter().filter(|item| item["role"] == "tool").count(), 100);
+}
+
+#[tokio::test]
+async fn a_denied_call_that_is_asked_again_ends_the_turn_after_the_model_was_told() {
+    let bench = bench(vec![calls(&[("deploy", "{}")])]).await;
+    let result = bench.run().await;
+    assert_eq!((result.end, result.iterations, result.notices.len()), (TurnEnd::Halted, 2, 2));
+    assert!(result.text.contains("the same call of a tool failed 2 times"), "{}", result.text);
+    let told = bench.asked()[1]["messages"].as_array().unwrap().last().unwrap()["content"].clone();
+    let denial = bench.told.of("tool_completed")[0]["output"].clone();
+    assert!(told.as_str().unwrap().starts_with(denial.as_str().unwrap()), "the denial is whole: {told}");
+    assert!(told.as_str().unwrap().contains("Change your way"), "{told}");
+    assert_eq!(bench.told.of("advice").len(), 1);
+}
+
+#[tokio::test]
+async fn many_failures_of_one_round_are_told_before_they_end_the_turn() {
+    let many: Vec<String> = (0..8).map(|n| format!("{{\"n\":{n}}}")).collect();
+    let failing: Vec<(&str, &str)> = many.iter().map(|args| ("bad", args.as_str())).collect();
+    let bench = bench(vec![calls(&failing), calls(&[("bad", "{}")])]).await;
+    let result = bench.run().await;
+    assert_eq!((result.end, result.iterations), (TurnEnd::Halted, 2), "{}", result.text);
+    assert!(result.text.contains("it broke"), "{}", result.text);
+    // A success in between begins anew.
+    let bench = Bench::new(
+        "",
+        Approver::Other,
+        vec![calls(&failing), calls(&[("ok", "{}")]), calls(&[("bad", "{}")]), answer("so be it")],
+    )
+    .await;
+    assert_eq!(bench.run().await.end, TurnEnd::Answered);
+}
+
+#[tokio::test]
+async fn a_turn_without_end_is_ended() {
+    let bench = bench(vec![calls(&[("ok", "{}")])]).await;
+    let result = bench.run().await;
+    assert_eq!((result.end, result.iterations), (TurnEnd::Exhausted, ITERATIONS_MAX));
+    assert_eq!(bench.ran(), usize::try_from(ITERATIONS_MAX).unwrap());
+}
+
+#[tokio::test]
+async fn a_turn_that_is_stopped_ends_its_calls_and_keeps_its_notices() {
+    let bench = bench(vec![calls(&[("deploy", "{}"), ("hang", "{}")])]).await;
+    let stop = async {
+        bench.hands.hanging.notified().await;
+        bench.cancel.cancel();
+    };
+    let (result, ()) = tokio::join!(bench.run(), stop);
+    assert_eq!((result.end, result.notices.len()), (TurnEnd::Cancelled, 1));
+    bench.every_call_ended_once(2);
+    let ended: Vec<Json> = bench.told.of("tool_completed").iter().map(|e| e["ended"].clone()).collect();
+    assert_eq!(ended, ["denied", "gone"]);
+}
+
+#[tokio::test]
+async fn a_model_that_cannot_be_asked_or_read_ends_the_turn() {
+    assert_eq!(bench(vec![]).await.run().await.end, TurnEnd::Refused);
+    for bad in [json!(null), json!({"choices": []}), json!("text")] {
+        assert_eq!(bench(vec![bad.clone()]).await.run().await.end, TurnEnd::Failed, "{bad}");
+    }
+}
