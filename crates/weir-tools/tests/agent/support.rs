@@ -126,6 +126,10 @@ fn settings(approver: Approver) -> Tools {
 
 impl Bench {
     pub async fn new(rules: &str, approver: Approver, answers: Vec<Json>) -> Self {
+        Self::with(rules, approver, answers, Policies::new()).await
+    }
+
+    pub async fn with(rules: &str, approver: Approver, answers: Vec<Json>, policies: Policies) -> Self {
         let database = Database::open(DatabaseOptions::new(DatabaseLocation::SqliteMemory)).await.unwrap();
         let clock = ManualClock::at_ten();
         let recorder = Recorder::start(database.clone(), RecorderOptions::default(), Arc::new(clock.clone()));
@@ -140,7 +144,7 @@ impl Bench {
             database: database.clone(),
             recorder,
             clock: Arc::new(clock.clone()),
-            policies: Policies::new(),
+            policies,
         });
         let definition = |name: &str| ToolDefinition {
             name: name.to_owned(),

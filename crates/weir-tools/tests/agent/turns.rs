@@ -4,7 +4,9 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Value as Json, json};
 use weir_config::config::Approver;
+use weir_tools::Policies;
 use weir_tools::agent::{ITERATIONS_MAX, TurnEnd};
+use weir_tools::policy::{PolicyError, PolicyRequest, ToolPolicy, Verdict};
 
 use crate::support::{Bench, answer, calls};
 
@@ -127,5 +129,51 @@ async fn a_model_that_cannot_be_asked_or_read_ends_the_turn() {
     assert_eq!(bench(vec![]).await.run().await.end, TurnEnd::Refused);
     for bad in [json!(null), json!({"choices": []}), json!("text")] {
         assert_eq!(bench(vec![bad.clone()]).await.run().await.end, TurnEnd::Failed, "{bad}");
+    }
+}
+
+/// Says the same of every call.
+struct Always(Verdict);
+
+impl ToolPolicy for Always {
+    fn name(&self) -> &str {
+        "always"
+    }
+
+    async fn check(&self, _: &PolicyRequest<'_>) -> Result<Verdict, PolicyError> {
+        Ok(self.0.clone())
+    }
+}
+
+#[tokio::test]
+async fn a_policy_holds_in_a_turn_and_its_denial_reaches_the_model_whole() {
+    let reason = "not on Fridays".to_owned();
+    let table = [
+        (Verdict::Deny { reason: reason.clone() }, "policy_denied", "is denied by policy 'always'", false),
+        (
+            Verdict::RequireApproval { reason },
+            "approval_required",
+            "requires approval under policy 'always'",
+            true,
+        ),
+    ];
+    for (verdict, kind, said, waits) in table {
+        let policies = Policies::new().with(Always(verdict));
+        let answers = vec![calls(&[("ok", "{}")]), answer("well")];
+        let bench = Bench::with("", Approver::Other, answers, policies).await;
+        let result = bench.run().await;
+        assert_eq!((result.end, bench.ran()), (TurnEnd::Answered, 0), "{kind}");
+        bench.every_call_ended_once(1);
+        let completed = bench.told.of("tool_completed").remove(0);
+        let error = completed["error"].as_str().unwrap();
+        for part in ["Blocked: Tool 'ok'", said, "not on Fridays", "Relay this to the user"] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+        assert_eq!((&completed["success"], &completed["output"]), (&json!(false), &json!(error)), "{kind}");
+        assert_eq!(completed["denial"]["kind"], kind);
+        let given = bench.asked()[1]["messages"].as_array().unwrap().last().unwrap()["content"].clone();
+        assert!(given.as_str().unwrap().starts_with(error), "{given}");
+        assert_eq!(result.notices.len(), 1, "{kind}");
+        assert_eq!(result.notices[0].pending.is_some(), waits, "{kind}");
     }
 }
