@@ -205,7 +205,7 @@ fn the_operators_note_is_shown_as_such() {
     let made = decide(&set(rules), &call("write", "write"));
     let message = denial(&made).message();
     assert!(
-        message.contains("Reason: Because. Workaround: the operator's note: Send a patch. The tool"),
+        message.contains("Reason: Because. Workaround: the operator's note: Send a patch."),
         "{message}"
     );
 }

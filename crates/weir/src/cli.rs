@@ -149,7 +149,7 @@ pub struct AgentArgs {
     /// What the model is asked to do
     #[arg(value_name = "PROMPT")]
     pub prompt: String,
-    /// Model that is asked [default: the first of the configuration by name, else sim/tool]
+    /// Model that is asked [default: the first by name, else sim/tool]
     #[arg(long, value_name = "MODEL")]
     pub model: Option<String>,
     /// Channel of the calls, whose ceiling holds [default: cli]

@@ -6,11 +6,11 @@ use weir_store::database::{
 
 use super::support::{Place, at, on_both_databases};
 
-on_both_databases!(
+on_both_databases! {
     a_question_is_asked_once_and_a_yes_used_once,
     states_are_told_apart_and_listed,
     a_changed_definition_is_known_until_it_is_accepted,
-);
+}
 
 fn question(id: &str, digest: &str) -> NewApproval {
     NewApproval {
