@@ -204,10 +204,7 @@ fn the_operators_note_is_shown_as_such() {
         "  - {id: no, on: tool, when: 'true', then: deny, because: Because., instead: Send a patch.}\n";
     let made = decide(&set(rules), &call("write", "write"));
     let message = denial(&made).message();
-    assert!(
-        message.contains("Reason: Because. Workaround: the operator's note: Send a patch."),
-        "{message}"
-    );
+    assert!(message.contains("Reason: Because. Workaround: the operator's note: Send a patch."), "{message}");
 }
 
 #[test]

@@ -105,7 +105,7 @@ impl Folder {
     /// The binary with these arguments, to be run here.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
-        command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
+        command.args(arguments).current_dir(self.path()).stdin(Stdio::null()).env_remove("COLUMNS");
         command
     }
 
