@@ -107,6 +107,16 @@ impl UsageReader {
         }
     }
 
+    /// Whether a JSON answer has what every answer of its API has, be it empty. Of a stream nothing is known before its
+    /// end.
+    #[must_use]
+    pub fn is_answer(&self) -> bool {
+        match &self.0 {
+            Mode::Stream(_) => true,
+            Mode::Body(reader) => reader.is_answer(),
+        }
+    }
+
     /// Whether a stream's last event has not ended yet.
     #[must_use]
     pub fn mid_event(&self) -> bool {

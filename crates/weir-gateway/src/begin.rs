@@ -156,7 +156,11 @@ async fn whole(
         return Err(Trouble::within(head, bytes, Phase::Body, "the provider's answer is an error"));
     }
     if reading.usage.observed().finished {
-        Ok(Begun::Whole(bytes))
+        if reading.usage.is_answer() {
+            return Ok(Begun::Whole(bytes));
+        }
+        let told = bytes.slice(..bytes.len().min(ERROR_BYTES_MAX));
+        Err(Trouble::within(head, told, Phase::Body, "the provider's answer is none of this API"))
     } else if bytes.len() > WHOLE_BYTES_MAX {
         Ok(Begun::Going(Some(Piece::Good(bytes)), body))
     } else if matches!(bytes.trim_ascii_start().first(), None | Some(b'{' | b'[')) {

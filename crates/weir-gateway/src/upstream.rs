@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::Full;
 use weir_config::config::UpstreamTimeouts;
@@ -104,6 +104,8 @@ fn request(call: Call<'_>) -> Option<Request<Full<Bytes>>> {
     *request.uri_mut() = call.target.provider.uri(call.kind)?.clone();
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // What is passed on is read on the way.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     for name in FORWARDED {
         if let Some(value) = call.headers.get(&name) {
             headers.insert(name, value.clone());

@@ -9,11 +9,22 @@ use crate::walk::{Path, Step, Walker};
 /// A member that is longer is not kept.
 const MEMBER_BYTES_MAX: usize = 64 << 10;
 
-const NAMES: [&str; 4] = ["usage", "id", "model", "error"];
+/// The members that are sought; the last is one that every answer of the API has, and no error.
+const fn names(kind: ApiKind) -> &'static [&'static str; 5] {
+    match kind {
+        ApiKind::ChatCompletions => &["usage", "id", "model", "error", "choices"],
+        ApiKind::Responses => &["usage", "id", "model", "error", "output"],
+        ApiKind::Messages => &["usage", "id", "model", "error", "content"],
+        ApiKind::Embeddings => &["usage", "id", "model", "error", "data"],
+        ApiKind::CountTokens => &["usage", "id", "model", "error", "input_tokens"],
+    }
+}
+
 const USAGE: usize = 0;
 const ID: usize = 1;
 const MODEL: usize = 2;
 const ERROR: usize = 3;
+const ANSWER: usize = 4;
 
 pub(super) struct BodyReader {
     kind: ApiKind,
@@ -32,13 +43,14 @@ struct Kept {
     id: Option<String>,
     model: Option<String>,
     error: Option<ProviderError>,
+    answer: bool,
 }
 
 impl BodyReader {
     pub(super) fn new(kind: ApiKind) -> Self {
         Self {
             kind,
-            walker: Walker::new(&NAMES),
+            walker: Walker::new(names(kind)),
             open: None,
             kept: Kept::default(),
             begun: false,
@@ -55,8 +67,10 @@ impl BodyReader {
 
     /// Most answers come in one chunk, and are read faster than chunk by chunk. Says whether this is one.
     fn push_whole(&mut self, chunk: &[u8]) -> bool {
-        let members = std::str::from_utf8(chunk).ok().and_then(|text| json::pick_of_object(text, NAMES));
+        let members =
+            std::str::from_utf8(chunk).ok().and_then(|text| json::pick_of_object(text, *names(self.kind)));
         let Some(members) = members else { return false };
+        self.kept.answer = members.last().copied().flatten().is_some_and(|value| value != "null");
         for (member, value) in members.into_iter().enumerate() {
             if let Some(value) = value.filter(|value| value.len() <= MEMBER_BYTES_MAX) {
                 self.kept.take(self.kind, member, value);
@@ -74,6 +88,10 @@ impl BodyReader {
                 return;
             }
             match step {
+                // Not kept: it may be long. A null is none.
+                Step::Start { at, .. } if path.outer == ANSWER => {
+                    kept.answer |= chunk.get(at).is_some_and(|first| *first != b'n');
+                }
                 Step::Start { at, .. } => {
                     *open = Some(Vec::new());
                     from = at;
@@ -95,6 +113,11 @@ impl BodyReader {
 
     pub(super) fn has_error(&self) -> bool {
         self.kept.error.is_some()
+    }
+
+    /// Whether it has what every answer of its API has.
+    pub(super) fn is_answer(&self) -> bool {
+        self.kept.answer
     }
 
     /// Whether a whole object or array has been read.

@@ -13,6 +13,9 @@ use crate::sse::{Event, Scanner};
 /// A chat's chunks are looked at for its id and model no longer than this.
 const NAMING_EVENTS_MAX: u64 = 4;
 
+/// How much of an error in prose is kept, in bytes.
+const PROSE_BYTES_MAX: usize = 4 << 10;
+
 /// The events of responses that are parsed.
 const RESPONSE_EVENTS: [&str; 6] = [
     "response.created",
@@ -28,6 +31,8 @@ const TERMINAL_EVENTS: [&str; 3] = ["response.completed", "response.failed", "re
 
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
 static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
+static CHOICES: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"choices\""));
+static TYPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"type\""));
 static RESPONSE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"response\""));
 
 pub(super) struct EventReader {
@@ -96,8 +101,11 @@ impl State {
 
     fn event(&mut self, event: Event<'_>) {
         self.seen.events = self.seen.events.saturating_add(1);
+        if is_prose(event) {
+            return self.told_in_prose(event.data);
+        }
         match self.kind {
-            ApiKind::ChatCompletions | ApiKind::Embeddings => self.chat(event.data),
+            ApiKind::ChatCompletions | ApiKind::Embeddings => self.chat(event),
             ApiKind::Responses => self.responses(event),
             ApiKind::Messages | ApiKind::CountTokens => self.messages(event),
         }
@@ -105,21 +113,33 @@ impl State {
 
     /// Chunks have no names. The first tells id and model; after it a chunk is parsed only if it can hold usage or an
     /// error: many providers send `"usage":null` in each.
-    fn chat(&mut self, data: &[u8]) {
+    fn chat(&mut self, event: Event<'_>) {
+        let data = event.data;
         if data.trim_ascii() == b"[DONE]" {
             self.seen.finished = true;
             return;
         }
         let nameless = self.seen.message_id.is_none() || self.seen.model.is_none();
         let names = nameless && self.seen.events <= NAMING_EVENTS_MAX;
-        if !(names || holds(data, &USAGE) || holds(data, &ERROR)) {
+        let is_chunk = matches!(event.name, "" | "message" | "error");
+        let strange = is_chunk && CHOICES.find(data).is_none() && !data.trim_ascii().is_empty();
+        if !(names || strange || holds(data, &USAGE) || holds(data, &ERROR)) {
             return;
         }
         let Ok(text) = std::str::from_utf8(data) else { return };
-        let [id, model, usage, error] = json::pick(text, ["id", "model", "usage", "error"]);
-        self.name(id, model);
+        let members = ["id", "model", "usage", "error", "object", "choices"];
+        let Some([id, model, usage, error, object, choices]) = json::pick_of_object(text, members) else {
+            return;
+        };
+        if names {
+            self.name(id, model);
+        }
         self.usage(usage);
         self.failed(error);
+        if strange && [id, usage, error, object, choices].iter().all(Option::is_none) {
+            // No chunk of a chat: what a gateway of the provider's says in its own form.
+            self.failed(Some(text));
+        }
     }
 
     /// Events are named, by most senders twice. Only the first ones and the terminal ones hold a response.
@@ -129,6 +149,9 @@ impl State {
             name => RESPONSE_EVENTS.contains(&name),
         };
         let Ok(text) = std::str::from_utf8(event.data) else { return };
+        if event.name.is_empty() && TYPE.find(event.data).is_none() {
+            return self.failed(Some(text).filter(|text| json::pick_of_object(text, []).is_some()));
+        }
         if !sought {
             return;
         }
@@ -169,9 +192,17 @@ impl State {
             }
             "message_delta" => self.usage(usage),
             "message_stop" => self.seen.finished = true,
-            "error" => self.failed(error),
+            "error" => self.failed(error.filter(|raw| raw.starts_with('{')).or(Some(text))),
+            "" => self.failed(Some(text).filter(|text| json::pick_of_object(text, []).is_some())),
             _ => {}
         }
+    }
+
+    /// A text in the place of an event.
+    fn told_in_prose(&mut self, data: &[u8]) {
+        let text = String::from_utf8_lossy(data.get(..PROSE_BYTES_MAX.min(data.len())).unwrap_or_default());
+        let message = Some(text.trim().to_owned());
+        self.seen.error = Some(ProviderError { message, ..ProviderError::default() });
     }
 
     fn name(&mut self, id: Option<&str>, model: Option<&str>) {
@@ -195,6 +226,12 @@ impl State {
             self.seen.error = Some(error);
         }
     }
+}
+
+/// Whether an event holds a text where all three protocols send objects: some providers tell their errors so.
+fn is_prose(event: Event<'_>) -> bool {
+    let data = event.data.trim_ascii();
+    !matches!(data, b"" | b"[DONE]" | b"null") && !data.starts_with(b"{")
 }
 
 /// Whether `data` has the quoted `name` as a member whose value may be an object or a text. Within a string its quotes

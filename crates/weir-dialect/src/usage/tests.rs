@@ -73,7 +73,7 @@ fn cases() -> Vec<Case> {
             usage(0, 2, 0, 0),
             Some("c1"),
             false,
-            None,
+            Some("not json"),
         ),
         case(
             RESPONSES,
@@ -139,7 +139,26 @@ fn cases() -> Vec<Case> {
             false,
             Some("broke"),
         ),
-        case(MESSAGES, "event: message_start\ndata: \u{1}\n\ndata: {}\n\n", None, None, false, None),
+        case(MESSAGES, "event: message_start\ndata: \u{1}\n\ndata: {}\n\n", None, None, false, Some("\u{1}")),
+        // What gateways of providers say in forms of their own.
+        case(CHAT, "data: {\"code\":402,\"msg\":\"no money\"}\n\n", None, None, false, None),
+        case(
+            CHAT,
+            "event: error\ndata: Insufficient balance\n\n",
+            None,
+            None,
+            false,
+            Some("Insufficient balance"),
+        ),
+        case(
+            RESPONSES,
+            "event: error\ndata: Insufficient balance\n\n",
+            None,
+            None,
+            false,
+            Some("Insufficient balance"),
+        ),
+        case(MESSAGES, "data: [ERROR] no\n\ndata: [DONE]\n\n", None, None, false, Some("[ERROR] no")),
     ]
 }
 
@@ -311,6 +330,29 @@ proptest! {
             reader.push(b"data: ");
             reader.push(&bytes);
             let _ = reader.finish();
+        }
+    }
+}
+
+#[test]
+fn an_answer_is_told_from_an_object_that_is_none() {
+    let table: &[(ApiKind, &str, bool)] = &[
+        (CHAT, r#"{"choices":[]}"#, true),
+        (CHAT, r#"{"id":"x","choices":null}"#, false),
+        (CHAT, r#"{"base_resp":{"status_code":1008,"choices":[]}}"#, false),
+        (CHAT, r#"{"code":1113,"msg":"x"}"#, false),
+        (CHAT, r#"[{"choices":[]}]"#, false),
+        (RESPONSES, r#"{"output":[]}"#, true),
+        (MESSAGES, r#"{"content":[{"type":"text"}]}"#, true),
+        (MESSAGES, "{}", false),
+        (ApiKind::Embeddings, r#"{"data":[]}"#, true),
+        (ApiKind::CountTokens, r#"{"input_tokens":3}"#, true),
+    ];
+    for (kind, text, expected) in table {
+        for size in 1..=text.len() {
+            let mut reader = UsageReader::new(*kind, false);
+            text.as_bytes().chunks(size).for_each(|chunk| reader.push(chunk));
+            assert_eq!(reader.is_answer(), *expected, "{text} in pieces of {size}");
         }
     }
 }

@@ -178,3 +178,35 @@ async fn an_object_in_the_place_of_a_stream_is_an_error() {
         assert_eq!(bench.watcher.take_failed()[0].class, Class::QuotaExhausted);
     }
 }
+
+/// Gateways of providers tell of errors in forms of their own: what is no answer of the API, and what is no event of the
+/// protocol, does not reach the caller.
+#[tokio::test]
+async fn an_error_in_a_form_of_its_own_is_no_answer() {
+    const WORDS: &str = "Insufficient balance of org-canary";
+    let whole = [
+        json!({"base_resp": {"status_code": 1008, "status_msg": WORDS}, "choices": null}),
+        json!({"code": 1113, "msg": WORDS}),
+        json!({"detail": WORDS}),
+        json!([{"error": {"message": WORDS}}]),
+    ];
+    let events = [
+        format!("event: error\ndata: {WORDS}\n\n"),
+        format!("data: [ERROR] {WORDS}\n\ndata: [DONE]\n\n"),
+        format!("data: {}\n\n", json!({"code": 402, "msg": WORDS})),
+    ];
+    for api in Api::ALL {
+        let bench = Bench::new(|config| config.set("failures", retries(1))).await;
+        let whole = whole.iter().map(|body| (false, Script::json(200, body)));
+        let streamed = events.iter().map(|events| (true, Script::chunks([events.clone()])));
+        for (stream, script) in whole.chain(streamed) {
+            bench.world.upstream.respond_with(script);
+            let ask = Ask::new(api, "paid/big");
+            let answer = bench.send(&if stream { ask.streamed() } else { ask }).await.0;
+            let text = answer.text();
+            assert!(!text.contains("org-canary"), "{api:?} {text}");
+            assert!(answer.status >= 400, "{api:?} {} {text}", answer.status);
+            assert_eq!(bench.watcher.take_failed().len(), 1, "{api:?} {text}");
+        }
+    }
+}
