@@ -225,6 +225,18 @@ fn read(question: Evaluation, at: &str) -> Result<AskedCall, Vec<Fault>> {
     let mut faults = Vec::new();
     let mut fault = |path: &str, message: String| faults.push(Fault::member(format!("{at}{path}"), message));
     let context = question.context.unwrap_or_default();
+    // What cannot be read is refused and never left out: a rule would then judge another call than the one that runs.
+    if !(context.is_null() || context.is_object()) {
+        fault("context", "it must be an object".to_owned());
+    }
+    for name in ["agent", "channel", "session"] {
+        if context.get(name).is_some_and(|value| !(value.is_null() || value.is_string())) {
+            fault(&format!("context.{name}"), "it must be a text".to_owned());
+        }
+    }
+    if context.get("args").is_some_and(|value| !(value.is_null() || value.is_object())) {
+        fault("context.args", "it must be an object, the arguments by their names".to_owned());
+    }
     let word = |name: &str| context.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut call = AskedCall {
         user: None,
@@ -265,6 +277,9 @@ fn read(question: Evaluation, at: &str) -> Result<AskedCall, Vec<Fault>> {
                 fault("resource.id", "it must not be empty".to_owned());
             }
             let property = |name: &str| resource.properties.get(name).filter(|value| !value.is_null());
+            if property("server").is_some_and(|server| !server.is_string()) {
+                fault("resource.properties.server", "it must be a text".to_owned());
+            }
             call.server = property("server").and_then(Value::as_str).unwrap_or_default().to_owned();
             if let Some(level) = property("level") {
                 call.level = level.as_str().and_then(PermissionLevel::parse);

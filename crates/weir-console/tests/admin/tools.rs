@@ -213,11 +213,26 @@ async fn a_question_that_is_none_names_everything_that_is_wrong() {
     bad["action"]["name"] = "read".into();
     bad["resource"]["properties"]["level"] = "supervised".into();
     bad["context"]["source"] = "space".into();
+    bad["context"]["args"] = "{\"big\": 1}".into();
+    bad["context"]["channel"] = 5.into();
+    bad["resource"]["properties"]["server"] = 5.into();
     let answer = plane.json("POST", "/access/v1/evaluation", bad).await;
     assert_eq!(answer.status, 400);
-    for path in ["subject.type", "action.name", "resource.properties.level", "context.source"] {
+    let paths = [
+        "subject.type",
+        "action.name",
+        "resource.properties.level",
+        "resource.properties.server",
+        "context.source",
+        "context.args",
+        "context.channel",
+    ];
+    for path in paths {
         assert!(answer.text().contains(path), "{path}: {}", answer.text());
     }
+    let mut bad = question("t");
+    bad["context"] = json!(["args"]);
+    assert_eq!(plane.json("POST", "/access/v1/evaluation", bad).await.status, 400);
     assert_eq!(plane.json("POST", "/access/v1/evaluation", json!({})).await.status, 400);
     let without = Plane::start().await;
     assert_eq!(without.json("POST", "/access/v1/evaluation", question("t")).await.status, 503);
