@@ -12,5 +12,6 @@ mod approvals;
 mod calls;
 mod cases;
 mod definitions;
+mod levels;
 mod sequences;
 mod support;

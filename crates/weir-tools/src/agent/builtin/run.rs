@@ -67,12 +67,17 @@ pub(super) async fn script(roots: &Roots, args: Json) -> Executed<String> {
 pub(super) async fn command(roots: &Roots, args: Json) -> Executed<String> {
     match read(args) {
         Ok(CommandArgs { command: text }) => {
-            let mut command = Command::new("sh");
+            let mut command = Command::new(shell());
             command.arg("-c").arg(text);
             run(command, roots.base()).await
         }
         Err(error) => Executed::failed(String::new(), error),
     }
+}
+
+/// The shell in whose grammar commands are classed, where it is there; what is classed as harmless is so in any.
+fn shell() -> &'static str {
+    ["/bin/bash", "/usr/bin/bash"].into_iter().find(|bash| Path::new(bash).exists()).unwrap_or("sh")
 }
 
 /// A program and all that it started: killed when dropped.

@@ -1,13 +1,16 @@
 //! What programs do, as far as it is known. A program that is not listed here may do anything that a program can:
 //! `execute`.
 
+mod find;
+mod git;
 mod known;
+mod options;
 
 use weir_core::tool::PermissionLevel;
 use weir_core::tool::PermissionLevel::{Dangerous, Execute, ReadOnly, Write};
 
 use super::{Roots, Word, classify_nested};
-use known::{DANGERS, EXCEPTIONS, READERS, SHELLS, WRAPPER_VALUES, WRAPPERS, WRITERS};
+use known::{DANGERS, NO_PATHS, READERS, SHELLS, WRAPPER_VALUES, WRAPPERS, WRITERS};
 
 /// What is run, and how.
 pub(super) struct Invocation<'i> {
@@ -22,129 +25,132 @@ impl Invocation<'_> {
     pub(super) fn level(&self) -> PermissionLevel {
         // Only assignments or redirects, which are looked at by themselves.
         let Some((first, rest)) = self.words.split_first() else { return ReadOnly };
-        // A name out of a variable.
-        let Some(name) = first.as_deref().and_then(program) else {
-            return if first.is_none() { Dangerous } else { Execute };
-        };
+        // A name out of a variable, or from a pattern.
+        let Some(text) = first.text() else { return Dangerous };
+        let Some(name) = program(text) else { return Execute };
         if DANGERS.contains(&name) || name.starts_with("mkfs.") {
             return Dangerous;
         }
         if SHELLS.contains(&name) {
-            return self.shell(rest);
+            return self.shell(name, rest);
+        }
+        if name == "xargs" {
+            return self.xargs(rest);
         }
         if let Some((_, own)) = WRAPPERS.iter().find(|(wrapper, _)| *wrapper == name) {
             return self.wrapped(name, rest, *own);
         }
         let known = match name {
-            "find" | "fd" => self.find(rest),
-            "git" => git(rest),
+            "find" => self.find(rest),
+            "fd" => self.find(rest).max(Execute),
+            "git" => git::level(rest, self.roots),
             "sed" => sed(rest),
-            "awk" | "gawk" | "mawk" | "nawk" | "rg" => Execute,
+            // Where relative paths start is no longer known behind it.
+            "cd" | "pushd" | "popd" if !self.roots.is_empty() => Execute,
             _ if READERS.contains(&name) => ReadOnly,
             _ if WRITERS.contains(&name) => Write,
             _ => return Execute,
         };
-        known.max(exception(name, rest)).max(self.outside(rest))
+        known.max(options::level(name, rest)).max(self.outside(name, rest))
     }
 
-    /// A file program that is told a path outside the roots.
-    fn outside(&self, words: &[Word]) -> PermissionLevel {
-        let leaves = |word: &Word| match word.as_deref() {
-            Some(word) => leaves(word.rsplit_once('=').map_or(word, |(_, value)| value), self.roots),
-            None => false,
+    /// A program for files that is told a path outside the roots, or one that cannot be known.
+    fn outside(&self, name: &str, words: &[Word]) -> PermissionLevel {
+        let leads_out = |word: &Word| match word {
+            Word::Literal(_) if matches!(name, "echo" | "printf") => false,
+            Word::Literal(word) => word_leaves(word, self.roots),
+            Word::Value => !NO_PATHS.contains(&name),
+            Word::Pattern => true,
         };
-        if words.iter().any(leaves) { Dangerous } else { ReadOnly }
+        if !self.roots.is_empty() && words.iter().any(leads_out) { Dangerous } else { ReadOnly }
     }
 
     /// `sh -c TEXT` is what the text is; a shell that reads its commands from elsewhere may do anything.
-    fn shell(&self, words: &[Word]) -> PermissionLevel {
+    fn shell(&self, name: &str, words: &[Word]) -> PermissionLevel {
         let is_c = |word: &Word| {
-            word.as_deref().is_some_and(|w| w.starts_with('-') && !w.starts_with("--") && w.ends_with('c'))
+            word.text().is_some_and(|w| w.starts_with('-') && !w.starts_with("--") && w.ends_with('c'))
         };
+        let is_option = |word: &Word| word.text().is_some_and(|word| word.starts_with('-'));
+        // Other options, and words behind the text, change what it means; so does another shell.
+        let plain = matches!(name, "sh" | "bash" | "dash")
+            && words.len() == 2
+            && words.first().and_then(Word::text).is_some_and(|option| matches!(option, "-c" | "-lc"));
+        let floor = if plain { ReadOnly } else { Execute };
         match words.iter().position(is_c).map(|at| words.get(at + 1)) {
-            Some(Some(Some(text))) => {
-                // It may still run a program that the person did not mean: the shell's own start files.
-                classify_nested(text, self.roots, self.depth + 1)
-            }
+            Some(Some(Word::Literal(text))) => floor.max(classify_nested(text, self.roots, self.depth + 1)),
             Some(_) => Dangerous,
             // A script, whose text is not known; or, without one, whatever is fed to it.
-            None if self.fed || words.iter().all(|w| w.as_deref().is_some_and(|w| w.starts_with('-'))) => {
-                Dangerous
-            }
+            None if self.fed || words.iter().all(is_option) => Dangerous,
+            None if name == "busybox" => floor.max(self.nested(words)),
             None => Execute,
         }
     }
 
-    /// `timeout 5 COMMAND`, `env A=1 COMMAND`, `xargs COMMAND`: the command counts, and it gets words from elsewhere.
-    fn wrapped(&self, wrapper: &str, words: &[Word], own: usize) -> PermissionLevel {
-        let mut rest = words;
-        let mut own = own;
-        let mut floor = ReadOnly;
-        while let Some((word, behind)) = rest.split_first() {
-            let Some(word) = word.as_deref() else { break };
-            if wrapper == "env"
-                && (word == "-S" || word.starts_with("--split-string") || word.starts_with("-S"))
-            {
-                return Dangerous;
-            }
-            if word.starts_with('-') && word.len() > 1 {
-                let takes = WRAPPER_VALUES.contains(&word) && !(wrapper == "env" && word == "-i");
-                rest = if takes { behind.get(1..).unwrap_or_default() } else { behind };
-            } else if wrapper == "env" && word.contains('=') {
-                let name = word.split('=').next().unwrap_or_default();
-                floor = floor.max(if is_loading_variable(name) { Dangerous } else { ReadOnly });
-                rest = behind;
-            } else if own > 0 {
-                own -= 1;
-                rest = behind;
-            } else {
-                break;
-            }
+    /// `xargs COMMAND` runs the command with words that come from elsewhere, so that little is known of it.
+    fn xargs(&self, words: &[Word]) -> PermissionLevel {
+        let command = behind_options(words, WRAPPER_VALUES);
+        let mut command = command.to_vec();
+        if command.is_empty() {
+            return Execute;
         }
-        if rest.is_empty() {
-            return floor;
-        }
-        if self.depth >= super::NESTED_MAX {
-            return Dangerous;
-        }
-        let fed = self.fed || wrapper == "xargs";
-        let inner = Invocation { words: rest, roots: self.roots, fed, depth: self.depth + 1 };
-        // Of what xargs adds, paths are not known.
-        let unknown = if wrapper == "xargs" && !self.roots.is_empty() && inner.level() >= Write {
-            Execute
-        } else {
-            floor
-        };
-        floor.max(inner.level()).max(unknown)
+        command.push(Word::Value);
+        self.nested(&command).max(Execute)
     }
 
-    /// `find` looks, unless an action of it writes, deletes or runs something.
-    fn find(&self, words: &[Word]) -> PermissionLevel {
-        let mut level = ReadOnly;
-        for (at, word) in words.iter().enumerate() {
-            level = level.max(match word.as_deref() {
-                Some("-delete") => Dangerous,
-                Some("-fprint" | "-fprintf" | "-fls" | "-fprint0") => Write,
-                Some("-exec" | "-execdir" | "-ok" | "-okdir" | "-x" | "--exec" | "-X" | "--exec-batch") => {
-                    let behind = words.get(at + 1..).unwrap_or_default();
-                    let end = behind.iter().position(|w| matches!(w.as_deref(), Some(";" | "+")));
-                    let inner = behind.get(..end.unwrap_or(behind.len())).unwrap_or_default();
-                    self.nested(inner)
-                }
-                // An option out of a variable could be any of these.
-                None => Execute,
-                Some(_) => ReadOnly,
-            });
+    /// `timeout 5 COMMAND`, `env A=1 COMMAND`: the command counts. Options of the wrapper can act as well.
+    fn wrapped(&self, wrapper: &str, words: &[Word], own: usize) -> PermissionLevel {
+        let mut rest = behind_options(words, WRAPPER_VALUES);
+        let options = words.get(..words.len().saturating_sub(rest.len())).unwrap_or_default();
+        let mut floor = options::level(wrapper, options);
+        if wrapper == "env" {
+            while let Some((name, _)) =
+                rest.first().and_then(Word::text).and_then(|word| word.split_once('='))
+            {
+                floor = floor.max(if is_loading_variable(name) { Dangerous } else { Execute });
+                rest = rest.get(1..).unwrap_or_default();
+            }
         }
-        level
+        let split =
+            |word: &Word| word.text().is_some_and(|word| word.contains('S') || word.starts_with("--s"));
+        if wrapper == "env" && options.iter().any(split) {
+            return Dangerous;
+        }
+        let own_words = rest.get(..own).unwrap_or_default();
+        if own_words.iter().any(|word| word.text().is_none()) {
+            floor = floor.max(Execute);
+        }
+        match rest.get(own..).unwrap_or_default() {
+            [] => floor,
+            inner => floor.max(self.inner(inner, self.fed)),
+        }
     }
 
     fn nested(&self, words: &[Word]) -> PermissionLevel {
+        self.inner(words, true)
+    }
+
+    fn inner(&self, words: &[Word], fed: bool) -> PermissionLevel {
         if self.depth >= super::NESTED_MAX || words.is_empty() {
             return Dangerous;
         }
-        Invocation { words, roots: self.roots, fed: true, depth: self.depth + 1 }.level()
+        Invocation { words, roots: self.roots, fed, depth: self.depth + 1 }.level()
     }
+}
+
+/// The words behind a wrapper's own options and their values.
+fn behind_options<'w>(words: &'w [Word], valued: &[&str]) -> &'w [Word] {
+    let mut rest = words;
+    while let Some((word, behind)) = rest.split_first() {
+        let Some(word) = word.text() else { break };
+        if !word.starts_with('-') || word.len() < 2 {
+            break;
+        }
+        rest = if valued.contains(&word) { behind.get(1..).unwrap_or_default() } else { behind };
+        if word == "--" {
+            break;
+        }
+    }
+    rest
 }
 
 /// The name of a program: bare, or in one of the system's folders. `None`: another file, which may be anything.
@@ -161,35 +167,25 @@ fn program(word: &str) -> Option<&str> {
     }
 }
 
-fn exception(name: &str, words: &[Word]) -> PermissionLevel {
-    let mut level = ReadOnly;
-    for word in words.iter().flatten() {
-        let option = word.split('=').next().unwrap_or_default();
-        for (program, exceptional, raised) in EXCEPTIONS {
-            if *program == name && *exceptional == option {
-                level = level.max(*raised);
-            }
-        }
-    }
-    level
-}
-
 /// `sed` can write files and run programs from within its script; with `-n` and a plain print or substitution it looks.
 fn sed(words: &[Word]) -> PermissionLevel {
     let mut level = ReadOnly;
+    let mut script = None;
     for word in words {
-        level = level.max(match word.as_deref() {
-            None => Execute,
-            Some(word) if word.starts_with("-i") || word.starts_with("--in-place") => Write,
-            Some(word) if word.starts_with('-') => ReadOnly,
-            Some(script) if is_plain_sed(script) => ReadOnly,
-            Some(_) => Execute,
-        });
+        match word.text() {
+            Some("-n" | "-E" | "-r" | "-s" | "-z" | "--quiet" | "--silent" | "--regexp-extended") => {}
+            Some("-i" | "--in-place") => level = level.max(Write),
+            Some(option) if option.starts_with('-') => return Execute,
+            text if script.is_none() => script = Some(text.is_some_and(is_plain_sed)),
+            Some(_) => {}
+            // It could be an option.
+            None => return Execute,
+        }
     }
-    level
+    if script == Some(true) { level } else { Execute }
 }
 
-/// Addresses with `p`, `d` or `q`, a substitution with the flags g, i and p only, or a file's name.
+/// Addresses with `p`, `d` or `q`, or a substitution with the flags g, i and p only.
 fn is_plain_sed(script: &str) -> bool {
     let address = script.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, ',' | '$' | ' '));
     if matches!(address, "p" | "d" | "q") {
@@ -201,56 +197,7 @@ fn is_plain_sed(script: &str) -> bool {
         let parts: Vec<&str> = rest.split(mark).collect();
         return matches!(parts.as_slice(), ["", _, _, flags] if flags.chars().all(|c| matches!(c, 'g' | 'i' | 'I' | 'p')));
     }
-    // A path: no sed command has a name like this.
-    script.contains('.') && script.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '/' | '-' | '_'))
-}
-
-fn git(words: &[Word]) -> PermissionLevel {
-    let mut at = 0;
-    while let Some(Some(word)) = words.get(at) {
-        match word.as_str() {
-            // Configuration from the command line can name programs.
-            "-c" | "--config-env" | "--exec-path" => return Execute,
-            "-C" | "--git-dir" | "--work-tree" => at += 2,
-            option if option.starts_with('-') => at += 1,
-            _ => break,
-        }
-    }
-    let Some(Some(command)) = words.get(at) else {
-        return if at < words.len() { Dangerous } else { ReadOnly };
-    };
-    let rest = words.get(at + 1..).unwrap_or_default();
-    let has = |options: &[&str]| {
-        rest.iter().flatten().any(|word| options.contains(&word.split('=').next().unwrap_or_default()))
-    };
-    let bare = rest.iter().all(|word| word.as_deref().is_some_and(|word| word.starts_with('-')));
-    match command.as_str() {
-        "status" | "rev-parse" | "ls-files" | "ls-tree" | "blame" | "describe" | "cat-file" | "shortlog"
-        | "rev-list" | "name-rev" | "merge-base" | "show-ref" | "for-each-ref" | "count-objects"
-        | "version" | "help" => ReadOnly,
-        "log" | "diff" | "show" if has(&["--output", "--ext-diff"]) => Execute,
-        "log" | "diff" | "show" => ReadOnly,
-        "grep" if has(&["-O", "--open-files-in-pager"]) => Execute,
-        "grep" => ReadOnly,
-        "branch" | "tag" | "remote" | "stash" if has(&["-D", "-d", "--delete"]) => Dangerous,
-        "branch" | "tag" | "remote" if bare => ReadOnly,
-        "stash" if matches!(rest.first(), Some(Some(word)) if word == "drop" || word == "clear") => Dangerous,
-        "reset" if has(&["--hard"]) => Dangerous,
-        "clean" | "filter-branch" | "filter-repo" | "update-ref" | "reflog" | "gc" | "prune" => Dangerous,
-        "push" if has(&["-f", "--force", "--force-with-lease", "--delete", "-d", "--mirror", "--prune"]) => {
-            Dangerous
-        }
-        "push" if rest.iter().flatten().any(|word| word.starts_with('+') || word.starts_with(':')) => {
-            Dangerous
-        }
-        "checkout" | "restore" | "switch" if has(&["-f", "--force", "--discard-changes", "--", "."]) => {
-            Dangerous
-        }
-        "add" | "commit" | "checkout" | "switch" | "restore" | "reset" | "mv" | "rm" | "branch" | "tag"
-        | "stash" | "init" | "notes" | "apply" | "remote" => Write,
-        // Hooks, helpers, other programs, the network.
-        _ => Execute,
-    }
+    false
 }
 
 /// Files that are none.
@@ -261,13 +208,31 @@ pub(super) fn is_harmless_device(path: &str) -> bool {
     )
 }
 
-/// Whether a word is a path that leads out of the roots. A word that does not look like one stays.
+/// How long an option may be, in bytes, when roots are set.
+const OPTION_BYTES_MAX: usize = 128;
+
+/// Whether a word is a path that leads out of the roots. Any word can name a link that does.
 pub(super) fn leaves(word: &str, roots: &Roots) -> bool {
-    let looks_like_path =
-        word.starts_with('/') || word.starts_with('~') || word.split('/').any(|part| part == "..");
-    // A link within the roots may lead out as well.
-    let may_be = looks_like_path || word.contains('/');
-    !roots.is_empty() && may_be && !is_harmless_device(word) && !roots.contain(word)
+    !roots.is_empty() && !is_harmless_device(word) && !roots.contain(word)
+}
+
+/// Whether a word of a command holds a path that leads out: all of it, what is behind a `=`, or any end of an option.
+fn word_leaves(word: &str, roots: &Roots) -> bool {
+    if roots.is_empty() {
+        return false;
+    }
+    let values = || word.match_indices(['=', ':']).filter_map(|(at, _)| word.get(at + 1..));
+    if !word.starts_with('-') || word.starts_with("--") {
+        return leaves(word, roots) || values().take(8).any(|value| leaves(value, roots));
+    }
+    word.len() > OPTION_BYTES_MAX
+        || word.char_indices().skip(1).any(|(at, _)| word.get(at..).is_some_and(|end| leaves(end, roots)))
+}
+
+/// Variables that say how things are shown, with a value that is no path.
+pub(super) fn only_shows(name: &str, value: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '@');
+    matches!(name, "LC_ALL" | "LANG" | "NO_COLOR" | "COLUMNS" | "TERM" | "TZ") && value.chars().all(plain)
 }
 
 /// Variables that change what a program's name means, or what a program loads.
