@@ -26,6 +26,9 @@ const WHOLE_BYTES_MAX: usize = 1024 * 1024;
 /// How much of a provider's error is read, in bytes.
 const ERROR_BYTES_MAX: usize = 256 * 1024;
 
+/// How long the whole of a provider's error may take to come.
+const ERROR_BODY_WAIT: Duration = Duration::from_secs(10);
+
 /// How long the head of a stream waits for its first events, which may tell an error that another attempt can mend. No
 /// event waits for this: it ends with the first one.
 const FIRST_EVENTS_WAIT: Duration = Duration::from_millis(10);
@@ -181,14 +184,18 @@ fn joined(first: Option<Bytes>, more: &[u8]) -> Bytes {
 
 async fn error_body(mut body: UpstreamBody, idle: Duration) -> Bytes {
     let mut read = BytesMut::new();
-    while let Ok(Some(Ok(frame))) = tokio::time::timeout(idle, body.frame()).await {
-        if let Ok(data) = frame.into_data() {
-            let room = ERROR_BYTES_MAX.saturating_sub(read.len());
-            read.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
+    let whole = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            if let Ok(data) = frame.into_data() {
+                let room = ERROR_BYTES_MAX.saturating_sub(read.len());
+                read.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
+            }
+            if read.len() >= ERROR_BYTES_MAX {
+                break;
+            }
         }
-        if read.len() >= ERROR_BYTES_MAX {
-            break;
-        }
-    }
+    };
+    // What has come by then is classed: one that trickles must hold nobody up.
+    let _ = tokio::time::timeout(idle.min(ERROR_BODY_WAIT), whole).await;
     read.freeze()
 }

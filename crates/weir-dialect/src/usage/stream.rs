@@ -44,11 +44,13 @@ struct State {
     kind: ApiKind,
     counts: Option<Counts>,
     seen: Observed,
+    /// Whether an earlier event has ended the answer: nothing after it makes it a failure.
+    over: bool,
 }
 
 impl EventReader {
     pub(super) fn new(kind: ApiKind) -> Self {
-        let state = State { kind, counts: None, seen: Observed::default() };
+        let state = State { kind, counts: None, seen: Observed::default(), over: false };
         let limit = match kind {
             ApiKind::Responses => EVENT_BYTES_MAX,
             ApiKind::ChatCompletions | ApiKind::Embeddings | ApiKind::Messages | ApiKind::CountTokens => {
@@ -101,6 +103,7 @@ impl State {
 
     fn event(&mut self, event: Event<'_>) {
         self.seen.events = self.seen.events.saturating_add(1);
+        self.over = self.seen.finished;
         if is_prose(event) {
             return self.told_in_prose(event.data);
         }
@@ -201,8 +204,10 @@ impl State {
     /// A text in the place of an event.
     fn told_in_prose(&mut self, data: &[u8]) {
         let text = String::from_utf8_lossy(data.get(..PROSE_BYTES_MAX.min(data.len())).unwrap_or_default());
-        let message = Some(text.trim().to_owned());
-        self.seen.error = Some(ProviderError { message, ..ProviderError::default() });
+        if !self.over {
+            let message = Some(text.trim().to_owned());
+            self.seen.error = Some(ProviderError { message, ..ProviderError::default() });
+        }
     }
 
     fn name(&mut self, id: Option<&str>, model: Option<&str>) {
@@ -222,7 +227,7 @@ impl State {
     }
 
     fn failed(&mut self, raw: Option<&str>) {
-        if let Some(error) = raw.and_then(ProviderError::read) {
+        if let Some(error) = raw.and_then(ProviderError::read).filter(|_| !self.over) {
             self.seen.error = Some(error);
         }
     }

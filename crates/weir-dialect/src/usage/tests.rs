@@ -140,6 +140,16 @@ fn cases() -> Vec<Case> {
             Some("broke"),
         ),
         case(MESSAGES, "event: message_start\ndata: \u{1}\n\ndata: {}\n\n", None, None, false, Some("\u{1}")),
+        // What comes after the end makes no failure of an answer.
+        case(CHAT, "data: [DONE]\n\ndata: {\"error\":\"late\"}\n\n", None, None, true, None),
+        case(
+            MESSAGES,
+            "event: message_stop\ndata: {}\n\nevent: error\ndata: late\n\n",
+            None,
+            None,
+            true,
+            None,
+        ),
         // What gateways of providers say in forms of their own.
         case(CHAT, "data: {\"code\":402,\"msg\":\"no money\"}\n\n", None, None, false, None),
         case(
