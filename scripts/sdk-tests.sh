@@ -54,6 +54,8 @@ PYTHONDONTWRITEBYTECODE=1 "$python" -W error::DeprecationWarning:__main__ -m uni
     || failed=1
 echo "sdk-tests: Node"
 # Modules are looked for beside the file that imports them, so the tests go to the modules.
+# Those that another script has put there are not of this one.
+rm -f "$modules"/*.mjs
 cp sdk-tests/node/*.mjs "$modules/"
 "$node" --test --test-reporter=dot "$modules"/*.test.mjs || failed=1
 
