@@ -28,7 +28,7 @@ pub fn of_call(tool: &str, args: &Arguments, roots: &Roots) -> PermissionLevel {
         level = level.max(of_command(args, names, roots));
     }
     if roles.paths {
-        level = level.max(of_paths(args, roots));
+        level = level.max(of_paths(args, roles, roots));
     }
     level
 }
@@ -52,18 +52,40 @@ fn of_command(args: &Arguments, names: &[&str], roots: &Roots) -> PermissionLeve
 
 /// A path outside the allowed roots makes a call of a tool for files `dangerous`. Where no roots are configured nothing
 /// is said of paths.
-fn of_paths(args: &Arguments, roots: &Roots) -> PermissionLevel {
+fn of_paths(args: &Arguments, roles: Roles, roots: &Roots) -> PermissionLevel {
     if roots.is_empty() {
         return PermissionLevel::None;
     }
     let mut paths = Vec::new();
+    let mut patches = Vec::new();
     for (name, value) in args.iter() {
-        if roles::is_path_argument(name) {
+        if roles::is_path_argument(name) || roles.globs && name == "pattern" {
             collect_texts(value, &mut paths);
+        } else if roles.patches {
+            collect_texts(value, &mut patches);
         }
     }
-    let inside = paths.len() <= PATHS_MAX && paths.iter().all(|path| roots.contain(path));
+    paths.extend(patches.iter().flat_map(|patch| patch.lines()).filter_map(patched));
+    // Braces in a pattern hide where it leads.
+    let hides = |path: &str| {
+        path.split_once('{').is_some_and(|(_, braces)| {
+            let end = braces.rfind('}').unwrap_or(braces.len());
+            let inner = braces.get(..end).unwrap_or_default();
+            inner.contains(['/', '~']) || inner.contains("..")
+        })
+    };
+    let stays = |path: &&str| roots.contain(path) && !hides(path);
+    let inside = paths.len() <= PATHS_MAX && paths.iter().all(stays);
     if inside { PermissionLevel::None } else { PermissionLevel::Dangerous }
+}
+
+/// The file that a line of a patch names: in the form of codex, or in that of `diff -u`.
+fn patched(line: &str) -> Option<&str> {
+    const HEADERS: [&str; 6] =
+        ["*** Add File:", "*** Update File:", "*** Delete File:", "*** Move to:", "+++ ", "--- "];
+    let line = line.trim_start();
+    let name = HEADERS.iter().find_map(|header| line.strip_prefix(header))?;
+    Some(name.split('\t').next().unwrap_or_default().trim()).filter(|name| *name != "/dev/null")
 }
 
 /// The texts of a value; a list, and the objects in it, may hold many.

@@ -7,6 +7,10 @@ pub struct Roles {
     pub command: Option<&'static [&'static str]>,
     /// The tool works on files, which its arguments name.
     pub paths: bool,
+    /// Its `pattern` is one of paths, not of text.
+    pub globs: bool,
+    /// It applies a patch, whose headers name files.
+    pub patches: bool,
 }
 
 /// Tools that run what they are told. Names are compared without case and `_`, `-`, `.`.
@@ -58,7 +62,7 @@ const FILE_WORDS: [&str; 15] = [
 const FILE_TOOLS: [&str; 7] = ["read", "write", "edit", "multiedit", "ls", "view", "str_replace_editor"];
 
 /// Arguments that name files.
-const PATH_ARGUMENTS: [&str; 24] = [
+const PATH_ARGUMENTS: [&str; 26] = [
     "path",
     "paths",
     "file",
@@ -83,6 +87,8 @@ const PATH_ARGUMENTS: [&str; 24] = [
     "workdir",
     "notebookpath",
     "edits",
+    "glob",
+    "globs",
 ];
 
 impl Roles {
@@ -94,7 +100,8 @@ impl Roles {
         let command = SHELLS.contains(&flat.as_str()).then_some(COMMANDS.as_slice());
         let paths = FILE_TOOLS.contains(&tool.to_lowercase().as_str())
             || words.iter().any(|word| FILE_WORDS.contains(&word.as_str()));
-        Self { command, paths }
+        let has = |wanted: &str| words.iter().any(|word| word == wanted);
+        Self { command, paths, globs: has("glob") || flat == "searchfiles", patches: has("patch") }
     }
 }
 

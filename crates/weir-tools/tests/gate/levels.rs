@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use weir_core::tool::PermissionLevel::{self, Dangerous, Execute, ReadOnly, Write};
-use weir_tools::level::{Roots, classify_argv, classify_command};
+use serde_json::json;
+use weir_core::tool::Arguments;
+use weir_core::tool::PermissionLevel::{self, Dangerous, Execute, None as Nothing, ReadOnly, Write};
+use weir_tools::level::{Roots, classify_argv, classify_command, of_call};
 
 /// Commands of which a shell makes more than they show.
 const ACTING: &[(&str, &[&str])] = &[
@@ -294,4 +296,26 @@ fn a_path_that_cannot_be_known_leaves_the_roots() {
         assert_eq!(classify_command(command, &roots), expected, "{command}");
     }
     assert_eq!(classify_argv(&["cat", "alink"], &roots), Dangerous);
+}
+
+#[test]
+fn patterns_and_patches_name_paths_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let roots = root(folder.path());
+    let patch = |path: &str| json!({"input": format!("*** Begin Patch\n*** Update File: {path}\n@@\n-a\n+b\n*** End Patch")});
+    let table = [
+        ("Glob", json!({"pattern": "/etc/**"}), Dangerous),
+        ("Glob", json!({"pattern": "{/etc,x}/**"}), Dangerous),
+        ("Glob", json!({"pattern": "**/*.rs"}), Nothing),
+        ("Glob", json!({"pattern": "sub/**/*.{rs,ts}"}), Nothing),
+        ("Grep", json!({"pattern": "/etc", "glob": "../../etc/*"}), Dangerous),
+        ("Grep", json!({"pattern": "/etc", "glob": "*.rs"}), Nothing),
+        ("apply_patch", patch("/etc/passwd"), Dangerous),
+        ("apply_patch", patch("alink"), Dangerous),
+        ("apply_patch", patch("sub/a.rs"), Nothing),
+        ("apply_patch", json!({"patch": "--- a/x\n+++ ../x\n"}), Dangerous),
+    ];
+    for (tool, args, expected) in table {
+        assert_eq!(of_call(tool, &Arguments::new(args.clone()), &roots), expected, "{tool} {args}");
+    }
 }
