@@ -5,11 +5,13 @@
 //! hook fails, so everything that goes wrong here is a denial, too.
 
 use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 use weir_core::tool::{Arguments, CallSource, PermissionLevel, cleaned};
+use weir_tools::level::{Roles, Roots};
 use weir_tools::{Caller, ToolCall};
 
 use super::{account, load_settings};
@@ -41,6 +43,9 @@ struct Event {
     tool_input: Value,
     #[serde(default)]
     tool_use_id: Option<String>,
+    /// Where relative paths start.
+    #[serde(default)]
+    cwd: Option<PathBuf>,
 }
 
 /// Runs the command.
@@ -86,7 +91,13 @@ fn asked(input: impl io::Read) -> Result<Option<Event>, String> {
 /// The line for the model when the call may not run.
 fn decided(args: &HookArgs, event: Event) -> Result<Option<String>, Failure> {
     let named = args.config.config.as_deref();
-    let settings = load_settings(named)?;
+    let mut settings = load_settings(named)?;
+    let roles = Roles::of(place(&event.tool_name).1);
+    if let Some(cwd) = event.cwd.as_deref().filter(|_| roles.paths || roles.command.is_some())
+        && !start_at(cwd, &mut settings.config.tools.allowed_roots)
+    {
+        return Ok(Some(undecided("the agent works in a folder that is outside `tools.allowed_roots`")));
+    }
     store::run(async {
         let gate = ToolGate::open(named, settings).await?;
         let user = args.user.clone().or_else(account).unwrap_or_else(|| "unknown".to_owned());
@@ -109,6 +120,18 @@ fn decided(args: &HookArgs, event: Event) -> Result<Option<String>, Failure> {
         gate.close().await;
         Ok(outcome.error())
     })
+}
+
+/// Relative paths start at the first root. The folder of the agent becomes that, which allows no more if it lies in one.
+/// `false`: it does not.
+fn start_at(cwd: &Path, roots: &mut Vec<PathBuf>) -> bool {
+    if roots.is_empty() {
+        return true;
+    }
+    let located = cwd.to_str().filter(|_| cwd.is_absolute()).and_then(|cwd| Roots::new(roots).locate(cwd));
+    let inside = located.is_some();
+    drop(roots.splice(0..0, located));
+    inside
 }
 
 /// Both agents name the tools of MCP servers `mcp__SERVER__TOOL`.
@@ -169,6 +192,30 @@ mod tests {
         for (name, expected) in table {
             assert_eq!(place(name), expected);
         }
+    }
+
+    #[test]
+    fn relative_paths_start_at_the_folder_of_the_agent_if_it_is_a_root_or_within() {
+        let root = tempfile::tempdir().unwrap();
+        let sub = root.path().join("sub");
+        std::fs::create_dir(&sub).unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        let table = [
+            (root.path(), true),
+            (sub.as_path(), true),
+            (outside.path(), false),
+            (Path::new("sub"), false),
+            (Path::new("/etc"), false),
+        ];
+        for (cwd, inside) in table {
+            let mut roots = vec![root.path().to_owned()];
+            assert_eq!(start_at(cwd, &mut roots), inside, "{}", cwd.display());
+            let before = Roots::new(&[root.path().to_owned()]);
+            let after = Roots::new(&roots);
+            assert_eq!(after.contain("../x"), cwd == sub, "{}", cwd.display());
+            assert!(!before.contain("../x") && !after.contain("/etc/passwd"));
+        }
+        assert!(start_at(Path::new("/etc"), &mut Vec::new()));
     }
 
     #[test]
