@@ -1,7 +1,7 @@
 //! The background log: records on their way to the database.
 //!
-//! Filing never waits and never does I/O: it moves a record into a bounded queue. A task of its own serialises and
-//! writes in batches. When the queue is full, decisions of `nothing` are dropped first; an enforced one waits for room
+//! Filing never waits and never does I/O: it encodes a record and puts it into a bounded queue. A task of its own makes
+//! blocks and writes them. When the queue is full, decisions of `nothing` are dropped first; an enforced one waits for room
 //! in a second, equally bounded queue, at most the store's deadline. Whatever is dropped is counted in
 //! `weir_records_dropped_total`.
 

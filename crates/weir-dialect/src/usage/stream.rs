@@ -140,8 +140,7 @@ impl State {
         self.usage(usage);
         self.failed(error);
         if strange && [id, usage, error, object, choices].iter().all(Option::is_none) {
-            // No chunk of a chat: what a gateway of the provider's says in its own form.
-            self.failed(Some(text));
+            self.failed(trouble(text));
         }
     }
 
@@ -153,7 +152,7 @@ impl State {
         };
         let Ok(text) = std::str::from_utf8(event.data) else { return };
         if event.name.is_empty() && TYPE.find(event.data).is_none() {
-            return self.failed(Some(text).filter(|text| json::pick_of_object(text, []).is_some()));
+            return self.failed(trouble(text));
         }
         if !sought {
             return;
@@ -196,7 +195,7 @@ impl State {
             "message_delta" => self.usage(usage),
             "message_stop" => self.seen.finished = true,
             "error" => self.failed(error.filter(|raw| raw.starts_with('{')).or(Some(text))),
-            "" => self.failed(Some(text).filter(|text| json::pick_of_object(text, []).is_some())),
+            "" => self.failed(trouble(text)),
             _ => {}
         }
     }
@@ -231,6 +230,16 @@ impl State {
             self.seen.error = Some(error);
         }
     }
+}
+
+/// An object that is no event of the protocol, if it tells of trouble in a form of its own: others, such as a sign of
+/// life, must not end a good answer.
+fn trouble(text: &str) -> Option<&str> {
+    let told = json::pick_of_object(
+        text,
+        ["error", "errors", "code", "status_code", "base_resp", "message", "msg", "error_msg", "detail"],
+    )?;
+    told.iter().any(Option::is_some).then_some(text)
 }
 
 /// Whether an event holds a text where all three protocols send objects: some providers tell their errors so.

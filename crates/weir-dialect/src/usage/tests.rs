@@ -140,6 +140,9 @@ fn cases() -> Vec<Case> {
             Some("broke"),
         ),
         case(MESSAGES, "event: message_start\ndata: \u{1}\n\ndata: {}\n\n", None, None, false, Some("\u{1}")),
+        // A sign of life is no failure.
+        case(CHAT, "data: {\"type\":\"ping\"}\n\ndata: [DONE]\n\n", None, None, true, None),
+        case(MESSAGES, "data: {\"alive\":\"yes\"}\n\n", None, None, false, None),
         // What comes after the end makes no failure of an answer.
         case(CHAT, "data: [DONE]\n\ndata: {\"error\":\"late\"}\n\n", None, None, true, None),
         case(
