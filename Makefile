@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test tools fmt toml spelling clippy docs units sdks fuzz bench coverage
+.PHONY: help run test tools fmt toml spelling clippy docs units sdks browser fuzz bench coverage
 
 CACHE := .cache
 VENV := $(CACHE)/venv
@@ -22,7 +22,7 @@ run: ## serve on http://127.0.0.1:8080 with the simulated provider; no key and n
 
 # Cheap checks come first. clippy and docs read the dependencies' metadata and share it; what the tests link is built
 # once, for all of them, and the SDKs are pointed at the binary of that build.
-test: tools fmt toml spelling clippy docs units sdks ## check and test everything; installs what it lacks
+test: tools fmt toml spelling clippy docs units sdks browser ## check and test everything; installs what it lacks
 	@echo "make test: everything passed"
 
 tools: ## install the programs and packages that tests need, where they are missing
@@ -51,6 +51,10 @@ sdks: tools ## the official SDKs of OpenAI, Anthropic and MCP, against a real we
 	cargo test --locked --workspace --no-run
 	scripts/sdk-tests.sh $(TARGET)/debug/weir
 	scripts/mcp-tests.sh $(TARGET)/debug/weir
+
+browser: tools ## the console, in a headless Chromium; SCREENSHOTS=folder keeps a picture of every page
+	cargo test --locked --workspace --no-run
+	scripts/browser-tests.sh $(TARGET)/debug/weir
 
 # Optimised, with the checks of a debug build. An ordinary test runs the seeds and some mutations of them as well.
 fuzz: ## feed broken bodies to the classifier of failures for FUZZ_SECONDS (300), from FUZZ_SEED on (any)

@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 cache=.cache
 venv="$cache/venv"
 node="$cache/node"
+browser="$cache/browser"
 
 have() {
     command -v "$1" >/dev/null 2>&1 || compgen -G "/usr/lib/postgresql/*/bin/$1" >/dev/null
@@ -15,6 +16,7 @@ have() {
 missing_packages() {
     have redis-server || echo redis-server
     { have postgres && have initdb; } || echo postgresql
+    have chromium || have chromium-browser || have google-chrome || echo chromium
     # The module is there without the package on some systems, and without ensurepip on Debian.
     python3 -c 'import venv, ensurepip' 2>/dev/null || echo python3-venv
 }
@@ -68,20 +70,21 @@ install_python() {
     cat "${wanted[@]}" >"$venv/installed"
 }
 
+# Exact versions stand in package.json; a lock file would hold the address of one registry.
 install_node() {
-    local manifest=sdk-tests/node/package.json
-    if ! stale "$node/installed" "$manifest"; then return; fi
-    echo "ensure-tools: Node packages into $node"
-    rm -rf "$node"
-    mkdir -p "$node"
-    cp "$manifest" "$node/package.json"
-    # Exact versions stand in package.json; a lock file would hold the address of one registry.
-    PATH="$PWD/$venv/bin:$PATH" npm install --prefix "$node" --no-package-lock --no-audit --no-fund \
+    local manifest="$1" folder="$2"
+    if ! stale "$folder/installed" "$manifest"; then return; fi
+    echo "ensure-tools: Node packages into $folder"
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    cp "$manifest" "$folder/package.json"
+    PATH="$PWD/$venv/bin:$PATH" npm install --prefix "$folder" --no-package-lock --no-audit --no-fund \
         --ignore-scripts --loglevel error
-    cp "$manifest" "$node/installed"
+    cp "$manifest" "$folder/installed"
 }
 
 mapfile -t packages < <(missing_packages)
 if [ "${#packages[@]}" -gt 0 ]; then install_packages "${packages[@]}"; fi
 install_python
-install_node
+install_node sdk-tests/node/package.json "$node"
+install_node tests/browser/package.json "$browser"

@@ -1,0 +1,100 @@
+// What the tests of the console share: the browser, signing in, traffic, and looking for what is wrong on a page.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+
+import { chromium } from "playwright-core";
+
+export const DATA = process.env.WEIR_DATA;
+export const ADMIN = process.env.WEIR_ADMIN;
+/** A weir whose rules are written in files. */
+export const FILES_ADMIN = process.env.WEIR_FILES_ADMIN;
+
+export const OPERATOR = "browser-operator";
+export const APPROVER = "browser-approver";
+export const VIEWER = "browser-viewer";
+
+/** How long anything on a page may take, in milliseconds. */
+export const PATIENCE = 10_000;
+
+export const SCHEMES = ["light", "dark"];
+export const WIDTHS = { wide: { width: 1280, height: 900 }, narrow: { width: 390, height: 844 } };
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+export const launch = () =>
+  chromium.launch({ executablePath: process.env.WEIR_BROWSER, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+
+/** A page of a browser of its own, which notes what the console of the browser complains about. */
+export async function open(browser, { scheme = "light", size = WIDTHS.wide, scripts = true, base = ADMIN } = {}) {
+  const context = await browser.newContext({
+    baseURL: base,
+    colorScheme: scheme,
+    viewport: size,
+    javaScriptEnabled: scripts,
+    reducedMotion: "reduce",
+  });
+  context.setDefaultTimeout(PATIENCE);
+  const page = await context.newPage();
+  page.complaints = [];
+  page.on("pageerror", (error) => page.complaints.push(`error: ${error.message}`));
+  page.on("console", (message) => {
+    // A refusal that a test asks for is told by the browser as well; a test that asks for one looks at its words.
+    const refusal = message.text().startsWith("Failed to load resource");
+    if (message.type() === "error" && !refusal) page.complaints.push(message.text());
+  });
+  return page;
+}
+
+export async function signIn(page, token = OPERATOR) {
+  await page.goto("/sign-in");
+  await page.locator("main input[type=password]").fill(token);
+  await page.locator("main form button[type=submit], main form button:not([type])").first().click();
+  await page.waitForURL((url) => url.pathname !== "/sign-in");
+}
+
+/** What axe-core finds that is serious or critical. */
+export async function faults(page) {
+  // The policy of the page forbids scripts of others, so axe comes in by the browser's own way.
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() =>
+    window.axe.run(document, { resultTypes: ["violations"], runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }),
+  );
+  return violations
+    .filter(({ impact }) => impact === "serious" || impact === "critical")
+    .map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.target}: ${node.any.map((any) => any.message)}`).join("; ")}`);
+}
+
+/** Asks the admin API; `expected` is the status. */
+export async function api(method, path, body, { expected, token = OPERATOR, base = ADMIN, type } = {}) {
+  const response = await fetch(base + path, {
+    method,
+    headers: { authorization: `Bearer ${token}`, ...(body === undefined ? {} : { "content-type": type ?? "application/json" }) },
+    body: body === undefined || typeof body === "string" ? body : JSON.stringify(body),
+  });
+  const text = await response.text();
+  if (expected !== undefined) assert.equal(response.status, expected, text);
+  else assert.ok(response.ok, `${method} ${path}: ${response.status} ${text}`);
+  return response.headers.get("content-type")?.includes("json") ? JSON.parse(text) : text;
+}
+
+/** One request through the data plane. */
+export async function chat(key, { model = "sim/free", prompt = "hello", headers = {} } = {}) {
+  const response = await fetch(`${DATA}/v1/chat/completions`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${key}`, "content-type": "application/json", ...headers },
+    body: JSON.stringify({ model, messages: [{ role: "user", content: prompt }] }),
+  });
+  return { status: response.status, headers: response.headers, body: await response.json() };
+}
+
+/** Asks again until there is an answer that is not empty: for what other tasks of weir do in the background. */
+export async function until(what, probe) {
+  const deadline = Date.now() + PATIENCE;
+  for (;;) {
+    const found = await probe();
+    if (found) return found;
+    if (Date.now() > deadline) assert.fail(`${what} did not come within ${PATIENCE} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
