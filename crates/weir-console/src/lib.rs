@@ -10,6 +10,7 @@ mod audit;
 pub mod auth;
 mod console;
 mod decisions;
+pub mod explanation;
 mod extract;
 mod health;
 mod identities;

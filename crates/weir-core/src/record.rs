@@ -7,6 +7,7 @@
 //! default, and none is ever taken away, skipped when empty or given another type.
 
 mod attempt;
+mod stages;
 mod tool;
 
 use jiff::Timestamp;
@@ -16,6 +17,7 @@ use crate::decision::Decision;
 use crate::ids::DecisionId;
 
 pub use attempt::{FailedAttempt, NextStep, RecordedEvidence, Skipped};
+pub use stages::{Stage, StageTimes};
 pub use tool::ToolRecord;
 
 /// The record of one request that reached an endpoint. Exactly one is made, also when the client goes away.
@@ -112,6 +114,8 @@ pub struct RequestResult {
     pub failures: Vec<FailedAttempt>,
     /// The tool call, when this is the record of one: there was no request then.
     pub tool: Option<Box<ToolRecord>>,
+    /// How long the caller was told to wait, in seconds: of a limit, what was left of its window.
+    pub retry_after_s: Option<u64>,
 }
 
 /// How long the parts of a request took, in milliseconds.
@@ -126,6 +130,8 @@ pub struct Timings {
     pub upstream_head_ms: f64,
     /// Spent in the decision itself, in microseconds.
     pub decide_us: f64,
+    /// The stages, one by one.
+    pub stages_us: StageTimes,
 }
 
 /// Tokens and cost of one answer, from the provider's own usage member.

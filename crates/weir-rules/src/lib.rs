@@ -12,6 +12,7 @@ mod compile;
 pub mod diagnostic;
 mod diff;
 pub mod enforce;
+pub mod explain;
 mod expr;
 pub mod facts;
 pub mod failure;
