@@ -131,3 +131,20 @@ fn chunk_with_serde_json_value(bencher: Bencher<'_, '_>) {
         usage
     });
 }
+
+/// A whole answer of a provider, with a text of `bytes`.
+fn chat_answer(bytes: usize) -> Bytes {
+    let text = "And so it went on, \\\"line\\\" by line,\\n".repeat(bytes / 38 + 1);
+    let body = format!(
+        r#"{{"id":"chatcmpl-123","object":"chat.completion","created":1770000000,"model":"gpt-4o-2024-08-06","choices":[{{"index":0,"message":{{"role":"assistant","content":"{text}","refusal":null}},"logprobs":null,"finish_reason":"stop"}}],"usage":{{"prompt_tokens":19,"completion_tokens":10,"total_tokens":29,"prompt_tokens_details":{{"cached_tokens":0,"audio_tokens":0}},"completion_tokens_details":{{"reasoning_tokens":0,"audio_tokens":0}}}},"service_tier":"default"}}"#
+    );
+    body.into()
+}
+
+#[divan::bench(args = [200, 2_000, 50_000, 500_000])]
+fn answer_read(bencher: Bencher<'_, '_>, bytes: usize) {
+    let body = chat_answer(bytes);
+    bencher
+        .counter(BytesCount::new(body.len()))
+        .bench_local(|| UsageReader::read_body(ApiKind::ChatCompletions, &body));
+}

@@ -48,7 +48,7 @@ pub(crate) async fn send(
     target: Arc<Target>,
     arrived: &Arrived,
     body: &RequestBody,
-) -> Result<(Answered, Tried), Unanswered> {
+) -> Result<(Box<Answered>, Tried), Unanswered> {
     let mut attempts = Attempts::new(exchange, target, arrived, body);
     let mut permit = Some(permit);
     loop {
@@ -131,7 +131,7 @@ impl<'a> Attempts<'a> {
         &mut self,
         exchange: &mut Exchange,
         permit: Option<Permit>,
-    ) -> Result<(Answered, Tried), Attempted> {
+    ) -> Result<(Box<Answered>, Tried), Attempted> {
         exchange.draft.target = Some(Arc::clone(&self.target));
         self.tries = self.tries.saturating_add(1);
         let key = match self.choose_key(exchange) {
@@ -161,9 +161,13 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    async fn call(&self, exchange: &mut Exchange, permit: Permit, key: usize) -> Result<Answered, Trouble> {
+    async fn call(
+        &self,
+        exchange: &mut Exchange,
+        permit: Permit,
+        key: usize,
+    ) -> Result<Box<Answered>, Trouble> {
         let target = &self.target;
-        let now = exchange.inner.clock.now();
         let call = Call {
             kind: self.body.kind(),
             target,
@@ -172,9 +176,11 @@ impl<'a> Attempts<'a> {
             headers: &self.arrived.head.headers,
             asked_model: self.body.model(),
             first_byte: exchange.settings.config.limits.upstream.first_byte,
-            // As a provider would see it: neither the time nor the id tells how long the request was held before.
-            at: now,
-            seed: exchange.inner.new_decision_id(now).as_u128(),
+            // As a provider would see it: neither the time nor the number tells how long the request was held before.
+            simulated: target.provider.simulated.then(|| {
+                let now = exchange.inner.clock.now();
+                (now, exchange.inner.new_decision_id(now).as_u128())
+            }),
         };
         let inner = Arc::clone(&exchange.inner);
         let since = Instant::now();
@@ -288,7 +294,8 @@ impl<'a> Attempts<'a> {
             }
             Plan::Fallback => {
                 let mut skipped = Vec::new();
-                let found = self.fall_back(exchange, failed, &mut skipped).await;
+                // Apart, because it is large and seldom: what every request waits in stays small.
+                let found = Box::pin(self.fall_back(exchange, failed, &mut skipped)).await;
                 let next = if found { NextStep::Fallback } else { NextStep::End };
                 failed::followed_by(exchange, next, 0, skipped);
                 found

@@ -58,11 +58,11 @@ pub(crate) async fn begin(
     kind: ApiKind,
     asked_model: &Arc<str>,
     stream: bool,
-) -> Result<Answered, Trouble> {
+) -> Result<Box<Answered>, Trouble> {
     let (head, body) = response.into_parts();
     let idle = exchange.settings.config.limits.upstream.idle;
     if !head.status.is_success() {
-        let body = error_body(body, idle).await;
+        let body = Box::pin(error_body(body, idle)).await;
         return Err(Trouble::refused(&head, body));
     }
     let events = is_event_stream(&head.headers, stream);
@@ -73,7 +73,7 @@ pub(crate) async fn begin(
     } else {
         whole(&head, body, &mut reading, idle).await?
     };
-    Ok(Answered { head, reading, begun })
+    Ok(Box::new(Answered { head, reading, begun }))
 }
 
 /// Whether an answer is a stream of events: by its type, or because one was asked for and it does not say that it is
@@ -112,7 +112,7 @@ async fn first_events(
     };
     // Events begin with the name of a field, so this is no stream of them: some send an error as they would without one.
     if first.trim_ascii_start().first() == Some(&b'{') {
-        let rest = error_body(body, idle).await;
+        let rest = Box::pin(error_body(body, idle)).await;
         let cause = "the provider sent an object instead of a stream";
         return Err(Trouble::within(head, [first, rest].concat().into(), Phase::Stream, cause));
     }

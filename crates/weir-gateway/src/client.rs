@@ -191,7 +191,8 @@ impl HttpClient {
             let is_reused = reused.is_some();
             let mut sender = match reused {
                 Some(sender) => sender,
-                None => self.connect(&target).await?,
+                // Apart, because it is large and seldom: what every request waits in stays small.
+                None => Box::pin(self.connect(&target)).await?,
             };
             if let Err(error) = sender.ready().await {
                 if is_reused {

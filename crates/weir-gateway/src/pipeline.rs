@@ -120,7 +120,7 @@ async fn serve(exchange: &mut Exchange, arrived: &Arrived, body: Incoming) -> Re
     wait.over(exchange).await;
     let target = prepared.at(Stage::Enforce)?;
     match attempts::send(exchange, permit, target, arrived, &body).await {
-        Ok((answered, tried)) => Ok(Outcome::Answer(Box::new(answered), tried)),
+        Ok((answered, tried)) => Ok(Outcome::Answer(answered, tried)),
         Err(Unanswered::Failed(failed)) => Err(Ended::Failed(failed)),
         Err(Unanswered::Refused(refusal)) => Err(Ended::Refused(Stage::Send, refusal)),
     }
@@ -442,6 +442,6 @@ mod tests {
         let connection = size_of_future(handle);
         let stages = size_of_future(serve);
         assert!(connection <= 1_500, "{connection} bytes");
-        assert!(stages <= 6_000, "{stages} bytes");
+        assert!(stages <= 4_000, "{stages} bytes");
     }
 }

@@ -1,6 +1,7 @@
 //! Stage *read*: the body, whole, within its limit and its deadlines.
 
 use std::time::Duration;
+use tokio::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
@@ -51,13 +52,11 @@ pub(crate) async fn read(headers: &HeaderMap, body: Incoming, bytes_max: usize) 
     if declared.is_some_and(|length| length > bytes_max) {
         return Err(too_large().into());
     }
-    tokio::time::timeout(WHOLE_MAX, collect(body, bytes_max)).await.unwrap_or(Err(Trouble::Slow)).map_err(
-        |trouble| match trouble {
-            Trouble::TooLarge => too_large().into(),
-            Trouble::Slow => Refusal::body_incomplete().into(),
-            Trouble::Broken => Unread { refusal: Refusal::body_incomplete(), client_gone: true },
-        },
-    )
+    collect(body, bytes_max).await.map_err(|trouble| match trouble {
+        Trouble::TooLarge => too_large().into(),
+        Trouble::Slow => Refusal::body_incomplete().into(),
+        Trouble::Broken => Unread { refusal: Refusal::body_incomplete(), client_gone: true },
+    })
 }
 
 enum Trouble {
@@ -69,8 +68,9 @@ enum Trouble {
 async fn collect(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Trouble> {
     let mut first: Option<Bytes> = None;
     let mut whole = BytesMut::new();
+    let end = Instant::now() + WHOLE_MAX;
     let expected = body.size_hint().exact().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
-    while let Some(frame) = next(&mut body).await? {
+    while let Some(frame) = next(&mut body, end).await? {
         let Ok(data) = frame.into_data() else { continue };
         // Most bodies come as one piece, which is then not copied.
         match first.take() {
@@ -89,8 +89,9 @@ async fn collect(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Trouble>
     Ok(first.unwrap_or_else(|| whole.freeze()))
 }
 
-async fn next(body: &mut Incoming) -> Result<Option<http_body::Frame<Bytes>>, Trouble> {
-    match tokio::time::timeout(PAUSE_MAX, body.frame()).await {
+/// The next piece, before it has paused for too long and before the whole has.
+async fn next(body: &mut Incoming, end: Instant) -> Result<Option<http_body::Frame<Bytes>>, Trouble> {
+    match tokio::time::timeout_at(end.min(Instant::now() + PAUSE_MAX), body.frame()).await {
         Ok(None) => Ok(None),
         Ok(Some(Ok(frame))) => Ok(Some(frame)),
         Ok(Some(Err(_))) => Err(Trouble::Broken),

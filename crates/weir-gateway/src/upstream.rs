@@ -52,9 +52,9 @@ pub(crate) struct Call<'a> {
     /// The name that the caller asked for.
     pub(crate) asked_model: &'a str,
     pub(crate) first_byte: Duration,
-    /// For the simulated provider, which has neither clock nor randomness.
-    pub(crate) at: Timestamp,
-    pub(crate) seed: u128,
+    /// The time and a random number for the simulated provider, which has neither clock nor randomness; none when the
+    /// provider is a real one.
+    pub(crate) simulated: Option<(Timestamp, u128)>,
 }
 
 impl Upstream {
@@ -72,8 +72,12 @@ impl Upstream {
         call: Call<'_>,
     ) -> Result<Response<UpstreamBody>, Trouble> {
         let first_byte = call.first_byte;
-        let answer =
-            async { if call.target.provider.simulated { play(call).await } else { self.fetch(call).await } };
+        let answer = async {
+            match call.simulated {
+                Some((at, seed)) => play(call, at, seed).await,
+                None => self.fetch(call).await,
+            }
+        };
         match tokio::time::timeout(first_byte, answer).await {
             Ok(answered) => answered,
             Err(_) => {
@@ -174,9 +178,8 @@ fn causes(error: &ClientError) -> Vec<String> {
 }
 
 /// Plays the simulated provider.
-async fn play(call: Call<'_>) -> Result<Response<UpstreamBody>, Trouble> {
-    let played =
-        simulate(call.kind, &call.target.upstream_name, call.asked_model, &call.body, call.seed, call.at);
+async fn play(call: Call<'_>, at: Timestamp, seed: u128) -> Result<Response<UpstreamBody>, Trouble> {
+    let played = simulate(call.kind, &call.target.upstream_name, call.asked_model, &call.body, seed, at);
     if played.parts.is_empty() && played.end == End::Hang {
         std::future::pending::<()>().await;
     }
