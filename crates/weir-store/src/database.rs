@@ -12,6 +12,7 @@ mod keys;
 mod open;
 mod records;
 mod rules;
+mod tallies;
 
 use std::future::Future;
 use std::path::PathBuf;

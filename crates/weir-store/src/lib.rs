@@ -14,6 +14,7 @@ mod error;
 pub mod keys;
 pub mod log;
 mod state;
+pub mod tally;
 
 pub use cache::{Cache, CacheLocation, CacheOptions, Exceeded, LimitCharge, LimitOutcome, StatsEvent};
 pub use database::{Database, DatabaseLocation, DatabaseOptions};
@@ -21,3 +22,4 @@ pub use directory::{ApiKey, ConfiguredKey, Directory, DirectoryOptions};
 pub use error::{ErrorKind, Result, StoreError};
 pub use log::{Recorder, RecorderOptions};
 pub use state::{Dependency, DependencyState};
+pub use tally::{Tally, TallyKey, TallyKind, TallyQuery};

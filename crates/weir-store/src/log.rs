@@ -5,6 +5,8 @@
 //! in a second, equally bounded queue, at most the store's deadline. Whatever is dropped is counted in
 //! `weir_records_dropped_total`.
 
+mod tallies;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +21,8 @@ use weir_core::record::Record;
 use crate::database::block::{Prepared, blocks};
 use crate::database::{Database, Retention};
 use crate::error::{ErrorKind, Result, StoreError};
+use crate::tally::Counter;
+use tallies::TallyWriter;
 
 /// How the background log works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,10 +41,12 @@ pub struct RecorderOptions {
     pub retention: Retention,
     /// How often the pruning runs.
     pub prune_every: Duration,
+    /// How often what was counted is written ([`crate::tally`]).
+    pub tally_every: Duration,
 }
 
 impl Default for RecorderOptions {
-    /// 20,000 records (about 15 MB), written every 100 ms by up to 1,000, pruned every ten minutes.
+    /// 20,000 records (about 15 MB), written every 100 ms by up to 1,000, pruned every ten minutes; counts each second.
     fn default() -> Self {
         Self {
             queue_max: 20_000,
@@ -50,6 +56,7 @@ impl Default for RecorderOptions {
             flush_deadline: Duration::from_secs(5),
             retention: Retention::default(),
             prune_every: Duration::from_secs(600),
+            tally_every: Duration::from_secs(1),
         }
     }
 }
@@ -77,6 +84,7 @@ struct Shared {
     queue: Mutex<Queue>,
     wake: Notify,
     dropped: AtomicU64,
+    counter: Counter,
 }
 
 /// Whether this decision did something to somebody, or tried to; a rule's limit that was exceeded did.
@@ -120,8 +128,12 @@ impl Recorder {
             queue: Mutex::default(),
             wake: Notify::new(),
             dropped: AtomicU64::new(0),
+            counter: Counter::default(),
         });
-        tokio::spawn(Writer { database: database.clone(), shared: Arc::clone(&shared), warned: false }.run());
+        let tallies = TallyWriter::new(database.clone(), clock.clone(), options.tally_every);
+        let shared_with = Arc::clone(&shared);
+        let writer = Writer { database: database.clone(), shared: shared_with, warned: false, tallies };
+        tokio::spawn(writer.run());
         tokio::spawn(prune(database, Arc::clone(&shared), clock));
         Self { handle: Arc::new(Handle { shared }) }
     }
@@ -131,6 +143,8 @@ impl Recorder {
     /// It is encoded here and now: it is small while it waits, and its texts are given back by the thread that made them.
     pub fn file(&self, record: &Record) {
         let shared = &self.handle.shared;
+        // Before anything can drop it: the counts are complete.
+        shared.counter.note(record);
         let prepared = match Prepared::of(record) {
             Ok(prepared) => Arc::new(prepared),
             Err(error) => {
@@ -240,6 +254,7 @@ struct Writer {
     database: Database,
     shared: Arc<Shared>,
     warned: bool,
+    tallies: TallyWriter,
 }
 
 impl Writer {
@@ -250,6 +265,8 @@ impl Writer {
             let _ = tokio::time::timeout(every, self.shared.wake.notified()).await;
             let flushers = std::mem::take(&mut self.shared.queue().flushers);
             let written = self.write_all(!flushers.is_empty()).await;
+            let closed = self.shared.queue().closed;
+            self.tallies.write(&self.shared.counter, closed || !flushers.is_empty()).await;
             for flusher in flushers {
                 // Whoever asked may have stopped waiting.
                 let _ = flusher.send(());
@@ -378,6 +395,9 @@ async fn prune(database: Database, shared: Arc<Shared>, clock: SharedClock) {
         match database.prune(&shared.options.retention, clock.now()).await {
             Ok(pruned) => tracing::debug!(?pruned, "old records were deleted"),
             Err(error) => tracing::warn!(error = %error, "old records could not be deleted"),
+        }
+        if let Err(error) = database.tallies_prune(clock.now()).await {
+            tracing::warn!(%error, "old counts could not be deleted");
         }
     }
 }

@@ -16,5 +16,6 @@ mod stores {
     pub mod recorder;
     pub mod records;
     pub mod support;
+    pub mod tallies;
     pub mod topologies;
 }

@@ -268,7 +268,7 @@ impl Entry<'_> {
 }
 
 /// The hash by which a subject is found: FNV-1a of 64 bits with a last mixing, since it must be the same in every build.
-pub(super) fn subject_hash(subject: &str) -> u64 {
+pub(crate) fn subject_hash(subject: &str) -> u64 {
     let hash = subject.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
