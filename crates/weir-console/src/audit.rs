@@ -3,8 +3,9 @@
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use serde_json::{Value, json};
+use weir_store::database::AuditEntry;
 
-use crate::console::Console;
+use crate::console::{Console, Shared};
 use crate::problem::Problem;
 use crate::query::{Parameters, limit};
 
@@ -15,7 +16,16 @@ pub(crate) async fn list(
     State(console): State<Console>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Problem> {
-    let mut parameters = Parameters::read(query.as_deref(), &["limit", "cursor"]);
+    let (entries, next) = page(&console, query.as_deref()).await?;
+    Ok(Json(json!({ "items": entries, "next": next })))
+}
+
+/// A page of the list, and the cursor of the next.
+pub(crate) async fn page(
+    console: &Shared,
+    query: Option<&str>,
+) -> Result<(Vec<AuditEntry>, Option<String>), Problem> {
+    let mut parameters = Parameters::read(query, &["limit", "cursor"]);
     let limit = limit(&mut parameters);
     let before =
         parameters.take_with("cursor", |text| text.parse::<u64>().map_err(|_| "it is no cursor".to_owned()));
@@ -24,5 +34,5 @@ pub(crate) async fn list(
     let entries = entries.map_err(|error| Problem::store_unavailable(&error))?;
     let full = entries.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
     let next = entries.last().filter(|entry| full && entry.id > 1).map(|entry| entry.id.to_string());
-    Ok(Json(json!({ "items": entries, "next": next })))
+    Ok((entries, next))
 }

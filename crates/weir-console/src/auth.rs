@@ -1,4 +1,4 @@
-//! Who may use the admin plane, and for what.
+//! Who may use the admin plane, and for what: a program by its bearer token, a person by the session of a browser.
 //!
 //! Tokens are held as SHA-256 hashes and compared in constant time, every one of them at every request, so that the
 //! time of an answer tells nothing about any token.
@@ -15,7 +15,9 @@ use weir_config::config::{Admin, Role};
 use weir_core::secret::{Secret, expose};
 
 use crate::console::Console;
+use crate::pages::{self, Visit};
 use crate::problem::Problem;
+use crate::session;
 
 /// Who sent a request, as it is written into histories and the audit list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,11 +30,19 @@ pub struct Principal {
 
 /// The SHA-256 of a credential.
 type Hash = [u8; 32];
+/// The SHA-256 of a token.
+pub(crate) type TokenHash = Hash;
 
 struct Token {
     name: Arc<str>,
     hash: Hash,
     role: Role,
+}
+
+impl Token {
+    fn principal(&self) -> Principal {
+        Principal { name: self.name.clone(), role: self.role }
+    }
 }
 
 /// The credentials that the admin plane accepts.
@@ -84,15 +94,26 @@ impl Authenticator {
 
     /// Who presents this bearer token, and the role that it has.
     fn bearer(&self, headers: &HeaderMap) -> Option<Principal> {
-        let presented = hash(presented_token(headers)?);
+        self.sign_in(presented_token(headers)?).map(|(principal, _)| principal)
+    }
+
+    /// Whose token this is.
+    pub(crate) fn sign_in(&self, token: &str) -> Option<(Principal, TokenHash)> {
+        let presented = hash(token);
         let mut found = None;
         for token in &self.tokens {
             // No early exit: the time taken must not depend on which token matches.
             if bool::from(token.hash.ct_eq(&presented)) {
-                found = Some(Principal { name: token.name.clone(), role: token.role });
+                found = Some((token.principal(), token.hash));
             }
         }
         found
+    }
+
+    /// The holder of a token that has this name and role now, and is the one that is meant.
+    pub(crate) fn named(&self, name: &str, role: &str, is: impl Fn(&TokenHash) -> bool) -> Option<Principal> {
+        let named = self.tokens.iter().filter(|token| &*token.name == name && token.role.as_str() == role);
+        named.filter(|token| is(&token.hash)).map(Token::principal).next()
     }
 
     /// Whether the request carries the pair of the abuse service.
@@ -112,20 +133,20 @@ impl Authenticator {
             return Ok(principal);
         }
         let principal = self.bearer(headers).ok_or_else(Problem::unauthenticated)?;
-        let (role, needed) = (principal.role, needed_role(method, path));
-        if role < needed {
-            return Err(Problem::new(
-                StatusCode::FORBIDDEN,
-                format!(
-                    "the token `{}` has the role {}; this needs the role {}",
-                    principal.name,
-                    role.as_str(),
-                    needed.as_str()
-                ),
-            ));
-        }
+        permit(&principal, method, path)?;
         Ok(principal)
     }
+}
+
+/// Whether the role of somebody suffices for a request.
+pub(crate) fn permit(principal: &Principal, method: &Method, path: &str) -> Result<(), Problem> {
+    let (role, needed) = (principal.role, needed_role(method, path));
+    if role >= needed {
+        return Ok(());
+    }
+    let (name, role, needed) = (&principal.name, role.as_str(), needed.as_str());
+    let detail = format!("the token `{name}` has the role {role}; this needs the role {needed}");
+    Err(Problem::new(StatusCode::FORBIDDEN, detail))
 }
 
 fn hash(text: &str) -> Hash {
@@ -140,9 +161,9 @@ fn presented_token(headers: &HeaderMap) -> Option<&str> {
 }
 
 fn needed_role(method: &Method, path: &str) -> Role {
-    if matches!(*method, Method::GET | Method::HEAD) {
+    if matches!(*method, Method::GET | Method::HEAD) || matches!(path, "/sign-out" | "/theme") {
         Role::Viewer
-    } else if path.starts_with("/api/approvals/") || path.starts_with("/access/v1/") {
+    } else if ["/api/approvals/", "/approvals/", "/access/v1/"].iter().any(|under| path.starts_with(under)) {
         Role::Approver
     } else {
         Role::Operator
@@ -154,14 +175,21 @@ fn is_abuse_service(path: &str) -> bool {
     matches!(path, "/api/classify" | "/api/usage/cost" | "/api/auth-event" | "/api/events")
 }
 
-/// Lets a request pass that shows a credential which may do what it asks, and notes who it is.
+/// Lets a request pass that shows a credential which may do what it asks, and notes who it is. A credential in the
+/// headers counts alone; without one the session of a browser does.
 pub(crate) async fn layer(State(console): State<Console>, mut request: Request, next: Next) -> Response {
+    let (headers, path) = (request.headers(), request.uri().path());
+    let by_header = headers.contains_key(header::AUTHORIZATION) || is_abuse_service(path);
+    if !by_header && (session::is_presented(headers) || pages::is_page(&request)) {
+        return pages::guard(console, request, next).await;
+    }
     let in_force = console.parts.live.load();
-    let passed =
-        in_force.authenticator.authenticate(request.method(), request.uri().path(), request.headers());
+    let passed = in_force.authenticator.authenticate(request.method(), path, headers);
     drop(in_force);
     match passed {
         Ok(principal) => {
+            let visit = Visit::of_program(&console, &principal, &request);
+            request.extensions_mut().insert(visit);
             request.extensions_mut().insert(principal);
             next.run(request).await
         }
@@ -207,6 +235,10 @@ mod tests {
             ("GET", "/metrics", &[("authorization", "Bearer approver-token")], Ok("duty")),
             ("POST", "/api/approvals/apr_1", &[("authorization", "Bearer approver-token")], Ok("duty")),
             ("POST", "/api/approvals/apr_1", &[("authorization", "Bearer viewer-token")], Err(403)),
+            ("POST", "/approvals/apr_1/answer", &[("authorization", "Bearer approver-token")], Ok("duty")),
+            ("POST", "/approvals/apr_1/answer", &[("authorization", "Bearer viewer-token")], Err(403)),
+            ("POST", "/sign-out", &[("authorization", "Bearer viewer-token")], Ok("ops")),
+            ("POST", "/keys", &[("authorization", "Bearer approver-token")], Err(403)),
             ("POST", "/access/v1/evaluation", &[("authorization", "Bearer approver-token")], Ok("duty")),
             ("POST", "/api/tools/accept", &[("authorization", "Bearer approver-token")], Err(403)),
             ("DELETE", "/api/actions", &[("authorization", "Bearer approver-token")], Err(403)),

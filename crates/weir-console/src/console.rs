@@ -12,6 +12,7 @@ use crate::abuse::asked::Asked;
 use crate::access::ToolPoint;
 use crate::live::Live;
 use crate::rulebook::Rulebook;
+use crate::session::Attempts;
 use crate::{layers, routes};
 
 /// Renders `/metrics`.
@@ -48,6 +49,7 @@ pub struct Parts {
 pub(crate) struct Shared {
     pub(crate) parts: Parts,
     pub(crate) asked: Asked,
+    pub(crate) sign_ins: Attempts,
     pub(crate) started: Timestamp,
     pub(crate) tool_point: Option<Arc<dyn ToolPoint>>,
 }
@@ -85,6 +87,12 @@ pub fn router(parts: Parts) -> Router {
 /// Everything of the admin plane; what programs ask about tool calls is asked of `tool_point`.
 pub fn router_with(parts: Parts, tool_point: Option<Arc<dyn ToolPoint>>) -> Router {
     let started = parts.clock.now();
-    let console = Arc::new(Shared { parts, asked: Asked::default(), started, tool_point });
+    let console = Arc::new(Shared {
+        parts,
+        asked: Asked::default(),
+        sign_ins: Attempts::default(),
+        started,
+        tool_point,
+    });
     layers::harden(routes::router(console))
 }

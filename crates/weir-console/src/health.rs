@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use weir_store::{Dependency, DependencyState};
 
-use crate::console::Console;
+use crate::console::{Console, Shared};
 
 /// Whether the node can do its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -27,21 +27,21 @@ pub(crate) enum Readiness {
 /// How the node and its dependencies are doing.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Report {
-    status: Readiness,
+    pub(crate) status: Readiness,
     #[schema(value_type = std::collections::BTreeMap<String, DependencyReport>)]
-    dependencies: BTreeMap<&'static str, DependencyReport>,
+    pub(crate) dependencies: BTreeMap<&'static str, DependencyReport>,
 }
 
 /// How one dependency is doing.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DependencyReport {
     /// `up`, `degraded`, `down`; `off` when there is none.
-    state: &'static str,
+    pub(crate) state: &'static str,
     /// Since when.
     #[schema(value_type = String, format = DateTime)]
-    since: jiff::Timestamp,
+    pub(crate) since: jiff::Timestamp,
     /// The last failure.
-    error: Option<String>,
+    pub(crate) error: Option<String>,
 }
 
 impl From<Dependency> for DependencyReport {
@@ -71,6 +71,14 @@ pub(crate) async fn healthz() -> Json<serde_json::Value> {
     (status = 503, description = "Not ready", body = Report),
 ))]
 pub(crate) async fn readyz(State(console): State<Console>) -> Response {
+    let report = report(&console);
+    let is_ready = report.status != Readiness::NotReady;
+    let code = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(report)).into_response()
+}
+
+/// How the node is doing now.
+pub(crate) fn report(console: &Shared) -> Report {
     let parts = &console.parts;
     let (store, cache) = (parts.database.state(), parts.cache.state());
     let service = parts.abuse_service.as_ref().map(|probe| probe());
@@ -81,8 +89,7 @@ pub(crate) async fn readyz(State(console): State<Console>) -> Response {
         ("cache", cache.into()),
         ("abuse_service", service.map_or_else(off, Into::into)),
     ]);
-    let code = if status == Readiness::NotReady { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    (code, Json(Report { status, dependencies })).into_response()
+    Report { status, dependencies }
 }
 
 #[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "service", responses((status = 200, description = "Prometheus text", body = String, content_type = "text/plain")))]

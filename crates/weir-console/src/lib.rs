@@ -1,4 +1,4 @@
-//! The admin plane: rules, keys, decisions, identities, health, and the abuse service.
+//! The admin plane: the API (rules, keys, decisions, identities, health), the console and the abuse service.
 //!
 //! [`router`] makes it of its [`Parts`], [`serve()`] puts it on a listener. [`rulebook`] is also what
 //! `weir rules …` writes through.
@@ -6,6 +6,7 @@
 pub mod abuse;
 pub mod access;
 mod approvals;
+mod assets;
 mod audit;
 pub mod auth;
 mod console;
@@ -18,12 +19,14 @@ mod keys;
 mod layers;
 mod live;
 mod openapi;
+mod pages;
 pub mod problem;
 mod query;
 mod routes;
 pub mod rulebook;
 mod rules;
 mod serve;
+mod session;
 
 pub use access::{AskedCall, PointAnswer, ToolPoint};
 pub use console::{DependencyProbe, Parts, RenderMetrics, router, router_with};

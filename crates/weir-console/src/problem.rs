@@ -92,6 +92,12 @@ impl Problem {
         &self.details.errors
     }
 
+    /// All that is told of it.
+    #[must_use]
+    pub fn details(&self) -> &Details {
+        &self.details
+    }
+
     /// The same with faults.
     #[must_use]
     pub fn with_errors(mut self, errors: Vec<Fault>) -> Self {
@@ -166,6 +172,8 @@ impl IntoResponse for Problem {
         for (name, value) in self.headers {
             response.headers_mut().append(name, value);
         }
+        // For the console, which shows it as a page.
+        response.extensions_mut().insert(*self.details);
         response
     }
 }

@@ -60,7 +60,8 @@ impl Parameters {
     }
 }
 
-fn pairs(query: &str) -> Vec<(String, String)> {
+/// The pairs of a query or of a form's body, decoded.
+pub(crate) fn pairs(query: &str) -> Vec<(String, String)> {
     let decode = |text: &str| {
         let spaced = text.replace('+', " ");
         percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned()

@@ -12,19 +12,20 @@ use utoipa_axum::routes;
 use crate::auth;
 use crate::console::Console;
 use crate::problem::Problem;
-use crate::{abuse, access, approvals, audit, decisions, health, identities, keys, openapi, rules};
+use crate::{abuse, access, approvals, audit, decisions, health, identities, keys, openapi, pages, rules};
 
-/// All routes. Health is open to everybody; everything else, unknown paths included, needs a credential.
+/// All routes. Health, the sign-in page and assets are open to everybody; everything else, unknown paths included, needs a credential.
 pub(crate) fn router(console: Console) -> Router {
     let (guarded, _) = guarded().split_for_parts();
     let (open, _) = open().split_for_parts();
     guarded
+        .merge(pages::guarded())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         // Each handler bounds its own body.
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(console.clone(), auth::layer))
-        .merge(open.method_not_allowed_fallback(wrong_method))
+        .merge(open.merge(pages::open()).method_not_allowed_fallback(wrong_method))
         .with_state(console)
 }
 

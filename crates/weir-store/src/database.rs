@@ -12,6 +12,7 @@ mod keys;
 mod open;
 mod records;
 mod rules;
+mod sessions;
 mod tallies;
 
 use std::future::Future;
@@ -34,6 +35,7 @@ pub use self::identities::{IdentityChange, IdentityRow};
 pub use self::keys::{KeyOrigin, KeyOwner, NewKey, OwnerFault, StoredKey};
 pub use self::records::{DecisionFilter, PAGE_LIMIT_MAX, Page, Retention, UsageFilter};
 pub use self::rules::{RULE_SETS_KEPT, RulesVersion, StoredRules};
+pub use self::sessions::StoredSession;
 
 use crate::breaker::Breaker;
 use crate::error::{Result, StoreError};
