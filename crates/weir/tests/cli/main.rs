@@ -10,6 +10,7 @@
 mod agent;
 mod check;
 mod decide;
+mod docs;
 mod durability;
 mod explain;
 mod help;

@@ -16,7 +16,13 @@ fn record(action: Action) -> Record {
         decision,
         result: RequestResult {
             status: 200,
-            timings: Timings { total_ms: 12.5, overhead_ms: 0.25, upstream_head_ms: 11.0, decide_us: 1.5, ..Timings::default() },
+            timings: Timings {
+                total_ms: 12.5,
+                overhead_ms: 0.25,
+                upstream_head_ms: 11.0,
+                decide_us: 1.5,
+                ..Timings::default()
+            },
             ..RequestResult::default()
         },
         facts: RecordedFacts {
