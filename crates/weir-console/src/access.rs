@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use weir_core::DecisionId;
 use weir_core::name::check_name;
-use weir_core::tool::{Arguments, CallSource, Denial, PermissionLevel};
+use weir_core::tool::{Arguments, CallSource, CeilingStanding, Denial, PermissionLevel, ToolStanding};
 
 use crate::console::Console;
 use crate::extract::Json as Body;
@@ -59,6 +59,12 @@ pub struct PointAnswer {
 
 /// The gate before tools, as this plane needs it: the boundaries do not know each other.
 pub trait ToolPoint: Send + Sync {
+    /// How every tool stands: those that are known by server and name, and those that the gate knows of itself.
+    fn standings(&self, known: &[(String, String)]) -> Vec<ToolStanding>;
+
+    /// How every channel stands that somebody has named, and last how all others do.
+    fn ceilings(&self) -> Vec<CeilingStanding>;
+
     /// Decides about a call that another program runs, and records it.
     fn evaluate(&self, call: AskedCall) -> Pin<Box<dyn Future<Output = PointAnswer> + Send + '_>>;
 }

@@ -19,6 +19,7 @@ mod keys;
 mod layers;
 mod live;
 mod openapi;
+mod overrides;
 mod pages;
 pub mod problem;
 mod query;

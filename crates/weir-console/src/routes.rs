@@ -12,7 +12,9 @@ use utoipa_axum::routes;
 use crate::auth;
 use crate::console::Console;
 use crate::problem::Problem;
-use crate::{abuse, access, approvals, audit, decisions, health, identities, keys, openapi, pages, rules};
+use crate::{
+    abuse, access, approvals, audit, decisions, health, identities, keys, openapi, overrides, pages, rules,
+};
 
 /// All routes. Health, the sign-in page and assets are open to everybody; everything else, unknown paths included, needs a credential.
 pub(crate) fn router(console: Console) -> Router {
@@ -60,6 +62,10 @@ fn guarded() -> OpenApiRouter<Console> {
         .routes(routes!(approvals::get, approvals::answer, approvals::withdraw))
         .routes(routes!(approvals::tools))
         .routes(routes!(approvals::accept))
+        .routes(routes!(overrides::levels))
+        .routes(routes!(overrides::set_level, overrides::reset_level))
+        .routes(routes!(overrides::ceilings))
+        .routes(routes!(overrides::set_ceiling, overrides::reset_ceiling))
         .routes(routes!(access::evaluation))
         .routes(routes!(access::evaluations))
         .routes(routes!(audit::list))

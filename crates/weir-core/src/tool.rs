@@ -2,6 +2,7 @@
 
 mod arguments;
 mod denial;
+mod standing;
 mod text;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use arguments::Arguments;
 pub use denial::{Denial, DenialKind};
+pub use standing::{CeilingStanding, Layer, ToolStanding};
 pub use text::{QUOTED_CHARS_MAX, cleaned, quoted};
 
 /// How much a tool may do; each level includes the ones before it.

@@ -17,7 +17,7 @@ use weir_core::clock::SharedClock;
 use weir_core::secret::{Secret, expose};
 use weir_core::{IdentityKey, Timestamp};
 
-use crate::database::{ChangeKind, Database, IdentityRow, KeyOrigin, KeyOwner};
+use crate::database::{ChangeKind, Database, IdentityRow, KeyOrigin, KeyOwner, Overrides};
 use crate::error::Result;
 use crate::keys::{KeyHash, Sealed};
 
@@ -96,6 +96,7 @@ struct Inner {
     spends: Mutex<HashMap<String, Arc<Spend>>>,
     identities: BoundedMap<IdentityKey, Arc<Known>>,
     rules_changed: watch::Sender<u64>,
+    overrides: watch::Sender<Arc<Overrides>>,
     feed: tokio::sync::Mutex<u64>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -121,12 +122,14 @@ impl Directory {
             spends: Mutex::default(),
             identities: BoundedMap::new(IDENTITIES_MAX),
             rules_changed: watch::channel(0).0,
+            overrides: watch::Sender::default(),
             feed: tokio::sync::Mutex::new(position),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
         inner.load_spends().await?;
         inner.load_keys().await?;
+        inner.load_overrides().await?;
         inner.tasks.spawn(follow(Arc::clone(&inner)));
         inner.tasks.spawn(write_spends(Arc::clone(&inner)));
         inner.tasks.close();
@@ -182,6 +185,12 @@ impl Directory {
     #[must_use]
     pub fn rules_changed(&self) -> watch::Receiver<u64> {
         self.inner.rules_changed.subscribe()
+    }
+
+    /// What operators have set above the configuration, now and whenever it changes.
+    #[must_use]
+    pub fn overrides(&self) -> watch::Receiver<Arc<Overrides>> {
+        self.inner.overrides.subscribe()
     }
 
     /// Replaces the keys of the configuration.
@@ -271,10 +280,18 @@ impl Inner {
                 self.identities.remove(&IdentityKey::from_stored(change.key.as_str()));
             }
         }
+        if changes.iter().any(|change| change.kind == ChangeKind::Overrides) {
+            self.load_overrides().await?;
+        }
         if changes.iter().any(|change| change.kind == ChangeKind::Rules) {
             self.rules_changed.send_replace(next);
         }
         *position = next;
+        Ok(())
+    }
+
+    async fn load_overrides(&self) -> Result<()> {
+        self.overrides.send_replace(Arc::new(self.database.overrides().await?));
         Ok(())
     }
 

@@ -6,28 +6,31 @@ mod answer;
 mod built_in;
 mod catalogue;
 mod exchange;
+mod layers;
 mod settle;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 use weir_config::config::Tools;
 use weir_core::clock::SharedClock;
 use weir_core::tool::PermissionLevel;
 use weir_rules::tool::Permitted;
 use weir_rules::{EvaluateContext, LiveRules};
+use weir_store::database::Overrides;
 use weir_store::{Database, Recorder};
 
 use crate::approval::Webhook;
 use crate::call::{Caller, ToolCall, ToolDefinition};
-use crate::level::Roots;
 use crate::observe::{Observer, Unobserved};
 use crate::outcome::{Denied, Ended, Executed, ToolOutcome};
 use crate::policy::Policies;
 use catalogue::{Catalogue, Entry};
 use exchange::Exchange;
+use layers::Settings;
 
 pub use catalogue::{DefinitionState, tool_level};
 
@@ -55,6 +58,7 @@ pub struct Gate {
 
 struct Inner {
     settings: ArcSwap<Settings>,
+    overrides: OnceLock<watch::Receiver<Arc<Overrides>>>,
     rules: Arc<LiveRules>,
     database: Database,
     recorder: Recorder,
@@ -63,18 +67,6 @@ struct Inner {
     observer: Arc<dyn Observer>,
     webhook: Webhook,
     catalogue: Catalogue,
-}
-
-/// The configuration in force, and what follows from it.
-struct Settings {
-    tools: Tools,
-    roots: Roots,
-}
-
-impl Settings {
-    fn new(tools: Tools) -> Self {
-        Self { roots: Roots::new(&tools.allowed_roots), tools }
-    }
 }
 
 impl Gate {
@@ -89,7 +81,8 @@ impl Gate {
     pub fn observed(parts: Parts, observer: Arc<dyn Observer>) -> Self {
         let Parts { tools, rules, database, recorder, clock, policies } = parts;
         let inner = Inner {
-            settings: ArcSwap::from_pointee(Settings::new(tools)),
+            settings: ArcSwap::from_pointee(Settings::new(tools, Arc::default())),
+            overrides: OnceLock::new(),
             rules,
             database,
             recorder,
@@ -100,11 +93,6 @@ impl Gate {
             catalogue: Catalogue::default(),
         };
         Self { inner: Arc::new(inner) }
-    }
-
-    /// Puts another configuration in force.
-    pub fn reload(&self, tools: Tools) {
-        self.inner.settings.store(Arc::new(Settings::new(tools)));
     }
 
     /// Takes over the tools of a server, as it has just listed them: all of them, in its order. Says of each whether it
@@ -130,11 +118,11 @@ impl Gate {
     #[must_use]
     pub fn list(&self, caller: &Caller, server: Option<&str>) -> Vec<Arc<ToolDefinition>> {
         let inner = &self.inner;
-        let settings = inner.settings.load();
+        let settings = inner.settings();
         let rules = inner.rules.load();
         let context = EvaluateContext { subject: &caller.identity.key, at: inner.clock.now() };
         let sees = |entry: &Arc<Entry>| {
-            let mut facts = settle::facts_of(caller, &settings.tools);
+            let mut facts = settle::facts_of(caller, settings.ceiling(&caller.channel));
             settle::set_tool(&mut facts, entry, entry.level(&settings.tools));
             caller.sees(&entry.definition.name) && !rules.rules.conceals(&mut facts, &context)
         };
@@ -183,7 +171,7 @@ impl Gate {
         let ended = match settled.made.permit(call.args) {
             Ok(permitted) => {
                 exchange.runs();
-                let timeout = inner.settings.load().tools.timeout;
+                let timeout = inner.settings().tools.timeout;
                 match tokio::time::timeout(timeout, executor(permitted)).await {
                     Ok(executed) => Ended::Ran(executed),
                     Err(_) => Ended::TimedOut(timeout),

@@ -68,6 +68,7 @@ impl ToolGate {
             clock,
             policies: Policies::new(),
         });
+        gate.follow_overrides(base.directory.overrides());
         let (directory, rules) = (base.directory.clone(), base.rules.clone());
         let following = tokio::spawn(follow(base, gate.clone(), named.map(Path::to_owned), watch));
         Ok(Self { gate, recorder, directory, rules, _following: AbortOnDropHandle::new(following) })

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use weir_console::{AskedCall, PointAnswer, ToolPoint};
 use weir_core::DecisionId;
-use weir_core::tool::{CallSource, Denial, DenialKind, PermissionLevel};
+use weir_core::tool::{CallSource, CeilingStanding, Denial, DenialKind, PermissionLevel, ToolStanding};
 use weir_store::database::{Asked, NewApproval, Question};
 
 use crate::plane::Plane;
@@ -112,6 +112,14 @@ async fn a_changed_tool_is_shown_and_accepted() {
 struct Scripted(Arc<Mutex<Vec<AskedCall>>>);
 
 impl ToolPoint for Scripted {
+    fn standings(&self, _: &[(String, String)]) -> Vec<ToolStanding> {
+        Vec::new()
+    }
+
+    fn ceilings(&self) -> Vec<CeilingStanding> {
+        Vec::new()
+    }
+
     fn evaluate(&self, call: AskedCall) -> Pin<Box<dyn Future<Output = PointAnswer> + Send + '_>> {
         let decision = DecisionId::new("2026-11-20T10:00:00Z".parse().unwrap(), [1; 10]);
         let allowed = !call.tool.starts_with("no");

@@ -23,11 +23,13 @@ pub enum ChangeKind {
     Keys,
     /// What is known of an identity, or its exemption.
     Identities,
+    /// A level of a tool or a ceiling of a channel that an operator set above the configuration.
+    Overrides,
 }
 
 impl ChangeKind {
     /// All kinds.
-    pub const ALL: [Self; 3] = [Self::Rules, Self::Keys, Self::Identities];
+    pub const ALL: [Self; 4] = [Self::Rules, Self::Keys, Self::Identities, Self::Overrides];
 
     /// The word in the table.
     #[must_use]
@@ -36,6 +38,7 @@ impl ChangeKind {
             Self::Rules => "rules",
             Self::Keys => "keys",
             Self::Identities => "identities",
+            Self::Overrides => "overrides",
         }
     }
 }

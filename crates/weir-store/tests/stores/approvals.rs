@@ -10,6 +10,7 @@ on_both_databases! {
     a_question_is_asked_once_and_a_yes_used_once,
     states_are_told_apart_and_listed,
     a_changed_definition_is_known_until_it_is_accepted,
+    an_override_is_set_audited_fed_and_taken_back,
 }
 
 fn question(id: &str, digest: &str) -> NewApproval {
@@ -114,4 +115,29 @@ async fn a_changed_definition_is_known_until_it_is_accepted(place: Place) {
     assert_eq!((known.len(), known[0].first_seen, known[0].changed_at), (1, at(0), Some(at(5))));
     assert_eq!(known[0].accepted_by.as_deref(), Some("bob"));
     assert!(!database.definition_accept("files", "absent", "bob", at(8)).await.unwrap());
+}
+
+async fn an_override_is_set_audited_fed_and_taken_back(place: Place) {
+    use weir_core::tool::PermissionLevel::{Execute, Write};
+    use weir_store::database::OverrideKind::{Channel, Tool};
+    let database = place.open().await;
+    for (kind, name, level) in [(Tool, "x", Write), (Channel, "x", Execute), (Tool, "x", Execute)] {
+        database.override_set(kind, name, level, "ada", at(1)).await.unwrap();
+    }
+    let stand = database.overrides().await.unwrap();
+    assert_eq!((stand.levels["x"].level, stand.ceilings["x"].level), (Execute, Execute));
+    assert!(database.override_remove(Tool, "x", "bob", at(2)).await.unwrap());
+    assert!(!database.override_remove(Tool, "x", "bob", at(3)).await.unwrap());
+    assert!(database.overrides().await.unwrap().levels.is_empty());
+    let audited = database.audit_list(None, 10).await.unwrap();
+    let audited: Vec<_> =
+        audited.iter().map(|e| (&*e.author, &*e.action, e.detail["before"].as_str())).collect();
+    let expected = [
+        ("bob", "tool.level.reset", Some("execute")),
+        ("ada", "tool.level", Some("write")),
+        ("ada", "tool.ceiling", None),
+        ("ada", "tool.level", None),
+    ];
+    assert_eq!(audited, expected);
+    assert_eq!(database.changes_position().await, Ok(4), "what changed nothing is not in the feed");
 }

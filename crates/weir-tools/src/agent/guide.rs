@@ -3,19 +3,16 @@
 use weir_config::config::Tools;
 use weir_core::tool::{PermissionLevel, cleaned, quoted};
 
-use crate::gate::channel_ceiling;
-
 /// How much is said of the roots, in characters.
 const ROOTS_CHARS_MAX: usize = 1_000;
 
-/// The system prompt of a turn: how tools are to be used, and what this channel may do.
+/// The system prompt of a turn: how tools are to be used, and what this channel with its ceiling may do.
 #[must_use]
-pub fn system_prompt(tools: &Tools, channel: &str) -> String {
+pub fn system_prompt(tools: &Tools, channel: &str, ceiling: PermissionLevel) -> String {
     let mut text = "You are an agent with tools. Use them where they help, then answer the user. A call may be denied: \
                     its result then says what was blocked, why, and what would help. Tell the user all three; never \
                     invent a result."
         .to_owned();
-    let ceiling = channel_ceiling(tools, channel);
     if ceiling < PermissionLevel::Dangerous {
         let channel = quoted(channel);
         text.push_str(&format!(

@@ -20,7 +20,7 @@ impl Gate {
     /// Whether who asks may say yes, too: `tools.approvals.approver` is `self`. Everybody may say no to their own calls.
     #[must_use]
     pub fn lets_askers_approve(&self) -> bool {
-        self.inner.settings.load().tools.approvals.approver == Approver::Requester
+        self.inner.settings().tools.approvals.approver == Approver::Requester
     }
 
     /// Takes the answer of who asked. False when it does not count: the approval is another's, it was answered before, it

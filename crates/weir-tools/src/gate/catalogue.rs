@@ -68,7 +68,7 @@ pub fn tool_level(tools: &Tools, name: &str, annotations: &Json) -> PermissionLe
 }
 
 /// What annotations say of a tool: only what raises a level is believed.
-fn hinted(annotations: &Json) -> Option<PermissionLevel> {
+pub(crate) fn hinted(annotations: &Json) -> Option<PermissionLevel> {
     let hint = |name: &str| annotations.get(name).and_then(Json::as_bool);
     match (hint("destructiveHint"), hint("openWorldHint"), hint("readOnlyHint")) {
         (Some(true), ..) => Some(PermissionLevel::Dangerous),

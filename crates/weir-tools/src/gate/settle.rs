@@ -14,7 +14,7 @@ use weir_store::database::{
 };
 
 use super::catalogue::Entry;
-use super::{Inner, channel_ceiling, tool_level};
+use super::{Inner, tool_level};
 use crate::approval::{self, approval_id, digest_of};
 use crate::call::{Caller, ToolCall};
 use crate::level;
@@ -43,7 +43,7 @@ impl Settled {
 }
 
 /// The facts that follow from the caller alone.
-pub(super) fn facts_of<'f>(caller: &'f Caller, tools: &Tools) -> Facts<'f> {
+pub(super) fn facts_of(caller: &Caller, ceiling: PermissionLevel) -> Facts<'_> {
     let mut facts = Facts::new(Boundary::Tool);
     facts.set_identity(&caller.identity);
     facts.set_stats(&caller.stats);
@@ -51,7 +51,7 @@ pub(super) fn facts_of<'f>(caller: &'f Caller, tools: &Tools) -> Facts<'f> {
     facts.set_str(Fact::SessionId, &caller.session);
     facts.set_str(Fact::CallSource, caller.source.as_str());
     facts.set_str(Fact::ChannelName, &caller.channel);
-    facts.set_str(Fact::ChannelCeiling, channel_ceiling(tools, &caller.channel).token());
+    facts.set_str(Fact::ChannelCeiling, ceiling.token());
     facts
 }
 
@@ -86,7 +86,7 @@ impl Inner {
         unlisted: Option<Option<PermissionLevel>>,
         with_others: bool,
     ) -> ToolDecision {
-        let settings = self.settings.load();
+        let settings = self.settings();
         let tools = &settings.tools;
         let rules = self.rules.load();
         let entries = if with_others { self.catalogue.entries(None) } else { Vec::new() };
@@ -110,7 +110,7 @@ impl Inner {
                 annotations: &super::catalogue::NO_ANNOTATIONS,
             }));
         }
-        let mut facts = facts_of(&call.caller, tools);
+        let mut facts = facts_of(&call.caller, settings.ceiling(&call.caller.channel));
         facts.set_str(Fact::ToolName, &call.tool);
         facts.set_str(Fact::ToolServer, &call.server);
         match entry {

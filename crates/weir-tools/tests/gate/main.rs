@@ -13,5 +13,6 @@ mod calls;
 mod cases;
 mod definitions;
 mod levels;
+mod overrides;
 mod sequences;
 mod support;

@@ -121,7 +121,7 @@ async fn turn(args: &AgentArgs, asked: &Asked, mut settings: Settings) -> Result
         model: gateway.model(),
         api: gateway::api_of(&config, &model_name),
         model_name,
-        system: system_prompt(&config.tools, &asked.channel),
+        system: system_prompt(&config.tools, &asked.channel, tools.gate.ceiling(&asked.channel)),
         tools: toolbox,
         loop_guard: config.tools.loop_guard,
         events: events(args.json),

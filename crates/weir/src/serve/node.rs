@@ -132,14 +132,16 @@ impl Base {
 impl Base {
     /// The gate before tools.
     fn gate(&self, config: &Config) -> Gate {
-        Gate::new(weir_tools::Parts {
+        let gate = Gate::new(weir_tools::Parts {
             tools: config.tools.clone(),
             rules: self.rules.clone(),
             database: self.database.clone(),
             recorder: self.recorder.clone(),
             clock: self.clock.clone(),
             policies: Policies::new(),
-        })
+        });
+        gate.follow_overrides(self.directory.overrides());
+        gate
     }
 }
 

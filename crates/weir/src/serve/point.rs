@@ -7,6 +7,7 @@ use std::sync::Arc;
 use weir_console::{AskedCall, PointAnswer, ToolPoint};
 use weir_core::IdentityKey;
 use weir_core::record::IdentityFacts;
+use weir_core::tool::{CeilingStanding, ToolStanding};
 use weir_store::Directory;
 use weir_tools::{Caller, Gate, ToolCall};
 
@@ -50,6 +51,14 @@ impl GatePoint {
 }
 
 impl ToolPoint for GatePoint {
+    fn standings(&self, known: &[(String, String)]) -> Vec<ToolStanding> {
+        self.gate.standings(known)
+    }
+
+    fn ceilings(&self) -> Vec<CeilingStanding> {
+        self.gate.ceilings()
+    }
+
     fn evaluate(&self, call: AskedCall) -> Pin<Box<dyn Future<Output = PointAnswer> + Send + '_>> {
         Box::pin(async move {
             let caller = self.caller(&call).await;
