@@ -23,6 +23,7 @@ use crate::exchange::Exchange;
 use crate::gateway::Inner;
 use crate::identify::Origin;
 use crate::resolve::Target;
+use crate::settings::Settings;
 
 /// What a decision is made on.
 pub(crate) struct Asked<'a> {
@@ -57,7 +58,10 @@ pub(crate) async fn start(
     let (read_done, cache_read) = oneshot::channel();
     let mut under_way =
         remote.then(|| start_remote(exchange, body, origin, cache_read, Arc::clone(&decided)));
-    let cached = read_cache(&exchange.inner, &exchange.draft.identity).await;
+    let cached = match exchange.cached_action {
+        Some(cached) => cached,
+        None => read_cache(&exchange.inner, &exchange.draft.identity).await,
+    };
     // The receiver is gone when the classifier failed already.
     let _ = read_done.send(());
     if !remote {
@@ -66,7 +70,13 @@ pub(crate) async fn start(
     Started { cached, under_way, remote, decided }
 }
 
-async fn read_cache(inner: &Inner, identity: &IdentityKey) -> Option<Action> {
+/// Whether the action cache is read together with the facts of the identity. A remote classifier is started before that, so
+/// that no wait for the cache delays it.
+pub(crate) fn reads_cache_with_facts(settings: &Settings) -> bool {
+    settings.mode == AbuseMode::Cached && settings.service.is_none()
+}
+
+pub(crate) async fn read_cache(inner: &Inner, identity: &IdentityKey) -> Option<Action> {
     let cached = inner.cache.action_get(identity).await;
     inner.cache_troubles.reads.note(&cached, |error| {
         tracing::warn!(identity_key = %identity, %error, "the action cache could not be read; treated as a miss");

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName};
 use weir_core::decision::Source;
 use weir_core::failure::FailureEvent;
 use weir_core::record::{ProviderCall, Record, RecordedFacts, RequestResult, Usage};
-use weir_core::{ApiKind, Decision, DecisionId, IdentityKey, Timestamp};
+use weir_core::{Action, ApiKind, Decision, DecisionId, IdentityKey, Timestamp};
 use weir_dialect::{Dialect, Observed, Refusal};
 use weir_store::StatsEvent;
 use weir_store::directory::ApiKey;
@@ -65,6 +65,8 @@ pub(crate) struct Exchange {
     pub(crate) abuse_request_id: Option<u64>,
     /// Whether an operator has exempted the identity.
     pub(crate) exempt: bool,
+    /// The action that the cache holds of the identity, once it was asked for: none, if it holds none.
+    pub(crate) cached_action: Option<Option<Action>>,
     pub(crate) draft: Box<Draft>,
     started: Instant,
     /// Time that is not weir's own: the artificial delay, waiting for a classification, the upstream's answer.
@@ -121,6 +123,7 @@ impl Exchange {
             dialect,
             abuse_request_id: None,
             exempt: false,
+            cached_action: None,
             started: Instant::now(),
             not_ours: Duration::ZERO,
             draft: Box::new(Draft {

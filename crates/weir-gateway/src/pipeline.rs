@@ -10,7 +10,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use weir_config::Resolved;
 use weir_core::ApiKind;
-use weir_core::record::{RecordedFacts, RequestFacts};
+use weir_core::record::{RecordedFacts, RequestFacts, Stats};
 use weir_dialect::refusal::{RETRY_AFTER_BARE_S, RateLimit, whole_seconds};
 use weir_dialect::{Refusal, RequestBody};
 use weir_rules::enforce::{Enforcement, Permit, enforce, exempted};
@@ -226,9 +226,21 @@ pub(crate) async fn identity_facts(exchange: &mut Exchange, arrived: &Arrived) {
     exchange.draft.facts.identity =
         identify::facts(identity, &arrived.caller, &arrived.origin, &row, exchange.at);
     exchange.exempt = row.exempt_until.is_some_and(|until| until > exchange.at);
-    if decide::reads_stats(&inner.rules.peek()) {
+    let reads_stats = decide::reads_stats(&inner.rules.peek());
+    if decide::reads_cache_with_facts(&exchange.settings) {
+        Box::pin(recall(exchange, reads_stats)).await;
+    } else if reads_stats {
         exchange.draft.facts.stats = inner.cache.stats_read(&exchange.draft.identity).await;
     }
+}
+
+/// Reads what the cache holds of the identity, with one wait for all of it.
+async fn recall(exchange: &mut Exchange, reads_stats: bool) {
+    let (inner, identity) = (&exchange.inner, &exchange.draft.identity);
+    let stats = async { if reads_stats { inner.cache.stats_read(identity).await } else { Stats::default() } };
+    let (stats, action) = tokio::join!(stats, decide::read_cache(inner, identity));
+    exchange.draft.facts.stats = stats;
+    exchange.cached_action = Some(action);
 }
 
 /// The limit of a user, or of an anonymous address, over all free models.
