@@ -132,7 +132,14 @@ pub struct Sources<'a> {
 
 /// Explains a recorded decision.
 pub async fn explain(record: &Record, sources: &Sources<'_>) -> Explanation {
-    let _ = (sources.database, sources.cache, sources.rules, sources.files_are_master, sources.admin, sources.now);
+    let _ = (
+        sources.database,
+        sources.cache,
+        sources.rules,
+        sources.files_are_master,
+        sources.admin,
+        sources.now,
+    );
     let decision = &record.decision;
     let stages = record.result.timings.stages_us.measured();
     Explanation {

@@ -198,7 +198,7 @@ impl Rulebook {
             Some(live) => Ok(live.load()),
             None => {
                 let stored = self.stored().await?;
-                Ok(Arc::new(ActiveRules { rules: stored.rules, epoch: stored.epoch }))
+                Ok(Arc::new(ActiveRules::new(stored.rules, stored.epoch)))
             }
         }
     }

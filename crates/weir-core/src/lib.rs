@@ -15,6 +15,7 @@ pub mod name;
 pub mod record;
 pub mod redact;
 pub mod secret;
+pub mod stop;
 pub mod tool;
 
 pub use action::Action;

@@ -279,7 +279,7 @@ fn ask_rules(
         at: exchange.at,
         delays: exchange.settings.delays,
     };
-    let decision = active.rules.decide_request(&facts, &context);
+    let decision = active.decide_request(&facts, &context);
     exchange.draft.result.timings.decide_us = since.elapsed().as_secs_f64() * 1e6;
     decision
 }

@@ -29,7 +29,7 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use diff::{Change, ChangeKind, diff};
 pub use facts::{Fact, FactError, FactType, Facts, OwnedFacts, StringMap, World, prompt_window};
 pub use failure::{Circumstances, Classification, CredentialOwner};
-pub use live::{ActiveRules, LiveRules};
+pub use live::{ActiveRules, LiveRules, Positions, Stopped};
 pub use load::{LoadFailure, LoadOptions, Loaded, SourceFile, load};
 pub use rule::{LevelThen, LimitThen, Report, Rule, Then, ToolThen};
 pub use set::{DecideContext, EvaluateContext, Evaluation, EvaluationError, RuleSet};

@@ -11,6 +11,7 @@ use weir_core::{Boundary, Decision, DecisionId, Mode};
 use crate::expr::{Env, Expr, Scratch};
 use crate::facts::{Fact, Facts};
 use crate::index::{Candidates, Index};
+use crate::live::Positions;
 use crate::rule::{Rule, Then};
 
 /// What a decision depends on besides the facts.
@@ -114,9 +115,15 @@ impl RuleSet {
     /// The rule with an id.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<&Rule> {
+        self.position(id).and_then(|at| self.rules.get(at))
+    }
+
+    /// Where the rule with an id stands in [`Self::rules`].
+    #[must_use]
+    pub fn position(&self, id: &str) -> Option<usize> {
         let rule = |at: &u32| usize::try_from(*at).ok().and_then(|at| self.rules.get(at));
         let at = self.by_id.binary_search_by(|at| rule(at).map_or("", |rule| &rule.id).cmp(id)).ok()?;
-        self.by_id.get(at).and_then(rule)
+        self.by_id.get(at).and_then(|at| usize::try_from(*at).ok())
     }
 
     fn side(&self, boundary: Boundary) -> &Side {
@@ -255,9 +262,20 @@ impl RuleSet {
     /// Decides on a request (design, section 1, Combining).
     #[must_use]
     pub fn decide_request(&self, facts: &Facts<'_>, context: &DecideContext<'_>) -> Decision {
+        self.decide_request_without(&Positions::default(), facts, context)
+    }
+
+    /// The same; rules at these positions count as in shadow.
+    #[must_use]
+    pub fn decide_request_without(
+        &self,
+        stopped: &Positions,
+        facts: &Facts<'_>,
+        context: &DecideContext<'_>,
+    ) -> Decision {
         let evaluate = EvaluateContext { subject: context.subject, at: context.at };
         let evaluation = self.evaluate(Boundary::Request, facts, &evaluate);
-        combine::request(&self.rules, evaluation, context)
+        combine::request(&self.rules, stopped, evaluation, context)
     }
 }
 

@@ -14,6 +14,7 @@ mod overrides;
 mod records;
 mod rules;
 mod sessions;
+mod stops;
 mod tallies;
 
 use std::future::Future;
@@ -38,6 +39,7 @@ pub use self::overrides::{OVERRIDES_MAX, Override, OverrideKind, Overrides};
 pub use self::records::{DecisionFilter, PAGE_LIMIT_MAX, Page, Retention, UsageFilter};
 pub use self::rules::{RULE_SETS_KEPT, RulesVersion, StoredRules};
 pub use self::sessions::StoredSession;
+pub use self::stops::{STOP_LOSS_AUTHOR, STOPS_KEPT, StoredStop};
 
 use crate::breaker::Breaker;
 use crate::error::{Result, StoreError};

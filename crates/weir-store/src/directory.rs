@@ -143,6 +143,12 @@ impl Directory {
         self.inner.keys.load().get(&hash).cloned()
     }
 
+    /// The database that it follows.
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        &self.inner.database
+    }
+
     /// All valid keys.
     #[must_use]
     pub fn keys(&self) -> Vec<Arc<ApiKey>> {

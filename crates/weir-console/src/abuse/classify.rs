@@ -105,7 +105,7 @@ fn decide(
         at: now,
         delays: console.parts.live.load().config.abuse.quarantine.delays,
     };
-    active.rules.decide_request(&facts::facts(recorded, user_prompt, system_prompt), &context)
+    active.decide_request(&facts::facts(recorded, user_prompt, system_prompt), &context)
 }
 
 /// Counts the request against the limits that rules put on its identity. One that is exceeded resolves to

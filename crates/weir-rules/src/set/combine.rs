@@ -4,12 +4,23 @@ use weir_core::decision::obligations_of;
 use weir_core::{Action, Boundary, Decision, Errored, Limit, Matched, Mode, Obligation, Source};
 
 use super::{DecideContext, Evaluation};
+use crate::live::Positions;
 use crate::rule::{Rule, Then};
 
 /// Combines the matching request rules: `skip` lifts enforcement, otherwise the most severe action wins. Limits are
 /// obligations beside the action.
-pub(super) fn request(rules: &[Rule], evaluation: Evaluation, context: &DecideContext<'_>) -> Decision {
-    let matched: Vec<&Rule> = evaluation.matched.iter().filter_map(|at| rules.get(*at)).collect();
+pub(super) fn request(
+    rules: &[Rule],
+    stopped: &Positions,
+    evaluation: Evaluation,
+    context: &DecideContext<'_>,
+) -> Decision {
+    let hit = |at: &usize| {
+        let rule = rules.get(*at)?;
+        let mode = if rule.mode == Mode::Enforce && stopped.holds(*at) { Mode::Shadow } else { rule.mode };
+        Some(Hit { rule, mode })
+    };
+    let matched: Vec<Hit<'_>> = evaluation.matched.iter().filter_map(hit).collect();
     let verdict = Verdict::of(&matched);
     let obligations = verdict.obligations(&matched, context);
     let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
@@ -22,7 +33,7 @@ pub(super) fn request(rules: &[Rule], evaluation: Evaluation, context: &DecideCo
         because: verdict.rule.and_then(|rule| text(&rule.because)),
         instead: verdict.rule.and_then(|rule| text(&rule.instead)),
         sus_score: enforced(&matched).fold(0, |sum, rule| sum.saturating_add(rule.score)),
-        matched: matched.iter().map(|rule| listed(rule)).collect(),
+        matched: matched.iter().map(listed).collect(),
         errored: evaluation
             .errored
             .into_iter()
@@ -35,16 +46,23 @@ pub(super) fn request(rules: &[Rule], evaluation: Evaluation, context: &DecideCo
     }
 }
 
-fn enforced<'r>(matched: &'r [&'r Rule]) -> impl Iterator<Item = &'r Rule> {
-    matched.iter().copied().filter(|rule| rule.mode == Mode::Enforce)
+/// A rule that matched, and the mode that it is in: a stopped one is in shadow.
+struct Hit<'r> {
+    rule: &'r Rule,
+    mode: Mode,
 }
 
-fn listed(rule: &Rule) -> Matched {
+fn enforced<'r>(matched: &[Hit<'r>]) -> impl Iterator<Item = &'r Rule> {
+    matched.iter().filter(|hit| hit.mode == Mode::Enforce).map(|hit| hit.rule)
+}
+
+fn listed(hit: &Hit<'_>) -> Matched {
+    let Hit { rule, mode } = *hit;
     Matched {
         rule: rule.id.to_string(),
         version: rule.version.to_string(),
         action: rule.then.word().to_owned(),
-        mode: rule.mode,
+        mode,
     }
 }
 
@@ -56,7 +74,7 @@ struct Verdict<'r> {
 }
 
 impl<'r> Verdict<'r> {
-    fn of(matched: &'r [&'r Rule]) -> Self {
+    fn of(matched: &[Hit<'r>]) -> Self {
         if let Some(skip) = enforced(matched).find(|rule| rule.then == Then::Skip) {
             return Self { action: Action::Nothing, rule: Some(skip), skipped: true };
         }
@@ -72,7 +90,7 @@ impl<'r> Verdict<'r> {
         verdict
     }
 
-    fn obligations(&self, matched: &[&Rule], context: &DecideContext<'_>) -> Vec<Obligation> {
+    fn obligations(&self, matched: &[Hit<'_>], context: &DecideContext<'_>) -> Vec<Obligation> {
         if self.skipped {
             return Vec::new();
         }
