@@ -66,6 +66,7 @@ bench: ## measure; the figures of record are in docs/benchmarks.md
 	cargo bench --workspace --bench '*'
 	scripts/bench-gateway.sh
 	cargo build --release --package weir && scripts/bench-mcp.py $(TARGET)/release/weir
+	scripts/bench-telemetry.py $(TARGET)/release/weir
 
 coverage: tools ## lines that the tests run: of each crate, and of what changed since BASE (default: origin/main)
 	scripts/coverage.sh "$(BASE)"

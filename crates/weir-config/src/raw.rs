@@ -192,7 +192,7 @@ pub(crate) struct RawTelemetry {
     /// How a line of the log looks.
     #[schemars(extend("default" = "auto"))]
     pub log_format: Option<RawLogFormat>,
-    /// Where traces are sent (OTLP over HTTP). Empty: nowhere.
+    /// The base URL of a collector, to which traces and metrics are sent (OTLP over HTTP). Empty: nowhere.
     #[schemars(extend("default" = ""))]
     pub otlp_endpoint: Option<String>,
 }

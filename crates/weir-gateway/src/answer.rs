@@ -88,6 +88,7 @@ pub(crate) fn pass(
     *response.status_mut() = head.status;
     pass_headers(&head.headers, response.headers_mut());
     finish_head(&mut exchange, head.status, response.headers_mut());
+    exchange.enter(Stage::Pass);
     let reads = exchange.inner.rules.peek().rules.reads_on(Boundary::Failure, Fact::RequestHeaders);
     let call = Call { tried, status: head.status.as_u16(), headers: reads.then(|| headers.clone()) };
     let body = PassBody::new(body, begun, reading, exchange, call);

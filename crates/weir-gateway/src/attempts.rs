@@ -168,6 +168,7 @@ impl<'a> Attempts<'a> {
         key: usize,
     ) -> Result<Box<Answered>, Trouble> {
         let target = &self.target;
+        let trace = exchange.draft.watched.attempt_begins(target, self.calls);
         let call = Call {
             kind: self.body.kind(),
             target,
@@ -181,6 +182,7 @@ impl<'a> Attempts<'a> {
                 let now = exchange.inner.clock.now();
                 (now, exchange.inner.new_decision_id(now).as_u128())
             }),
+            trace,
         };
         let inner = Arc::clone(&exchange.inner);
         let since = Instant::now();

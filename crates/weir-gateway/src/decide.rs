@@ -78,6 +78,7 @@ pub(crate) fn reads_cache_with_facts(settings: &Settings) -> bool {
 
 pub(crate) async fn read_cache(inner: &Inner, identity: &IdentityKey) -> Option<Action> {
     let cached = inner.cache.action_get(identity).await;
+    inner.meters.action_cache(&cached);
     inner.cache_troubles.reads.note(&cached, |error| {
         tracing::warn!(identity_key = %identity, %error, "the action cache could not be read; treated as a miss");
     });

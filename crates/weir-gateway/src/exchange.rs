@@ -6,9 +6,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 use weir_core::decision::Source;
 use weir_core::failure::FailureEvent;
+pub(crate) use weir_core::record::Stage;
 use weir_core::record::{ProviderCall, Record, RecordedFacts, RequestResult, Usage};
 use weir_core::{Action, ApiKind, Decision, DecisionId, IdentityKey, Timestamp};
 use weir_dialect::{Dialect, Observed, Refusal};
@@ -19,40 +21,7 @@ use crate::classifier::CostReport;
 use crate::gateway::Inner;
 use crate::resolve::Target;
 use crate::settings::Settings;
-
-/// The stages of ARCHITECTURE.md at which a request can end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    Route,
-    Admit,
-    Read,
-    Identify,
-    Resolve,
-    Precheck,
-    Limit,
-    Enforce,
-    Hold,
-    Send,
-    Models,
-}
-
-impl Stage {
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Route => "route",
-            Self::Admit => "admit",
-            Self::Read => "read",
-            Self::Identify => "identify",
-            Self::Resolve => "resolve",
-            Self::Precheck => "precheck",
-            Self::Limit => "limit",
-            Self::Enforce => "enforce",
-            Self::Hold => "hold",
-            Self::Send => "send",
-            Self::Models => "models",
-        }
-    }
-}
+use crate::telemetry::{self, Watched};
 
 /// One request and what has been learned of it so far.
 pub(crate) struct Exchange {
@@ -69,6 +38,8 @@ pub(crate) struct Exchange {
     pub(crate) cached_action: Option<Option<Action>>,
     pub(crate) draft: Box<Draft>,
     started: Instant,
+    /// The stage that the request is in, and since when.
+    stage: (Stage, Instant),
     /// Time that is not weir's own: the artificial delay, waiting for a classification, the upstream's answer.
     not_ours: Duration,
 }
@@ -86,6 +57,8 @@ pub(crate) struct Draft {
     pub(crate) cost_report: Option<CostReport>,
     /// What was told of attempts that have failed.
     pub(crate) events: Vec<FailureEvent>,
+    /// What is told of besides the record.
+    pub(crate) watched: Watched,
     /// Whether an endpoint was reached, so that there is something to record.
     pub(crate) recorded: bool,
     /// Whether the answer was given to its end.
@@ -109,13 +82,14 @@ impl Exchange {
         inner: &Arc<Inner>,
         settings: Arc<Settings>,
         dialect: Dialect,
-        headers: &HeaderMap,
+        head: &Parts,
         identity: IdentityKey,
         facts: RecordedFacts,
     ) -> Self {
         let at = inner.clock.now();
         let id = inner.new_decision_id(at);
-        let request_id = given_request_id(headers).unwrap_or_else(|| ["req_", &id.to_hex()].concat());
+        let request_id = given_request_id(&head.headers).unwrap_or_else(|| ["req_", &id.to_hex()].concat());
+        let started = Instant::now();
         Self {
             settings,
             id,
@@ -124,7 +98,8 @@ impl Exchange {
             abuse_request_id: None,
             exempt: false,
             cached_action: None,
-            started: Instant::now(),
+            started,
+            stage: (Stage::Route, started),
             not_ours: Duration::ZERO,
             draft: Box::new(Draft {
                 kind: None,
@@ -137,11 +112,17 @@ impl Exchange {
                 message_id: None,
                 cost_report: None,
                 events: Vec::new(),
+                watched: Watched::new(telemetry::trace(inner, &head.headers), &head.method, started),
                 recorded: false,
                 complete: false,
             }),
             inner: Arc::clone(inner),
         }
+    }
+
+    /// When the request came, for measuring.
+    pub(crate) const fn began(&self) -> Instant {
+        self.started
     }
 
     /// Notes time that is not weir's own.
@@ -156,6 +137,14 @@ impl Exchange {
         self.started.elapsed().saturating_sub(self.not_ours)
     }
 
+    /// Notes that a stage begins, and with it the time that the one before it took.
+    pub(crate) fn enter(&mut self, stage: Stage) {
+        let now = Instant::now();
+        let (before, since) = std::mem::replace(&mut self.stage, (stage, now));
+        self.draft.result.timings.stages_us.add(before, now.saturating_duration_since(since));
+        self.draft.watched.entered(stage, now);
+    }
+
     /// Notes that the request ended with a refusal.
     pub(crate) fn refused(&mut self, stage: Stage, refusal: &Refusal) {
         let result = &mut self.draft.result;
@@ -164,9 +153,9 @@ impl Exchange {
         result.limit = refusal.limit();
     }
 
-    /// Notes that it ended before its upstream call though it was not refused.
-    pub(crate) fn ended(&mut self, stage: Stage) {
-        self.draft.result.ended_at = Some(stage.as_str().to_owned());
+    /// Notes that it ended with the list of models.
+    pub(crate) fn ended_with_models(&mut self) {
+        self.draft.result.ended_at = Some("models".to_owned());
     }
 
     /// Notes which operation was reached.
@@ -229,6 +218,7 @@ impl Exchange {
             self.draft.result.usage = Some(Usage { cost_microusd, ..usage });
         }
         self.draft.message_id = seen.message_id.clone();
+        self.draft.watched.answered_by(seen.model.as_ref());
     }
 
     fn provider_call(&self) -> Option<ProviderCall> {
@@ -260,8 +250,9 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         if !self.draft.recorded {
-            return;
+            return telemetry::tell(self, None);
         }
+        self.enter(Stage::Pass);
         self.draft.result.client_gone |= !self.draft.complete;
         self.draft.result.timings.total_ms = self.started.elapsed().as_secs_f64() * 1000.0;
         if let Some(key) = &self.draft.key {
@@ -273,6 +264,8 @@ impl Drop for Exchange {
             Decision::unasked(self.id, self.draft.identity.as_str().to_owned(), epoch, self.at)
         });
         self.inner.meters.finished(self.draft.kind, &decision, &self.draft.result);
+        self.inner.meters.attempts(self);
+        telemetry::tell(self, Some(&decision));
         let mut record = Record {
             decision,
             result: std::mem::take(&mut self.draft.result),

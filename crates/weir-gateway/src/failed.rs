@@ -77,7 +77,8 @@ pub(crate) fn classify(
     let failed = Failed { failure, trouble, skipped: 0 };
     exchange.draft.result.failures.push(recorded(&failed.failure, tried, failed.trouble.cause));
     let event = event(exchange, &failed, tried, said);
-    inner.meters.upstream_failed(&event.provider, event.class);
+    inner.meters.upstream_failed(&event);
+    exchange.draft.watched.attempt_failed(event.class, event.owner, event.http_status);
     inner.observers.failed(&event);
     exchange.draft.events.push(event);
     failed

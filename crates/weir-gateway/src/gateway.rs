@@ -18,6 +18,7 @@ use weir_rules::LiveRules;
 use weir_store::directory::Directory;
 use weir_store::log::Recorder;
 use weir_store::{Cache, CacheLocation, CacheOptions};
+use weir_telemetry::Telemetry;
 
 use crate::classifier::Classifiers;
 use crate::decide::CacheTroubles;
@@ -149,6 +150,7 @@ pub(crate) struct Inner {
     pub(crate) cache_troubles: CacheTroubles,
     pub(crate) meters: Meters,
     pub(crate) observers: Observers,
+    pub(crate) telemetry: Telemetry,
     pub(crate) tasks: TaskTracker,
     /// Room for connections of clients, on all threads together.
     pub(crate) connections: Arc<Semaphore>,
@@ -177,6 +179,14 @@ impl Gateway {
     /// # Errors
     /// Something in the configuration that only shows when it is put to use.
     pub async fn new(parts: Parts) -> Result<Self, GatewayError> {
+        Self::told(parts, Telemetry::default()).await
+    }
+
+    /// As [`Gateway::new`], telling of each request by `telemetry` too.
+    ///
+    /// # Errors
+    /// As [`Gateway::new`].
+    pub async fn told(parts: Parts, telemetry: Telemetry) -> Result<Self, GatewayError> {
         let node_limits = Cache::open(CacheOptions::new(CacheLocation::Memory), parts.clock.clone()).await;
         let settings = Settings::new(parts.config)?;
         let upstream = Upstream::new(&settings.config.limits.upstream);
@@ -199,6 +209,7 @@ impl Gateway {
                 cache_troubles: CacheTroubles::default(),
                 meters: Meters::new(),
                 observers: parts.observers,
+                telemetry,
                 tasks: TaskTracker::new(),
                 connections,
             }),

@@ -10,6 +10,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use weir_core::record::{IdentityFacts, Stats};
 use weir_dialect::Refusal;
+use weir_telemetry::Trace;
 
 use crate::answer;
 use crate::body::ResponseBody;
@@ -37,6 +38,8 @@ pub struct Visitor {
     pub stats: Stats,
     /// The channel that the key's record names.
     pub channel: Option<String>,
+    /// The request's place in a trace, where there are traces.
+    pub trace: Option<Trace>,
 }
 
 /// Hands a request to the guest, if its caller may come in.
@@ -59,6 +62,7 @@ pub(crate) async fn serve(
         identity: std::mem::take(&mut exchange.draft.facts.identity),
         stats: std::mem::take(&mut exchange.draft.facts.stats),
         channel,
+        trace: exchange.draft.watched.trace,
     };
     let request = Request::from_parts(arrived.head, body);
     let response = guest.serve(request, visitor).await;

@@ -1,11 +1,16 @@
 //! What is counted and timed, with labels that callers cannot make up.
 
+mod models;
+
 use std::sync::OnceLock;
 
 use metrics::{Counter, Histogram, counter, histogram};
-use weir_core::failure::Class;
+use weir_core::failure::FailureEvent;
 use weir_core::record::RequestResult;
 use weir_core::{ApiKind, Decision};
+
+use crate::exchange::Exchange;
+pub(crate) use models::ModelMeters;
 
 /// The metrics of every request, looked up once.
 pub(crate) struct Meters {
@@ -17,6 +22,9 @@ pub(crate) struct Meters {
     decide: Histogram,
     tokens_in: Counter,
     tokens_out: Counter,
+    /// Look-ups in the action cache: found, not found, failed.
+    action_cache: [Counter; 3],
+    models: models::Known,
 }
 
 impl Meters {
@@ -29,6 +37,9 @@ impl Meters {
             decide: histogram!("weir_decision_duration_seconds", "boundary" => "request"),
             tokens_in: counter!("weir_tokens_total", "direction" => "input"),
             tokens_out: counter!("weir_tokens_total", "direction" => "output"),
+            action_cache: ["hit", "miss", "error"]
+                .map(|result| counter!("weir_action_cache_total", "result" => result)),
+            models: models::Known::default(),
         }
     }
 
@@ -79,9 +90,35 @@ impl Meters {
     }
 
     /// Counts a failed provider call.
-    pub(crate) fn upstream_failed(&self, provider: &str, class: Class) {
-        counter!("weir_upstream_errors_total", "provider" => provider.to_owned(), "class" => class.as_str())
-            .increment(1);
+    pub(crate) fn upstream_failed(&self, event: &FailureEvent) {
+        counter!(
+            "weir_upstream_errors_total",
+            "provider" => event.provider.clone(),
+            "class" => event.class.as_str(),
+            "owner" => event.owner.as_str(),
+            "reported" => event.report.as_str()
+        )
+        .increment(1);
+    }
+
+    /// Counts a look-up in the action cache.
+    pub(crate) fn action_cache<E>(&self, looked_up: &Result<Option<String>, E>) {
+        let [hit, miss, error] = &self.action_cache;
+        match looked_up {
+            Ok(Some(_)) => hit,
+            Ok(None) => miss,
+            Err(_) => error,
+        }
+        .increment(1);
+    }
+
+    /// Counts the attempts of a request that has ended.
+    pub(crate) fn attempts(&self, exchange: &Exchange) {
+        let draft = &exchange.draft;
+        if let Some(kind) = draft.kind {
+            let usage = draft.result.usage.as_ref();
+            exchange.settings.model_meters.count(&self.models, kind, &draft.watched.attempts, usage);
+        }
     }
 }
 

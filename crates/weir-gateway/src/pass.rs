@@ -38,6 +38,8 @@ pub(crate) struct PassBody {
     last_at: Instant,
     alarm: Pin<Box<Sleep>>,
     ended: bool,
+    /// Whether something of the answer has gone to the client.
+    begins: bool,
 }
 
 /// The call that is being answered.
@@ -69,6 +71,7 @@ impl PassBody {
             last_at: Instant::now(),
             alarm: Box::pin(tokio::time::sleep(idle)),
             ended: false,
+            begins: false,
         }
     }
 
@@ -108,7 +111,15 @@ impl PassBody {
     /// What the client is sent for a piece, if it is anything.
     fn piece(&mut self, piece: Piece) -> Option<Polled> {
         match piece {
-            Piece::Good(chunk) => (!chunk.is_empty()).then(|| data(chunk)),
+            Piece::Good(chunk) if chunk.is_empty() => None,
+            Piece::Good(chunk) => {
+                if !std::mem::replace(&mut self.begins, true)
+                    && let Some(exchange) = &mut self.exchange
+                {
+                    exchange.draft.watched.first_chunk();
+                }
+                Some(data(chunk))
+            }
             Piece::Error { before, rest } => Some(self.error_within(before, rest)),
         }
     }

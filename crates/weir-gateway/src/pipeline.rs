@@ -77,7 +77,7 @@ pub(crate) async fn handle(
     let identity = origin.identity(&caller);
     let facts = first_facts(&head, &origin);
     let dialect = dialect_of(head.uri.path());
-    let mut exchange = Exchange::begin(&inner, settings, dialect, &head.headers, identity, facts);
+    let mut exchange = Exchange::begin(&inner, settings, dialect, &head, identity, facts);
     let arrived = Arrived { head, origin, caller };
     if let Some(guest) = inner.guest.as_deref().filter(|guest| guest.serves(arrived.head.uri.path())) {
         return Box::pin(guest::serve(exchange, arrived, body, guest)).await;
@@ -97,28 +97,39 @@ pub(crate) async fn handle(
 async fn serve(exchange: &mut Exchange, arrived: &Arrived, body: Incoming) -> Result<Outcome, Ended> {
     let route = route(&arrived.head.method, arrived.head.uri.path()).at(Stage::Route)?;
     exchange.draft.recorded = true;
+    exchange.enter(Stage::Admit);
     admit(exchange, &arrived.caller, arrived.origin.address).await.at(Stage::Admit)?;
     let Route::Operation(kind) = route else { return models(exchange, &arrived.caller) };
     exchange.reached(kind);
+    exchange.enter(Stage::Read);
     let bytes_max = exchange.settings.body_bytes_max;
     let bytes = read::read(&arrived.head.headers, body, bytes_max).await.map_err(|unread| {
         exchange.draft.result.client_gone = unread.client_gone;
         Ended::Refused(Stage::Read, unread.refusal)
     })?;
     let body = RequestBody::read(kind, bytes).at(Stage::Read)?;
+    exchange.enter(Stage::Identify);
     let resolved = identify(exchange, arrived, &body).await.at(Stage::Identify)?;
+    exchange.enter(Stage::Resolve);
     let target = resolve_target(exchange, resolved, &arrived.caller, kind).at(Stage::Resolve)?;
     let started = decide::start(exchange, &arrived.head.headers, &body, &arrived.origin).await;
+    exchange.enter(Stage::Precheck);
     precheck(&target, &body).at(Stage::Precheck)?;
     let asked = Asked { headers: &arrived.head.headers, body: &body, started };
+    exchange.enter(Stage::Decide);
     decide(exchange, asked).await;
+    exchange.enter(Stage::Limit);
     limit(exchange).await.at(Stage::Limit)?;
+    exchange.enter(Stage::Enforce);
     let permit = permit(exchange).at(Stage::Enforce)?;
     let wait = hold(exchange, &permit).at(Stage::Hold)?;
     let prepared = prepare(exchange, &permit, target, &arrived.caller, kind);
     // The delay once, before the upstream call and before every refusal that follows the decision.
+    exchange.enter(Stage::Hold);
     wait.over(exchange).await;
+    exchange.enter(Stage::Enforce);
     let target = prepared.at(Stage::Enforce)?;
+    exchange.enter(Stage::Send);
     match attempts::send(exchange, permit, target, arrived, &body).await {
         Ok((answered, tried)) => Ok(Outcome::Answer(answered, tried)),
         Err(Unanswered::Failed(failed)) => Err(Ended::Failed(failed)),
@@ -180,7 +191,7 @@ fn models(exchange: &mut Exchange, caller: &Caller) -> Result<Outcome, Ended> {
     if matches!(caller, Caller::Invalid) {
         return Err(Ended::Refused(Stage::Identify, Refusal::InvalidApiKey));
     }
-    exchange.ended(Stage::Models);
+    exchange.ended_with_models();
     Ok(Outcome::Models)
 }
 

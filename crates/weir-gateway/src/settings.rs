@@ -16,6 +16,7 @@ use crate::classifier::ServiceSettings;
 use crate::gateway::GatewayError;
 use crate::hold::HoldBounds;
 use crate::known_dead::KnownDead;
+use crate::meters::ModelMeters;
 
 /// The settings of one configuration. A request keeps the ones it began with.
 pub(crate) struct Settings {
@@ -34,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) service: Option<ServiceSettings>,
     /// The platform's keys that are known to be dead, as long as this configuration is in force.
     pub(crate) known_dead: KnownDead,
+    /// The metrics of its models.
+    pub(crate) model_meters: ModelMeters,
 }
 
 /// One configured provider, with everything of an upstream request that does not depend on the request.
@@ -151,6 +154,7 @@ impl Settings {
             drain: config.limits.drain,
             service: ServiceSettings::new(&config)?,
             known_dead: KnownDead::default(),
+            model_meters: ModelMeters::default(),
             config,
         })
     }

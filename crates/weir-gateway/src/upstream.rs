@@ -21,6 +21,8 @@ use crate::resolver::DnsFailed;
 use crate::settings::Credential;
 use crate::trouble::Trouble;
 
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
 /// What a caller's headers may tell a provider. All others end here: they are meant for weir, name the caller's key
 /// or connection, or would tell one provider of another.
 const FORWARDED: [HeaderName; 9] = [
@@ -30,7 +32,7 @@ const FORWARDED: [HeaderName; 9] = [
     HeaderName::from_static("anthropic-beta"),
     HeaderName::from_static("openai-beta"),
     HeaderName::from_static("idempotency-key"),
-    HeaderName::from_static("traceparent"),
+    TRACEPARENT,
     HeaderName::from_static("tracestate"),
     HeaderName::from_static("x-session-id"),
 ];
@@ -55,6 +57,8 @@ pub(crate) struct Call<'a> {
     /// The time and a random number for the simulated provider, which has neither clock nor randomness; none when the
     /// provider is a real one.
     pub(crate) simulated: Option<(Timestamp, u128)>,
+    /// The attempt's place in a trace, as `traceparent`; none: the caller's is passed on as it came.
+    pub(crate) trace: Option<HeaderValue>,
 }
 
 impl Upstream {
@@ -114,6 +118,9 @@ fn request(call: Call<'_>) -> Option<Request<Full<Bytes>>> {
         if let Some(value) = call.headers.get(&name) {
             headers.insert(name, value.clone());
         }
+    }
+    if let Some(trace) = call.trace {
+        headers.insert(TRACEPARENT, trace);
     }
     if let Some(credential) = call.credential {
         headers.insert(credential.name.clone(), credential.value.clone());

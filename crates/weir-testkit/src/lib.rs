@@ -16,6 +16,7 @@
 pub mod cases;
 pub mod classifier;
 pub mod clock;
+pub mod collector;
 pub mod deadline;
 pub mod http;
 pub mod logs;
@@ -31,6 +32,7 @@ pub mod weir;
 
 pub use classifier::{ClassifierScript, ScriptedClassifier};
 pub use clock::ManualClock;
+pub use collector::FakeCollector;
 pub use logs::LogCapture;
 pub use postgres::PostgresServer;
 pub use redis::RedisServer;

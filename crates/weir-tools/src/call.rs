@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 use uuid::Builder;
 use weir_core::record::{IdentityFacts, Stats};
 use weir_core::tool::{Arguments, CallSource, cleaned};
+use weir_telemetry::Trace;
 
 /// Who calls. An entry point makes one for each session or client.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +25,8 @@ pub struct Caller {
     pub source: CallSource,
     /// The session's set of tools, if its maker gave one; `None`: all.
     pub visible: Option<Arc<[String]>>,
+    /// Its place in a trace, to which its calls belong; without one each call begins a trace.
+    pub trace: Option<Trace>,
 }
 
 impl Caller {

@@ -22,6 +22,7 @@ use weir_rules::tool::Permitted;
 use weir_rules::{EvaluateContext, LiveRules};
 use weir_store::database::Overrides;
 use weir_store::{Database, Recorder};
+use weir_telemetry::Telemetry;
 
 use crate::approval::Webhook;
 use crate::call::{Caller, ToolCall, ToolDefinition};
@@ -65,6 +66,7 @@ struct Inner {
     clock: SharedClock,
     policies: Policies,
     observer: Arc<dyn Observer>,
+    telemetry: Telemetry,
     webhook: Webhook,
     catalogue: Catalogue,
 }
@@ -79,6 +81,12 @@ impl Gate {
     /// A gate whose calls somebody watches.
     #[must_use]
     pub fn observed(parts: Parts, observer: Arc<dyn Observer>) -> Self {
+        Self::told(parts, observer, Telemetry::default())
+    }
+
+    /// As [`Gate::observed`], with a span for each call.
+    #[must_use]
+    pub fn told(parts: Parts, observer: Arc<dyn Observer>, telemetry: Telemetry) -> Self {
         let Parts { tools, rules, database, recorder, clock, policies } = parts;
         let inner = Inner {
             settings: ArcSwap::from_pointee(Settings::new(tools, Arc::default())),
@@ -89,6 +97,7 @@ impl Gate {
             clock,
             policies,
             observer,
+            telemetry,
             webhook: Webhook::default(),
             catalogue: Catalogue::default(),
         };

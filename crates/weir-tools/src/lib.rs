@@ -16,6 +16,7 @@ pub mod mcp;
 pub mod observe;
 pub mod outcome;
 pub mod policy;
+mod telemetry;
 
 pub use call::{Caller, ToolCall, ToolDefinition};
 pub use gate::{DefinitionState, Gate, Parts};

@@ -14,6 +14,7 @@ mod open_files;
 mod point;
 mod reload;
 pub mod report;
+pub mod telemetry;
 mod tools;
 pub mod watch;
 

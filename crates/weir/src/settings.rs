@@ -95,9 +95,14 @@ struct Disk {
     read: RefCell<Vec<PathBuf>>,
 }
 
+/// A variable of the environment.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name)?.into_string().ok()
+}
+
 impl Sources for Disk {
     fn variable(&self, name: &str) -> Option<String> {
-        std::env::var_os(name)?.into_string().ok()
+        variable(name)
     }
 
     fn read_file(&self, path: &Path) -> Result<String, String> {

@@ -14,6 +14,8 @@ use weir_rules::{LiveRules, RuleSet};
 use weir_store::clock::SystemClock;
 use weir_store::directory::{Directory, DirectoryOptions};
 use weir_store::{Database, Recorder, RecorderOptions};
+use weir_telemetry::Telemetry;
+use weir_tools::observe::Unobserved;
 use weir_tools::{Gate, Policies};
 
 use crate::command::refuse;
@@ -22,6 +24,7 @@ use crate::diagnostics;
 use crate::exit::{Failure, say};
 use crate::rule_files;
 use crate::serve::FILES_AUTHOR;
+use crate::serve::telemetry::Telling;
 use crate::serve::watch::Watch;
 use crate::serve::watched;
 use crate::settings::{self, Settings};
@@ -39,6 +42,7 @@ pub struct ToolGate {
     pub directory: Directory,
     /// The rules in force.
     pub rules: Arc<LiveRules>,
+    telling: Telling,
     _following: AbortOnDropHandle<()>,
 }
 
@@ -48,6 +52,19 @@ impl ToolGate {
     /// # Errors
     /// The rules are wrong, the store cannot be opened.
     pub async fn open(named: Option<&Path>, settings: Settings) -> Result<Self, Failure> {
+        Self::with(named, settings, Telling::default()).await
+    }
+
+    /// As [`Self::open`], for a command that runs for long: calls are told of as spans, where traces are sent somewhere.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; the endpoint cannot be used.
+    pub async fn told(named: Option<&Path>, settings: Settings) -> Result<Self, Failure> {
+        let telling = Telling::of_command(&settings.config.telemetry, SystemClock::shared())?;
+        Self::with(named, settings, telling).await
+    }
+
+    async fn with(named: Option<&Path>, settings: Settings, telling: Telling) -> Result<Self, Failure> {
         let mut watch = Watch::default();
         watch.set(watched(named, &settings));
         let config = settings.config;
@@ -60,18 +77,24 @@ impl ToolGate {
         if config.tools.channel_permissions.is_empty() {
             say("note: `tools.channel_permissions` is empty: no channel has a ceiling");
         }
-        let gate = Gate::new(weir_tools::Parts {
+        let parts = weir_tools::Parts {
             tools: config.tools.clone(),
             rules: base.rules.clone(),
             database: base.database.clone(),
             recorder: recorder.clone(),
             clock,
             policies: Policies::new(),
-        });
+        };
+        let gate = Gate::told(parts, Arc::new(Unobserved), telling.telemetry());
         gate.follow_overrides(base.directory.overrides());
         let (directory, rules) = (base.directory.clone(), base.rules.clone());
         let following = tokio::spawn(follow(base, gate.clone(), named.map(Path::to_owned), watch));
-        Ok(Self { gate, recorder, directory, rules, _following: AbortOnDropHandle::new(following) })
+        Ok(Self { gate, recorder, directory, rules, telling, _following: AbortOnDropHandle::new(following) })
+    }
+
+    /// What requests of the command's own are told of by.
+    pub fn telemetry(&self) -> Telemetry {
+        self.telling.telemetry()
     }
 
     /// Writes what is still to be written.
@@ -80,6 +103,7 @@ impl ToolGate {
             tracing::error!(%error, "the last records could not be written");
         }
         self.directory.shutdown().await;
+        self.telling.end().await;
     }
 }
 

@@ -13,7 +13,7 @@ use weir_store::LimitCharge;
 use super::{Attempts, FALLBACKS_MAX, TooLong, skipped};
 use crate::callers::Caller;
 use crate::decide;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Stage};
 use crate::pipeline;
 use crate::resolve::{Target, resolve};
 
@@ -133,7 +133,10 @@ impl Attempts<'_> {
         if permit.delay().is_zero() || exchange.draft.result.abuse_delay.is_some() {
             return Ok(());
         }
-        pipeline::hold(exchange, permit).map_err(because)?.over(exchange).await;
+        let wait = pipeline::hold(exchange, permit).map_err(because)?;
+        exchange.enter(Stage::Hold);
+        wait.over(exchange).await;
+        exchange.enter(Stage::Send);
         Ok(())
     }
 }

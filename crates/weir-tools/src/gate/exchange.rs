@@ -13,6 +13,7 @@ use super::settle::Settled;
 use crate::call::ToolCall;
 use crate::observe::{Completed, Started};
 use crate::outcome::{Ended, ToolOutcome};
+use crate::telemetry::Watched;
 
 /// Files its record and tells of the end when it is dropped.
 pub(super) struct Exchange {
@@ -23,6 +24,7 @@ pub(super) struct Exchange {
     begun: Instant,
     runs_since: Option<Instant>,
     error: Option<String>,
+    watched: Option<Watched>,
 }
 
 impl Exchange {
@@ -42,13 +44,22 @@ impl Exchange {
             ended: "gone".to_owned(),
             ..ToolRecord::default()
         };
+        let watched = Watched::begin(&inner.telemetry, caller.trace.as_ref(), inner.clock.now());
         let facts = RecordedFacts {
             identity: caller.identity.clone(),
             stats: caller.stats,
             ..RecordedFacts::default()
         };
-        let mut exchange =
-            Self { inner, decision: None, facts, tool, begun: Instant::now(), runs_since: None, error: None };
+        let mut exchange = Self {
+            inner,
+            decision: None,
+            facts,
+            tool,
+            begun: Instant::now(),
+            runs_since: None,
+            error: None,
+            watched,
+        };
         exchange.decided(made);
         exchange
     }
@@ -107,6 +118,13 @@ impl Drop for Exchange {
         let kind = tool.denial.as_ref().map_or("none", |denial| denial.kind.as_str());
         metrics::counter!("weir_tool_calls_total", "ended" => tool.ended.clone(), "kind" => kind)
             .increment(1);
+        if self.runs_since.is_some() {
+            metrics::histogram!("weir_tool_call_duration_seconds", "ended" => tool.ended.clone())
+                .record(tool.duration_ms / 1e3);
+        }
+        if let Some(watched) = &self.watched {
+            watched.tell(&tool, &decision, self.begun.elapsed());
+        }
         if let Some(denial) = &tool.denial {
             tracing::debug!(decision = %decision.id, "denied: {}", denial.log_line());
         }

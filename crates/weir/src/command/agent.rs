@@ -105,7 +105,7 @@ async fn turn(args: &AgentArgs, asked: &Asked, mut settings: Settings) -> Result
     let key = gateway::own_key(&settings.config, &asked.user, &asked.channel);
     settings.config.keys.push(key.clone());
     let config = Arc::new(settings.config.clone());
-    let tools = ToolGate::open(args.config.config.as_deref(), settings).await?;
+    let tools = ToolGate::told(args.config.config.as_deref(), settings).await?;
     let gateway = OwnGateway::start(&tools, config.clone(), &key).await?;
     tools.gate.report_built_in(builtin::definitions());
     let servers = connect(&tools.gate, &config, args.config.config.as_deref()).await;

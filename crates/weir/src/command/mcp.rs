@@ -38,7 +38,7 @@ pub fn run(args: &McpArgs) -> Result<Verdict, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|e| Failure::dependency("starting the runtime", e))?;
     let served = runtime.block_on(async {
-        let gate = ToolGate::open(named, settings).await?;
+        let gate = ToolGate::told(named, settings).await?;
         let served = serve(args, &gate).await;
         gate.close().await;
         served

@@ -4,33 +4,43 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use weir_rules::LiveRules;
+use weir_telemetry::RenderMetrics;
+use weir_telemetry::catalogue::METRICS;
 
 /// How often histograms are folded, so that they stay small when nobody reads them.
 const UPKEEP: Duration = Duration::from_secs(5);
-
-/// Upper bounds of durations in seconds, from a decision to a long stream.
-const SECONDS: &[f64] = &[
-    0.000_001, 0.000_01, 0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
-    2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
-];
-
-/// Renders the metrics as Prometheus text.
-pub type Render = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// Begins to collect, and keeps the collection small for as long as the runtime lives.
 ///
 /// # Errors
 /// Something collects already.
-pub fn start() -> Result<Render, String> {
-    let recorder = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)
-        .map_err(|e| e.to_string())?
-        .build_recorder();
+pub fn start() -> Result<PrometheusHandle, String> {
+    let mut builder = PrometheusBuilder::new();
+    for metric in METRICS {
+        if let Some(bounds) = metric.bounds() {
+            let name = Matcher::Full(metric.name.to_owned());
+            builder = builder.set_buckets_for_metric(name, bounds).map_err(|e| e.to_string())?;
+        }
+    }
+    let recorder = builder.build_recorder();
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).map_err(|e| e.to_string())?;
+    for metric in METRICS {
+        metric.describe();
+    }
     metrics::gauge!("weir_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     tokio::spawn(upkeep(handle.clone()));
-    Ok(Arc::new(move || handle.render()))
+    Ok(handle)
+}
+
+/// Renders the metrics as Prometheus text. What is a state and no event is read when somebody looks.
+pub fn render(handle: PrometheusHandle, rules: Arc<LiveRules>) -> RenderMetrics {
+    Arc::new(move || {
+        #[expect(clippy::cast_precision_loss, reason = "an epoch is far below 2^52")]
+        metrics::gauge!("weir_policy_epoch").set(rules.peek().epoch as f64);
+        handle.render()
+    })
 }
 
 async fn upkeep(handle: PrometheusHandle) {

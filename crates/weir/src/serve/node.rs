@@ -18,6 +18,8 @@ use weir_rules::{LiveRules, RuleSet, SourceFile};
 use weir_store::clock::SystemClock;
 use weir_store::directory::{Directory, DirectoryOptions};
 use weir_store::{Cache, Database, Dependency, DependencyState, Recorder, RecorderOptions, StoreError};
+use weir_telemetry::{RenderMetrics, Telemetry};
+use weir_tools::observe::Unobserved;
 use weir_tools::{Gate, Policies};
 
 use super::admin_token;
@@ -26,6 +28,7 @@ use super::greeting::Greeting;
 use super::logging::Log;
 use super::point::GatePoint;
 use super::reload::Reloader;
+use super::telemetry::Telling;
 use super::tools::Tools;
 use super::{Start, listen, metrics, report};
 
@@ -56,6 +59,7 @@ pub struct Node {
     recorder: Recorder,
     directory: Directory,
     reporter: Reporter,
+    telling: Telling,
 }
 
 /// The signals that mean something.
@@ -131,15 +135,16 @@ impl Base {
 
 impl Base {
     /// The gate before tools.
-    fn gate(&self, config: &Config) -> Gate {
-        let gate = Gate::new(weir_tools::Parts {
+    fn gate(&self, config: &Config, telemetry: Telemetry) -> Gate {
+        let parts = weir_tools::Parts {
             tools: config.tools.clone(),
             rules: self.rules.clone(),
             database: self.database.clone(),
             recorder: self.recorder.clone(),
             clock: self.clock.clone(),
             policies: Policies::new(),
-        });
+        };
+        let gate = Gate::told(parts, Arc::new(Unobserved), telemetry);
         gate.follow_overrides(self.directory.overrides());
         gate
     }
@@ -174,8 +179,10 @@ impl Node {
         let base = Base::open(&config, start.rule_files.as_deref()).await?;
         // Subscribed before the rules of the store could change once more.
         let rules_changed = base.directory.rules_changed();
-        let tools = Tools::new(base.gate(&config), &config, start.named.as_deref());
-        let gateway = gateway(&base, config.clone(), tools.guest()).await?;
+        let metrics = metrics::render(metrics, base.rules.clone());
+        let telling = Telling::start(&config.telemetry, metrics.clone(), base.clock.clone())?;
+        let tools = Tools::new(base.gate(&config, telling.telemetry()), &config, start.named.as_deref());
+        let gateway = gateway(&base, config.clone(), tools.guest(), telling.telemetry()).await?;
         let live = Live::new(config.clone(), &token.token);
         let point = Arc::new(GatePoint::new(tools.gate.clone(), base.directory.clone()));
         let console = console(&base, &config, live.clone(), metrics, &gateway, point);
@@ -218,6 +225,7 @@ impl Node {
             recorder,
             directory,
             reporter,
+            telling,
         })
     }
 
@@ -266,11 +274,17 @@ impl Node {
             tracing::error!("the last reports could not be sent to Sentry");
         }
         drop(self.data_plane);
+        self.telling.end().await;
         tracing::info!("ended");
     }
 }
 
-async fn gateway(base: &Base, config: Arc<Config>, guest: Arc<dyn Guest>) -> Result<Gateway, Failure> {
+async fn gateway(
+    base: &Base,
+    config: Arc<Config>,
+    guest: Arc<dyn Guest>,
+    telemetry: Telemetry,
+) -> Result<Gateway, Failure> {
     let parts = weir_gateway::Parts {
         config,
         rules: base.rules.clone(),
@@ -282,14 +296,14 @@ async fn gateway(base: &Base, config: Arc<Config>, guest: Arc<dyn Guest>) -> Res
         observers: Observers::new(vec![Arc::new(base.reporter.clone())]),
         guest: Some(guest),
     };
-    Gateway::new(parts).await.map_err(|e| Failure::No(e.to_string()))
+    Gateway::told(parts, telemetry).await.map_err(|e| Failure::No(e.to_string()))
 }
 
 fn console(
     base: &Base,
     config: &Config,
     live: Live,
-    metrics: metrics::Render,
+    metrics: RenderMetrics,
     gateway: &Gateway,
     point: Arc<GatePoint>,
 ) -> axum::Router {

@@ -215,19 +215,23 @@ fn keep_what_cannot_change(running: &Config, next: &mut Config) {
     next.store = running.store.clone();
     next.cache = running.cache.clone();
     next.limits.cache_timeout = running.limits.cache_timeout;
+    next.telemetry.otlp_endpoint.clone_from(&running.telemetry.otlp_endpoint);
+    next.telemetry.log_format = running.telemetry.log_format;
     if next.rules.is_some() != running.rules.is_some() {
         next.rules.clone_from(&running.rules);
     }
 }
 
 /// The members that are fixed, and whether they differ.
-fn fixed(running: &Config, next: &Config) -> [(&'static str, bool); 6] {
+fn fixed(running: &Config, next: &Config) -> [(&'static str, bool); 8] {
     [
         ("listen", running.listen != next.listen),
         ("data_dir", running.data_dir != next.data_dir),
         ("store", store_text(&running.store) != store_text(&next.store)),
         ("cache", cache_text(&running.cache) != cache_text(&next.cache)),
         ("limits.cache_timeout", running.limits.cache_timeout != next.limits.cache_timeout),
+        ("telemetry.otlp_endpoint", running.telemetry.otlp_endpoint != next.telemetry.otlp_endpoint),
+        ("telemetry.log_format", running.telemetry.log_format != next.telemetry.log_format),
         ("rules", running.rules.is_some() != next.rules.is_some()),
     ]
 }

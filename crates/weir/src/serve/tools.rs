@@ -63,6 +63,7 @@ impl Guest for McpGuest {
             stats: visitor.stats,
             channel: visitor.channel.unwrap_or_else(|| CHANNEL.to_owned()),
             source: CallSource::Channel,
+            trace: visitor.trace,
             ..Caller::default()
         };
         Box::pin(async move { mcp.handle(request, caller).await.map(|body| body.boxed_unsync()) })

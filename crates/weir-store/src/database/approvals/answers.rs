@@ -56,7 +56,7 @@ impl Database {
                               answered_by = $5 WHERE id = $6 AND state = 'pending' AND expires_at > $4";
         let find = format!("SELECT {COLUMNS} FROM approvals WHERE id = $1");
         let find = || sqlx::AssertSqlSafe(find.as_str());
-        transact!(self, tx => {
+        let answered = transact!(self, tx => {
             let row: Option<Row> = sqlx::query_as(find()).bind(id).fetch_optional(&mut *tx).await?;
             match row.map(|row| approval(row, now)).transpose()? {
                 None => Answered::Unknown,
@@ -84,7 +84,11 @@ impl Database {
                     }
                 }
             }
-        })
+        })?;
+        if let Answered::Taken(approval) = &answered {
+            came_into(approval.state.as_str());
+        }
+        Ok(answered)
     }
 
     /// Uses a yes: one for a single run is used up, by one caller only. Says whether it let the call through.
@@ -112,14 +116,22 @@ impl Database {
         const SQL: &str = "UPDATE approvals SET withdrawn_at = $1, withdrawn_by = $2, live_key = NULL WHERE id = $3 \
                            AND state = 'approved' AND used_at IS NULL AND withdrawn_at IS NULL AND grant_until > $1";
         let at = to_ms(now);
-        transact!(self, tx => {
+        let done = transact!(self, tx => {
             let done = sqlx::query(SQL).bind(at).bind(by).bind(id).execute(&mut *tx).await?.rows_affected() == 1;
             if done {
                 add_audit!(tx, by, "approval.withdraw", id, "{}", now);
             }
             done
-        })
+        })?;
+        if done {
+            came_into("withdrawn");
+        }
+        Ok(done)
     }
+}
+
+fn came_into(state: &'static str) {
+    metrics::counter!("weir_approvals_total", "state" => state).increment(1);
 }
 
 /// Until when a yes holds of which nobody said until when: as long again as the question could wait, so that one given in

@@ -102,7 +102,8 @@ impl OwnGateway {
             observers: Observers::new(vec![Arc::new(reporter.clone())]),
             guest: None,
         };
-        let gateway = Gateway::new(parts).await.map_err(|e| Failure::No(e.to_string()))?;
+        let gateway =
+            Gateway::told(parts, tools.telemetry()).await.map_err(|e| Failure::No(e.to_string()))?;
         let of_port = |e| Failure::dependency("listening for the agent's own requests", e);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(of_port)?;
         let address = listener.local_addr().map_err(of_port)?;
