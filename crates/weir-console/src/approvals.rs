@@ -10,11 +10,12 @@ use weir_core::Timestamp;
 use weir_core::name::check_name;
 use weir_core::tool::PermissionLevel;
 use weir_store::database::{
-    Answer, Answered, Approval, ApprovalFilter, ApprovalScope, ApprovalState, StoredDefinition,
+    Answer, Answered, Approval, ApprovalFilter, ApprovalScope, ApprovalState, Page, StoredDefinition,
 };
 
 use crate::auth::Principal;
-use crate::console::Console;
+use crate::console::{Console, Shared};
+use crate::decisions::page_problem;
 use crate::extract::{Json as Body, Segment};
 use crate::problem::{Fault, Problem};
 use crate::query::{Parameters, limit};
@@ -22,7 +23,7 @@ use crate::query::{Parameters, limit};
 /// What a person says.
 #[derive(Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Word {
+pub(crate) enum Word {
     Approve,
     Deny,
 }
@@ -30,7 +31,7 @@ enum Word {
 /// For what a yes holds.
 #[derive(Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Scope {
+pub(crate) enum Scope {
     /// For one run of the call.
     Once,
     /// For every run of the same call in the same session.
@@ -44,14 +45,14 @@ enum Scope {
 #[serde(deny_unknown_fields)]
 pub(crate) struct AnswerRequest {
     /// `approve` or `deny`.
-    answer: Word,
+    pub(crate) answer: Word,
     /// For what a yes holds; once when left out.
-    scope: Option<Scope>,
+    pub(crate) scope: Option<Scope>,
     /// Until when a yes holds.
     #[schema(value_type = Option<String>, format = DateTime)]
-    until: Option<Timestamp>,
+    pub(crate) until: Option<Timestamp>,
     /// Who answers; the token's name when left out.
-    by: Option<String>,
+    pub(crate) by: Option<String>,
 }
 
 /// A tool whose definition is accepted.
@@ -79,7 +80,12 @@ pub(crate) async fn list(
     State(console): State<Console>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Problem> {
-    let mut parameters = Parameters::read(query.as_deref(), &["state", "caller", "limit", "cursor"]);
+    Ok(Json(json!(page(&console, query.as_deref()).await?)))
+}
+
+/// A page of the list.
+pub(crate) async fn page(console: &Shared, query: Option<&str>) -> Result<Page<Approval>, Problem> {
+    let mut parameters = Parameters::read(query, &["state", "caller", "limit", "cursor"]);
     let filter = ApprovalFilter {
         state: parameters.take_with("state", state),
         caller: parameters.take("caller"),
@@ -88,7 +94,7 @@ pub(crate) async fn list(
     };
     parameters.finish()?;
     let page = console.parts.database.approvals(&filter, console.now()).await;
-    Ok(Json(json!(page.map_err(|error| Problem::store_unavailable(&error))?)))
+    page.map_err(|error| page_problem(&error, filter.cursor.as_deref()))
 }
 
 fn state(word: &str) -> Result<ApprovalState, String> {
@@ -109,7 +115,7 @@ pub(crate) async fn get(
     Ok(Json(json!(find(&console, &id).await?)))
 }
 
-async fn find(console: &Console, id: &str) -> Result<Approval, Problem> {
+pub(crate) async fn find(console: &Shared, id: &str) -> Result<Approval, Problem> {
     let found = console.parts.database.approval(id, console.now()).await;
     found.map_err(|error| Problem::store_unavailable(&error))?.ok_or_else(unknown)
 }
@@ -133,10 +139,20 @@ pub(crate) async fn answer(
     Segment(id): Segment,
     Body(request): Body<AnswerRequest>,
 ) -> Result<Json<Value>, Problem> {
+    Ok(Json(json!(give(&console, &who, &id, &request).await?)))
+}
+
+/// Answers an approval: how it stands now.
+pub(crate) async fn give(
+    console: &Shared,
+    who: &Principal,
+    id: &str,
+    request: &AnswerRequest,
+) -> Result<Approval, Problem> {
     let now = console.now();
     let by = request.by.as_deref().map_or(&*who.name, str::trim).to_owned();
-    let answer = check(&request, &by, now)?;
-    let approval = find(&console, &id).await?;
+    let answer = check(request, &by, now)?;
+    let approval = find(console, id).await?;
     if matches!(answer, Answer::Approve { .. }) {
         let in_force = console.parts.live.load();
         let approver = &in_force.config.tools.approvals.approver;
@@ -144,11 +160,11 @@ pub(crate) async fn answer(
             .admits(&approval.caller, &by, who.role)
             .map_err(|why| Problem::new(StatusCode::FORBIDDEN, why))?;
     }
-    let answered = console.parts.database.approval_answer(&id, &answer, &by, now).await;
+    let answered = console.parts.database.approval_answer(id, &answer, &by, now).await;
     match answered.map_err(|error| Problem::store_unavailable(&error))? {
-        Answered::Taken(approval) => Ok(Json(json!(approval))),
+        Answered::Taken(approval) => Ok(approval),
         // The same answer again is as good as the first.
-        Answered::TooLate(approval) if approval.state == wanted(&answer) => Ok(Json(json!(approval))),
+        Answered::TooLate(approval) if approval.state == wanted(&answer) => Ok(approval),
         Answered::TooLate(approval) => Err(Problem::conflict(too_late(&approval))),
         Answered::Unknown => Err(unknown()),
     }

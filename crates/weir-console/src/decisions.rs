@@ -2,7 +2,9 @@
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
+use jiff::Timestamp;
 use serde_json::Value;
+use weir_core::record::Record;
 use weir_core::{Boundary, DecisionId};
 use weir_store::database::{DecisionFilter, UsageFilter};
 use weir_store::{ErrorKind, StoreError};
@@ -28,11 +30,20 @@ pub(crate) async fn list(
     State(console): State<Console>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Problem> {
-    let known = [&["boundary", "outcome", "subject", "rule"][..], &Paging::NAMES].concat();
-    let mut parameters = Parameters::read(query.as_deref(), &known);
+    let mut parameters = Parameters::read(query.as_deref(), &[&FILTERS[..], &Paging::NAMES].concat());
+    let filter = filter(&mut parameters, console.now());
+    parameters.finish()?;
+    page(console.parts.database.decisions(&filter).await, filter.cursor.as_deref())
+}
+
+/// The parameters that a list of decisions is narrowed by.
+pub(crate) const FILTERS: [&str; 4] = ["boundary", "outcome", "subject", "rule"];
+
+/// What a list of decisions is narrowed to.
+pub(crate) fn filter(parameters: &mut Parameters, now: Timestamp) -> DecisionFilter {
     let boundary = parameters.take_with("boundary", boundary);
-    let Paging { since, limit, cursor } = Paging::read(&mut parameters, console.now());
-    let filter = DecisionFilter {
+    let Paging { since, limit, cursor } = Paging::read(parameters, now);
+    DecisionFilter {
         boundary,
         outcome: parameters.take("outcome"),
         subject: parameters.take("subject"),
@@ -40,9 +51,7 @@ pub(crate) async fn list(
         since,
         limit,
         cursor,
-    };
-    parameters.finish()?;
-    page(console.parts.database.decisions(&filter).await, filter.cursor.as_deref())
+    }
 }
 
 fn boundary(word: &str) -> Result<Boundary, String> {
@@ -62,14 +71,19 @@ pub(crate) async fn get(
     State(console): State<Console>,
     Segment(id): Segment,
 ) -> Result<Json<Value>, Problem> {
+    answer(&find_by_text(&console, &id).await?)
+}
+
+/// The record of a decision, by its id as it was written in a path.
+pub(crate) async fn find_by_text(console: &Shared, id: &str) -> Result<Record, Problem> {
     let unknown = || Problem::not_found("there is no decision with this id, or it is kept no longer");
     let id: DecisionId = id.parse().map_err(|_| unknown())?;
-    let record = find(&console, &id).await.map_err(|error| Problem::store_unavailable(&error))?;
-    answer(&record.ok_or_else(unknown)?)
+    let record = find(console, &id).await.map_err(|error| Problem::store_unavailable(&error))?;
+    record.ok_or_else(unknown)
 }
 
 /// A decision that was answered a moment ago may still wait for being written.
-async fn find(console: &Shared, id: &DecisionId) -> Result<Option<weir_core::record::Record>, StoreError> {
+async fn find(console: &Shared, id: &DecisionId) -> Result<Option<Record>, StoreError> {
     let found = console.parts.database.decision(id).await?;
     if found.is_some() || console.parts.recorder.pending() == 0 {
         return Ok(found);
@@ -104,16 +118,18 @@ fn page(
     found: Result<impl serde::Serialize, StoreError>,
     cursor: Option<&str>,
 ) -> Result<Json<Value>, Problem> {
-    match found {
-        Ok(page) => answer(&page),
-        Err(error) if error.kind() == ErrorKind::Refused && cursor.is_some() => {
-            let fault = Fault::member("cursor", "it is no cursor of this list");
-            Err(Problem::bad_request("a parameter of the query is not as it should be", vec![fault]))
-        }
-        Err(error) => Err(Problem::store_unavailable(&error)),
-    }
+    answer(&found.map_err(|error| page_problem(&error, cursor))?)
 }
 
-fn answer(value: &impl serde::Serialize) -> Result<Json<Value>, Problem> {
+/// What was wrong with asking for a page.
+pub(crate) fn page_problem(error: &StoreError, cursor: Option<&str>) -> Problem {
+    if error.kind() == ErrorKind::Refused && cursor.is_some() {
+        let fault = Fault::member("cursor", "it is no cursor of this list");
+        return Problem::bad_request("a parameter of the query is not as it should be", vec![fault]);
+    }
+    Problem::store_unavailable(error)
+}
+
+pub(crate) fn answer(value: &impl serde::Serialize) -> Result<Json<Value>, Problem> {
     serde_json::to_value(value).map(Json).map_err(|error| Problem::store_unavailable(&error))
 }

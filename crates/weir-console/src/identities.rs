@@ -29,18 +29,18 @@ const EXEMPTION_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 /// What is known of an identity.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct IdentityView {
-    key: String,
+    pub(crate) key: String,
     /// What the action cache holds; null when it holds nothing or does not answer.
-    action: Option<String>,
+    pub(crate) action: Option<String>,
     /// Until when no rule is enforced on it.
     #[schema(value_type = Option<String>, format = DateTime)]
-    exempt_until: Option<Timestamp>,
+    pub(crate) exempt_until: Option<Timestamp>,
     /// `identity.*` as rules read them.
     #[schema(value_type = Object)]
-    facts: IdentityFacts,
+    pub(crate) facts: IdentityFacts,
     /// `stats.*` as rules read them.
     #[schema(value_type = Object)]
-    stats: Stats,
+    pub(crate) stats: Stats,
 }
 
 /// How long an identity is exempt.
@@ -49,18 +49,18 @@ pub(crate) struct IdentityView {
 pub(crate) struct Exemption {
     /// The end, to come.
     #[schema(value_type = String, format = DateTime)]
-    until: Timestamp,
+    pub(crate) until: Timestamp,
 }
 
 /// All tags of an identity.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Tags {
-    tags: Vec<String>,
+    pub(crate) tags: Vec<String>,
 }
 
 /// Reads the key in the path: `user:…`, or `fingerprint:` and 64 hexadecimal digits.
-fn identity_key(segment: String) -> Result<IdentityKey, Problem> {
+pub(crate) fn identity_key(segment: String) -> Result<IdentityKey, Problem> {
     let is_hex =
         |digits: &str| digits.len() == 64 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let valid = match segment.split_once(':') {

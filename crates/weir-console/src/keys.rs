@@ -16,7 +16,7 @@ use weir_core::secret::{Secret, expose};
 use weir_store::database::{KeyOrigin, KeyOwner, NewKey, OwnerFault};
 
 use crate::auth::Principal;
-use crate::console::Console;
+use crate::console::{Console, Shared};
 use crate::extract::{Json as Body, Segment};
 use crate::problem::{Fault, Problem};
 
@@ -24,62 +24,62 @@ use crate::problem::{Fault, Problem};
 const BYOK_BYTES_MAX: usize = 4096;
 
 /// A key to make.
-#[derive(Deserialize, ToSchema)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewKeyRequest {
     /// Whose it is.
-    user: String,
+    pub(crate) user: String,
     /// The organisation.
-    org: Option<String>,
+    pub(crate) org: Option<String>,
     /// The project.
-    project: Option<String>,
+    pub(crate) project: Option<String>,
     /// The plan.
-    plan: Option<String>,
+    pub(crate) plan: Option<String>,
     /// Tags that rules may read.
     #[serde(default)]
-    tags: Vec<String>,
+    pub(crate) tags: Vec<String>,
     /// How much it may spend, in US dollars; left out: no limit.
-    budget_usd: Option<f64>,
+    pub(crate) budget_usd: Option<f64>,
     /// The caller's own keys by the provider's name.
     #[serde(default)]
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
-    byok: BTreeMap<String, Secret>,
+    pub(crate) byok: BTreeMap<String, Secret>,
     /// The channel of its tool calls.
-    channel: Option<String>,
+    pub(crate) channel: Option<String>,
 }
 
 /// A key that was made.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CreatedKey {
     /// Names it from now on.
-    id: String,
+    pub(crate) id: String,
     /// The key. It is not shown again.
-    key: String,
+    pub(crate) key: String,
 }
 
 /// A key as it is listed.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ListedKey {
-    id: String,
+    pub(crate) id: String,
     /// How it begins; null for a key of the configuration.
-    prefix: Option<String>,
-    user: String,
-    org: Option<String>,
-    project: Option<String>,
-    plan: Option<String>,
-    tags: Vec<String>,
-    budget_usd: Option<f64>,
-    channel: Option<String>,
+    pub(crate) prefix: Option<String>,
+    pub(crate) user: String,
+    pub(crate) org: Option<String>,
+    pub(crate) project: Option<String>,
+    pub(crate) plan: Option<String>,
+    pub(crate) tags: Vec<String>,
+    pub(crate) budget_usd: Option<f64>,
+    pub(crate) channel: Option<String>,
     /// What it has spent.
-    spent_usd: f64,
+    pub(crate) spent_usd: f64,
     /// The providers for which it holds the caller's own key.
-    byok: Vec<String>,
+    pub(crate) byok: Vec<String>,
     /// `runtime` or `configured`.
-    origin: &'static str,
+    pub(crate) origin: &'static str,
     #[schema(value_type = Option<String>, format = DateTime)]
-    created_at: Option<Timestamp>,
+    pub(crate) created_at: Option<Timestamp>,
     #[schema(value_type = Option<String>, format = DateTime)]
-    revoked_at: Option<Timestamp>,
+    pub(crate) revoked_at: Option<Timestamp>,
 }
 
 impl ListedKey {
@@ -109,6 +109,11 @@ impl ListedKey {
 #[utoipa::path(get, path = "/api/keys", operation_id = "listKeys", tag = "keys",
     responses((status = 200, description = "`{items, next}`: all keys, revoked ones included, without the keys themselves", body = Object)))]
 pub(crate) async fn list(State(console): State<Console>) -> Result<Json<Value>, Problem> {
+    Ok(Json(json!({ "items": all(&console).await?, "next": null })))
+}
+
+/// All keys, those of the configuration first.
+pub(crate) async fn all(console: &Shared) -> Result<Vec<ListedKey>, Problem> {
     let stored = console.parts.database.keys_all(true).await;
     let stored = stored.map_err(|error| Problem::store_unavailable(&error))?;
     let valid = console.parts.directory.keys();
@@ -128,8 +133,7 @@ pub(crate) async fn list(State(console): State<Console>) -> Result<Json<Value>, 
             ..ListedKey::new(key.id, key.owner, spent, byok, key.origin)
         }
     });
-    let items: Vec<ListedKey> = configured.chain(stored).collect();
-    Ok(Json(json!({ "items": items, "next": null })))
+    Ok(configured.chain(stored).collect())
 }
 
 #[utoipa::path(post, path = "/api/keys", operation_id = "createKey", tag = "keys", request_body = NewKeyRequest,
@@ -142,6 +146,17 @@ pub(crate) async fn create(
     Extension(who): Extension<Principal>,
     Body(request): Body<NewKeyRequest>,
 ) -> Result<Response, Problem> {
+    let created = make(&console, &who, request).await?;
+    let location = format!("/api/keys/{}", created.id);
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(created)).into_response())
+}
+
+/// Makes a key.
+pub(crate) async fn make(
+    console: &Shared,
+    who: &Principal,
+    request: NewKeyRequest,
+) -> Result<CreatedKey, Problem> {
     let (owner, byok) = checked(request, &console.parts.live.config())?;
     let database = &console.parts.database;
     let made = database.hasher().generate(&mut rand::rng());
@@ -163,9 +178,7 @@ pub(crate) async fn create(
     database.key_insert(&key).await.map_err(|error| Problem::store_unavailable(&error))?;
     console.audit(&who.name, "key.create", &key.id, detail).await;
     console.follow_own_write().await;
-    let location = format!("/api/keys/{}", made.id);
-    let body = Json(CreatedKey { id: made.id, key: expose(&made.plain).to_owned() });
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], body).into_response())
+    Ok(CreatedKey { id: made.id, key: expose(&made.plain).to_owned() })
 }
 
 #[utoipa::path(delete, path = "/api/keys/{id}", operation_id = "revokeKey", tag = "keys",

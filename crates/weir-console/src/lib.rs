@@ -26,6 +26,7 @@ mod query;
 mod routes;
 pub mod rulebook;
 mod rules;
+mod search;
 mod serve;
 mod session;
 

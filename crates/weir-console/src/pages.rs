@@ -3,13 +3,20 @@
 //! A page works without JavaScript: every form is a POST that is answered with a redirect and a message. What comes from
 //! outside reaches a page as text only; maud escapes it, and the policy of [`headers`] lets no script of a page run.
 
+mod approvals;
 mod audit;
+mod chart;
+mod decision;
+mod decisions;
 #[allow(dead_code, reason = "pages that use the rest are being made")]
 pub(crate) mod form;
 #[allow(dead_code, reason = "pages that use the rest are being made")]
 pub(crate) mod frame;
 mod guard;
 mod headers;
+mod identities;
+mod identity;
+mod keys;
 mod now;
 mod origin;
 #[allow(dead_code, reason = "pages that use the rest are being made")]
@@ -34,6 +41,19 @@ pub(crate) use visit::Visit;
 pub(crate) fn guarded() -> Router<Console> {
     Router::new()
         .route("/", get(now::show))
+        .route("/decisions", get(decisions::show))
+        .route("/decisions/{id}", get(decision::show))
+        .route("/identities", get(identities::show))
+        .route("/identities/{key}", get(identity::show))
+        .route("/identities/{key}/clear", post(identity::clear))
+        .route("/identities/{key}/exempt", post(identity::exempt))
+        .route("/identities/{key}/unexempt", post(identity::unexempt))
+        .route("/identities/{key}/tags", post(identity::tags))
+        .route("/approvals", get(approvals::show))
+        .route("/approvals/{id}/answer", post(approvals::answer))
+        .route("/approvals/{id}/withdraw", post(approvals::withdraw))
+        .route("/keys", get(keys::show).post(keys::create))
+        .route("/keys/{id}/revoke", post(keys::revoke))
         .route("/audit", get(audit::show))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/theme", post(settings::theme))

@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 use axum::extract::{FromRequest, Request};
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue};
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use maud::{Markup, html};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
@@ -149,6 +152,15 @@ pub(crate) fn action(visit: &Visit, path: &str, button: &str, class: &str, confi
     form(visit, path, &html! { button class=(class) data-confirm=[confirm] { (button) } })
 }
 
+/// A time as a field for a date and a time gives it (without a zone: it is read as UTC), or as the API writes times.
+pub(crate) fn utc(text: &str) -> Result<Timestamp, String> {
+    let local = || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp());
+    text.parse::<Timestamp>()
+        .ok()
+        .or_else(local)
+        .ok_or_else(|| "it must be a time such as 2026-11-20T18:30".to_owned())
+}
+
 /// What kind of field it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind<'a> {
@@ -202,7 +214,12 @@ impl<'a> Field<'a> {
     }
 
     pub(crate) fn render(&self) -> Markup {
-        let id = format!("f-{}", self.name);
+        self.render_in("f")
+    }
+
+    /// The same on a page that has several forms with such a field: `form` keeps their ids apart.
+    pub(crate) fn render_in(&self, form: &str) -> Markup {
+        let id = format!("{form}-{}", self.name);
         let (help, wrong) = (format!("{id}-help"), format!("{id}-wrong"));
         let faults: Vec<&Fault> =
             self.faults.iter().filter(|fault| fault.path.as_deref() == Some(self.name)).collect();

@@ -1,0 +1,180 @@
+//! Looking for decisions by any member of their records: `model=sim/free status>=400 user_agent~python`.
+//!
+//! What the store finds by an index narrows first; the rest is looked at record by record, a bounded number at a time.
+
+mod fields;
+mod parse;
+
+use serde_json::Value;
+use weir_core::record::Record;
+use weir_store::database::{DecisionFilter, PAGE_LIMIT_MAX, Page};
+
+use crate::console::Shared;
+use crate::decisions::page_problem;
+use crate::problem::Problem;
+
+pub(crate) use fields::all as names;
+pub(crate) use parse::parse;
+
+/// Records that one search looks at; the next page goes on where it stopped.
+const LOOKED_AT_MAX: usize = 20_000;
+
+/// How a value is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operator {
+    Is,
+    IsNot,
+    Contains,
+    AtLeast,
+    AtMost,
+    More,
+    Less,
+}
+
+impl Operator {
+    /// Longer ones first.
+    const ALL: [(&'static str, Self); 7] = [
+        ("!=", Self::IsNot),
+        (">=", Self::AtLeast),
+        ("<=", Self::AtMost),
+        ("=", Self::Is),
+        ("~", Self::Contains),
+        (">", Self::More),
+        ("<", Self::Less),
+    ];
+}
+
+/// One condition on one member.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Term {
+    /// The member's place in a record.
+    path: &'static str,
+    operator: Operator,
+    value: String,
+}
+
+impl Term {
+    fn holds(&self, record: &Value) -> bool {
+        match member(record, self.path) {
+            Value::Array(items) if self.operator == Operator::IsNot => {
+                items.iter().all(|item| self.compares(item))
+            }
+            Value::Array(items) => items.iter().any(|item| self.compares(item)),
+            found => self.compares(found),
+        }
+    }
+
+    fn compares(&self, found: &Value) -> bool {
+        let text = text(found);
+        match self.operator {
+            Operator::Is => text == self.value,
+            Operator::IsNot => text != self.value,
+            Operator::Contains => text.to_lowercase().contains(&self.value.to_lowercase()),
+            ordered => {
+                let (Some(found), Ok(wanted)) = (found.as_f64(), self.value.parse::<f64>()) else {
+                    return false;
+                };
+                match ordered {
+                    Operator::AtLeast => found >= wanted,
+                    Operator::AtMost => found <= wanted,
+                    Operator::More => found > wanted,
+                    _ => found < wanted,
+                }
+            }
+        }
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn member<'v>(record: &'v Value, path: &str) -> &'v Value {
+    path.split('.').fold(record, |value, name| value.get(name).unwrap_or(&Value::Null))
+}
+
+/// What a search found.
+pub(crate) struct Found {
+    pub(crate) page: Page<Record>,
+    /// How many records were looked at, when it stopped before its page was full.
+    pub(crate) stopped_after: Option<usize>,
+}
+
+/// One page of the decisions for which the filter and all terms hold.
+pub(crate) async fn find(
+    console: &Shared,
+    filter: &DecisionFilter,
+    terms: &[Term],
+) -> Result<Found, Problem> {
+    let database = &console.parts.database;
+    let problem = |error: &weir_store::StoreError| page_problem(error, filter.cursor.as_deref());
+    if terms.is_empty() {
+        let page = database.decisions(filter).await.map_err(|error| problem(&error))?;
+        return Ok(Found { page, stopped_after: None });
+    }
+    let wanted = usize::try_from(filter.limit).unwrap_or(usize::MAX);
+    let mut some = DecisionFilter { limit: PAGE_LIMIT_MAX, ..filter.clone() };
+    let (mut items, mut looked_at) = (Vec::new(), 0);
+    loop {
+        let page = database.decisions(&some).await.map_err(|error| problem(&error))?;
+        for record in page.items {
+            looked_at += 1;
+            let value = serde_json::to_value(&record).unwrap_or_default();
+            if !terms.iter().all(|term| term.holds(&value)) {
+                continue;
+            }
+            let id = record.decision.id;
+            items.push(record);
+            if items.len() >= wanted {
+                return Ok(Found { page: Page { items, next: Some(id.to_string()) }, stopped_after: None });
+            }
+        }
+        let Some(next) = page.next else {
+            return Ok(Found { page: Page { items, next: None }, stopped_after: None });
+        };
+        if looked_at >= LOOKED_AT_MAX {
+            return Ok(Found { page: Page { items, next: Some(next) }, stopped_after: Some(looked_at) });
+        }
+        some.cursor = Some(next);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn terms_compare_texts_numbers_and_lists() {
+        let record = json!({
+            "result": {"status": 429, "error_type": null},
+            "facts": {"request": {"model": "sim/free", "user_agent": "Python-requests/2", "free": true},
+                      "identity": {"tags": ["a", "b"]}},
+        });
+        let table = [
+            ("status=429", true),
+            ("status>=400 status<500", true),
+            ("status>429", false),
+            ("model=sim/free", true),
+            ("model!=sim/free", false),
+            ("user_agent~python", true),
+            ("free=true", true),
+            ("error_type=\"\"", true),
+            ("tags=b", true),
+            ("tags=c", false),
+            ("tags!=a", false),
+            ("tags!=c", true),
+            ("model>3", false),
+            ("status=429 model=other", false),
+        ];
+        for (text, expected) in table {
+            let terms = parse(text).unwrap();
+            assert_eq!(terms.iter().all(|term| term.holds(&record)), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The members of a record that can be searched by, with the shortest name that means one of them alone.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use serde_json::Value;
+use weir_core::record::{ProviderCall, Record, RecordedFacts, RequestResult, ToolRecord, Usage};
+use weir_core::{Decision, DecisionId, Timestamp};
+
+/// Where names without a place of their own are looked for, in this order: `model` is the request's, `status` the answer's.
+const PLACES: [&str; 9] = [
+    "",
+    "facts.request.",
+    "facts.identity.",
+    "facts.stats.",
+    "result.",
+    "result.usage.",
+    "result.tool.",
+    "call.",
+    "result.timings.",
+];
+
+/// The places that facts have in rules, and in records.
+const ROOTS: [&str; 3] = ["request.", "identity.", "stats."];
+
+/// Every name, and the path that it stands for.
+static NAMES: LazyLock<BTreeMap<String, &'static str>> = LazyLock::new(|| {
+    let mut paths = Vec::new();
+    collect(&example(), String::new(), &mut paths);
+    // Made once, and there for as long as the process.
+    let paths: Vec<&'static str> = paths.into_iter().map(|path| &*Box::leak(path.into_boxed_str())).collect();
+    let mut names = BTreeMap::new();
+    for place in PLACES {
+        for path in &paths {
+            let rest = path.strip_prefix(place).filter(|rest| place.is_empty() || !rest.contains('.'));
+            if let Some(rest) = rest {
+                names.entry(rest.to_owned()).or_insert(*path);
+            }
+        }
+    }
+    for path in &paths {
+        if let Some(fact) =
+            path.strip_prefix("facts.").filter(|fact| ROOTS.iter().any(|root| fact.starts_with(root)))
+        {
+            names.entry(fact.to_owned()).or_insert(*path);
+        }
+    }
+    names
+});
+
+/// A record in which every member is there.
+fn example() -> Value {
+    let id = DecisionId::new(Timestamp::UNIX_EPOCH, [0; 10]);
+    let record = Record {
+        decision: Decision::unasked(id, String::new(), 0, Timestamp::UNIX_EPOCH),
+        result: RequestResult {
+            usage: Some(Usage::default()),
+            tool: Some(Box::new(ToolRecord::default())),
+            ..RequestResult::default()
+        },
+        facts: RecordedFacts::default(),
+        call: Some(ProviderCall::default()),
+    };
+    serde_json::to_value(&record).unwrap_or_default()
+}
+
+fn collect(value: &Value, path: String, paths: &mut Vec<String>) {
+    let Value::Object(members) = value else { return paths.push(path) };
+    for (name, value) in members {
+        let separator = if path.is_empty() { "" } else { "." };
+        collect(value, format!("{path}{separator}{name}"), paths);
+    }
+}
+
+/// The path that a name stands for.
+pub(super) fn path_of(name: &str) -> Option<&'static str> {
+    NAMES.get(name).copied()
+}
+
+/// Names that have something in common with one that is unknown, or a few that are asked for most.
+pub(super) fn near(name: &str) -> Vec<&'static str> {
+    let name = name.to_lowercase();
+    let common =
+        |known: &&String| !name.is_empty() && (known.contains(&name) || name.contains(known.as_str()));
+    let begin: String = name.chars().take(3).collect();
+    let alike = |known: &&String| begin.chars().count() == 3 && known.starts_with(&begin);
+    let mut near: Vec<&'static str> = NAMES
+        .keys()
+        .filter(|known| !known.contains('.'))
+        .filter(|known| common(known) || alike(known))
+        .map(String::as_str)
+        .collect();
+    near.truncate(4);
+    if near.is_empty() { vec!["model", "status", "user_id", "ip", "user_agent", "error_type"] } else { near }
+}
+
+/// All names without a place.
+pub(crate) fn all() -> impl Iterator<Item = &'static str> {
+    NAMES.keys().map(String::as_str).filter(|name| !name.contains('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_short_where_they_can_be() {
+        for (name, path) in [
+            ("model", "facts.request.model"),
+            ("request.model", "facts.request.model"),
+            ("facts.request.model", "facts.request.model"),
+            ("status", "result.status"),
+            ("plan", "facts.identity.plan"),
+            ("requests_1h", "facts.stats.requests_1h"),
+            ("input_tokens", "result.usage.input_tokens"),
+            ("outcome", "outcome"),
+            ("sus_score", "sus_score"),
+            ("total_ms", "result.timings.total_ms"),
+            ("tags", "facts.identity.tags"),
+        ] {
+            assert_eq!(path_of(name), Some(path), "{name}");
+        }
+        assert_eq!(path_of("prompt"), None);
+        assert!(near("user_agnt").contains(&"user_agent"));
+        assert!(all().count() > 50);
+    }
+}
