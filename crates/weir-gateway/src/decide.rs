@@ -24,6 +24,7 @@ use crate::gateway::Inner;
 use crate::identify::Origin;
 use crate::resolve::Target;
 use crate::settings::Settings;
+use crate::stop_loss;
 
 /// What a decision is made on.
 pub(crate) struct Asked<'a> {
@@ -258,6 +259,9 @@ fn unasked(exchange: &Exchange, epoch: u64) -> Decision {
     Decision::unasked(exchange.id, exchange.draft.identity.as_str().to_owned(), epoch, exchange.at)
 }
 
+/// How often one request is decided anew because a rule that hit it was stopped.
+const STOPS_MAX: usize = 8;
+
 fn ask_rules(
     exchange: &mut Exchange,
     active: &ActiveRules,
@@ -280,7 +284,14 @@ fn ask_rules(
         at: exchange.at,
         delays: exchange.settings.delays,
     };
-    let decision = active.decide_request(&facts, &context);
+    let mut decision = active.decide_request(&facts, &context);
+    let mut without = stop_loss::judge(exchange, active, &decision);
+    // A rule is stopped once, so this ends; the bound is for rules that change all the while.
+    for _ in 0..STOPS_MAX {
+        let Some(active) = without else { break };
+        decision = active.decide_request(&facts, &DecideContext { epoch: active.epoch, ..context });
+        without = stop_loss::judge(exchange, &active, &decision);
+    }
     exchange.draft.result.timings.decide_us = since.elapsed().as_secs_f64() * 1e6;
     decision
 }

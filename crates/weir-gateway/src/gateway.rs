@@ -27,6 +27,7 @@ use crate::hold::Holds;
 use crate::meters::Meters;
 use crate::server;
 use crate::settings::Settings;
+use crate::stop_loss::StopLoss;
 use crate::upstream::Upstream;
 
 /// How long work beside the requests (a late classification, a cost report) is waited for at the end.
@@ -148,6 +149,7 @@ pub(crate) struct Inner {
     pub(crate) guest: Option<Arc<dyn Guest>>,
     pub(crate) counters: Counters,
     pub(crate) cache_troubles: CacheTroubles,
+    pub(crate) stop_loss: StopLoss,
     pub(crate) meters: Meters,
     pub(crate) observers: Observers,
     pub(crate) telemetry: Telemetry,
@@ -207,6 +209,7 @@ impl Gateway {
                 holds: Arc::default(),
                 counters: Counters::default(),
                 cache_troubles: CacheTroubles::default(),
+                stop_loss: StopLoss::default(),
                 meters: Meters::new(),
                 observers: parts.observers,
                 telemetry,

@@ -29,6 +29,7 @@ mod resolver;
 mod route;
 mod server;
 mod settings;
+mod stop_loss;
 mod telemetry;
 mod trouble;
 mod upstream;

@@ -9,8 +9,8 @@ use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use weir_config::Resolved;
-use weir_core::ApiKind;
 use weir_core::record::{RecordedFacts, RequestFacts, Stats};
+use weir_core::{ApiKind, Limit};
 use weir_dialect::refusal::{RETRY_AFTER_BARE_S, RateLimit, whole_seconds};
 use weir_dialect::{Refusal, RequestBody};
 use weir_rules::enforce::{Enforcement, Permit, enforce, exempted};
@@ -30,6 +30,7 @@ use crate::identify::{self, Origin};
 use crate::read;
 use crate::resolve::{Target, resolve};
 use crate::route::{Route, dialect_of, route};
+use crate::stop_loss;
 
 /// Where and why a request ended.
 enum Ended {
@@ -296,21 +297,31 @@ async fn decide(exchange: &mut Exchange, asked: Asked<'_>) {
 }
 
 /// Stage *limit*: counts the request against every limit that a rule puts on the identity.
-async fn limit(exchange: &Exchange) -> Result<(), Refusal> {
-    let Some(decision) = &exchange.draft.decision else { return Ok(()) };
-    let charges: Vec<LimitCharge> = decision
-        .limits()
-        .map(|limit| {
-            let name = format!("rule:{}", limit.rule);
-            let per = Duration::from_secs(limit.per_s);
-            LimitCharge::new(exchange.draft.identity.as_str(), &name, limit.requests, per)
-        })
-        .collect();
-    if charges.is_empty() {
-        return Ok(());
+async fn limit(exchange: &mut Exchange) -> Result<(), Refusal> {
+    loop {
+        let Some(decision) = &exchange.draft.decision else { return Ok(()) };
+        let charges: Vec<LimitCharge> = decision.limits().map(|limit| charge(exchange, limit)).collect();
+        if charges.is_empty() {
+            return Ok(());
+        }
+        let outcome = exchange.inner.cache.consume(&charges).await;
+        let Some(over) = &outcome.exceeded else { return Ok(()) };
+        let rule = decision.limits().nth(over.index).map(|limit| limit.rule.clone()).unwrap_or_default();
+        if exchange.exempt || !stop_loss::exceeded(exchange, &rule) {
+            return exceeded(outcome, |_| RateLimit::Rule(rule));
+        }
+        // One limit less each time.
+        let active = exchange.inner.rules.load();
+        if let Some(decision) = &mut exchange.draft.decision {
+            stop_loss::without_limit(decision, &rule, &active);
+        }
     }
-    let rule = |index| decision.limits().nth(index).map(|limit| limit.rule.clone()).unwrap_or_default();
-    exceeded(exchange.inner.cache.consume(&charges).await, |index| RateLimit::Rule(rule(index)))
+}
+
+fn charge(exchange: &Exchange, limit: &Limit) -> LimitCharge {
+    let name = format!("rule:{}", limit.rule);
+    let per = Duration::from_secs(limit.per_s);
+    LimitCharge::new(exchange.draft.identity.as_str(), &name, limit.requests, per)
 }
 
 /// Stage *enforce*, its first half: what the decision refuses.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use weir_core::failure::{AllExhausted, Class, FailureEvent, Owner};
+use weir_core::stop::RuleStop;
 
 /// Something to report.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +17,8 @@ pub(crate) enum Notice {
     Surge(Tally),
     /// A request whose every attempt failed, by a provider's fault.
     Exhausted(Exhausted),
+    /// A rule that the stop-loss has taken back to shadow.
+    Stopped(RuleStop),
 }
 
 /// What a window has counted.
@@ -56,6 +59,7 @@ impl Notice {
             Self::Summary(_) => "summary",
             Self::Surge(_) => "surge",
             Self::Exhausted(_) => "all_exhausted",
+            Self::Stopped(_) => "rule_stopped",
         }
     }
 
@@ -65,6 +69,7 @@ impl Notice {
             Self::First(event) => Some(event),
             Self::Summary(tally) | Self::Surge(tally) => Some(&tally.example),
             Self::Exhausted(exhausted) => exhausted.request.last(),
+            Self::Stopped(_) => None,
         }
     }
 
@@ -73,6 +78,7 @@ impl Notice {
         match self {
             Self::Summary(tally) | Self::Surge(tally) => Some(tally.until),
             Self::First(_) | Self::Exhausted(_) => self.example().map(|event| event.at),
+            Self::Stopped(stop) => Some(stop.at),
         }
     }
 
@@ -91,6 +97,7 @@ impl Notice {
                 format!("{} for {} in {window}: {chain}", what(&tally.example), tally.identities)
             }
             Self::Exhausted(exhausted) => exhausted.message(),
+            Self::Stopped(stop) => stop.to_string(),
         }
     }
 
@@ -105,6 +112,7 @@ impl Notice {
                 of(&["weir", "surge", &event.provider, event.class.as_str(), event.owner.as_str()])
             }
             Self::Exhausted(exhausted) => of(&["weir", "all_exhausted", &exhausted.providers.join("+")]),
+            Self::Stopped(stop) => of(&["weir", "rule_stopped", &stop.rule]),
         }
     }
 }

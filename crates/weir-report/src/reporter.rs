@@ -10,6 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 use weir_core::clock::SharedClock;
 use weir_core::failure::{AllExhausted, FailureEvent, FailureObserver};
 use weir_core::secret::{Secret, expose};
+use weir_core::stop::RuleStop;
 
 use crate::ledger::{Ledger, Verdict};
 use crate::log::{self, DemotionLevel};
@@ -215,5 +216,10 @@ impl FailureObserver for Reporter {
         if opened {
             inner.opened.notify_one();
         }
+    }
+
+    fn rule_stopped(&self, stop: &RuleStop) {
+        // The gateway has written the line of the log.
+        self.inner.tell(&Notice::Stopped(stop.clone()));
     }
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::{Class, CredentialOwner, Owner, Report, Retry};
 use crate::ids::DecisionId;
 use crate::redact::{excerpt, redact};
+use crate::stop::RuleStop;
 
 /// How long a message is that an event carries, in characters: what spec B7 grants a chain of causes.
 const MESSAGE_CHARS_MAX: usize = 1200;
@@ -191,6 +192,11 @@ pub trait FailureObserver: Send + Sync {
     /// A request has ended with a failure, since no attempt is left or none may follow. Called at most once for a
     /// request, after [`FailureObserver::failed`] was called for each of its attempts.
     fn all_exhausted(&self, event: &AllExhausted);
+
+    /// The stop-loss has taken a rule back to shadow. Called on the node that did, once for a version of a rule.
+    fn rule_stopped(&self, stop: &RuleStop) {
+        let _ = stop;
+    }
 }
 
 /// Several observers, told in order; none of them is one who is not interested.
@@ -212,6 +218,10 @@ impl FailureObserver for Observers {
 
     fn all_exhausted(&self, event: &AllExhausted) {
         self.0.iter().for_each(|observer| observer.all_exhausted(event));
+    }
+
+    fn rule_stopped(&self, stop: &RuleStop) {
+        self.0.iter().for_each(|observer| observer.rule_stopped(stop));
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use sentry::Level;
 use sentry::protocol::{Event, Map, Value};
 use weir_core::failure::FailureEvent;
+use weir_core::stop::RuleStop;
 
 use crate::log::{DOMAIN, failure};
 use crate::notice::{Notice, Tally};
@@ -20,6 +21,9 @@ pub(crate) const CREDENTIAL: &str = "weir.credential";
 /// The tag of the kind of report.
 pub(crate) const REPORT: &str = "weir.report";
 
+/// The domain of what is told of weir's own rules.
+const RULES: &str = "rules";
+
 /// The event of a notice. `model` gives the tag of a model's name.
 pub(crate) fn of(notice: &Notice, model: impl Fn(&str) -> String) -> Event<'static> {
     let mut event = Event {
@@ -29,7 +33,8 @@ pub(crate) fn of(notice: &Notice, model: impl Fn(&str) -> String) -> Event<'stat
         fingerprint: Cow::Owned(notice.fingerprint().into_iter().map(Cow::Owned).collect()),
         ..Event::default()
     };
-    event.tags.insert("domain".to_owned(), DOMAIN.to_owned());
+    let domain = if matches!(notice, Notice::Stopped(_)) { RULES } else { DOMAIN };
+    event.tags.insert("domain".to_owned(), domain.to_owned());
     event.tags.insert(REPORT.to_owned(), notice.kind().to_owned());
     if let Some(at) = notice.at() {
         event.timestamp = SystemTime::from(at);
@@ -47,6 +52,11 @@ pub(crate) fn of(notice: &Notice, model: impl Fn(&str) -> String) -> Event<'stat
             event.tags.insert(CLASS.to_owned(), exhausted.request.class().to_string());
             event.tags.insert("weir.providers".to_owned(), exhausted.providers.join(","));
             event.extra.insert("model_asked".to_owned(), exhausted.request.model().into());
+        }
+        Notice::Stopped(stop) => {
+            event.tags.insert("rule".to_owned(), stop.rule.clone());
+            event.tags.insert("why".to_owned(), stop.why.as_str().to_owned());
+            event.extra.extend(stopped(stop));
         }
     }
     event
@@ -95,5 +105,14 @@ fn counted(tally: &Tally) -> [(String, Value); 4] {
         ("identities".to_owned(), tally.identities.number.into()),
         ("identities_more".to_owned(), tally.identities.more.into()),
         ("window_seconds".to_owned(), tally.window.as_secs_f64().into()),
+    ]
+}
+
+fn stopped(stop: &RuleStop) -> [(String, Value); 4] {
+    [
+        ("version".to_owned(), stop.version.clone().into()),
+        ("identities_hit".to_owned(), stop.hit.into()),
+        ("identities_seen".to_owned(), stop.seen.into()),
+        ("decision".to_owned(), stop.decision.to_string().into()),
     ]
 }
