@@ -116,7 +116,12 @@ pub(crate) fn limit(parameters: &mut Parameters) -> u32 {
 
 /// `since`: a time, or a duration before now such as `24h`.
 pub(crate) fn since(parameters: &mut Parameters, now: Timestamp) -> Option<Timestamp> {
-    parameters.take_with("since", |text| {
+    time(parameters, "since", now)
+}
+
+/// A time, or a duration before now such as `24h`.
+pub(crate) fn time(parameters: &mut Parameters, name: &str, now: Timestamp) -> Option<Timestamp> {
+    parameters.take_with(name, |text| {
         let by_time = text.parse::<Timestamp>().ok();
         let before_now = || now.checked_sub(text.parse::<SignedDuration>().ok()?).ok();
         by_time.or_else(before_now).ok_or_else(|| {

@@ -13,7 +13,8 @@ use crate::auth;
 use crate::console::Console;
 use crate::problem::Problem;
 use crate::{
-    abuse, access, approvals, audit, decisions, health, identities, keys, openapi, overrides, pages, rules,
+    abuse, access, approvals, audit, decisions, failures, health, identities, keys, openapi, overrides,
+    pages, rule_stats, rules, tallies,
 };
 
 /// All routes. Health, the sign-in page and assets are open to everybody; everything else, unknown paths included, needs a credential.
@@ -48,6 +49,11 @@ fn guarded() -> OpenApiRouter<Console> {
         .routes(routes!(rules::version))
         .routes(routes!(rules::rollback))
         .routes(routes!(rules::get, rules::put, rules::delete))
+        .routes(routes!(rules::resume))
+        .routes(routes!(rule_stats::list))
+        .routes(routes!(rule_stats::get))
+        .routes(routes!(tallies::list))
+        .routes(routes!(failures::list))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
         .routes(routes!(decisions::list))

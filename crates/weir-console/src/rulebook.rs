@@ -18,9 +18,9 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use weir_core::clock::SharedClock;
 use weir_rules::{
-    ActiveRules, Change, Diagnostic, LiveRules, LoadOptions, Loaded, RuleSet, SourceFile, diff,
+    ActiveRules, Change, Diagnostic, LiveRules, LoadOptions, Loaded, RuleSet, SourceFile, Stopped, diff,
 };
-use weir_store::database::RulesVersion;
+use weir_store::database::{RulesVersion, StoredStop};
 use weir_store::{Database, ErrorKind, StoreError};
 
 pub use self::error::ApplyError;
@@ -147,6 +147,10 @@ impl Rulebook {
     ) -> Result<Applied, ApplyError> {
         let candidate = self.candidate(files.to_vec()).await?;
         let _writing = self.inner.writing.lock().await;
+        // Before the rules: what is stopped must not be enforced for a moment.
+        if let Err(error) = self.follow_stops().await {
+            tracing::error!(%error, "which rules are stopped could not be read; those known already stay stopped");
+        }
         match self.replaceable().await {
             Ok(before) => {
                 self.put_in_force(candidate, &before, &Note::new(author, "rules.install", None)).await
@@ -168,7 +172,7 @@ impl Rulebook {
     }
 
     /// Puts in force what the store holds: at the start, and when the feed says that the rules changed. With files
-    /// as master there is nothing to do.
+    /// as master these are only the stops.
     ///
     /// # Errors
     /// `Store`, or `Diagnostics` for a stored set that this version cannot load; the old set stays in force.
@@ -177,6 +181,7 @@ impl Rulebook {
         let Some(live) = &self.inner.live else {
             return Ok(self.inner.database.rules_current().await?.epoch);
         };
+        self.follow_stops().await?;
         if matches!(self.inner.master, Master::Files(_)) {
             return Ok(live.peek().epoch);
         }
@@ -257,6 +262,50 @@ impl Rulebook {
         let mut note = Note::new(author, "rules.rollback", expected_epoch);
         note.prefix = format!("rolled back to epoch {epoch}: ");
         self.put_in_force(candidate, &before, &note).await
+    }
+
+    /// Takes over which rules the stop-loss has stopped, on whichever node.
+    async fn follow_stops(&self) -> Result<(), ApplyError> {
+        let Some(live) = &self.inner.live else { return Ok(()) };
+        let stored = self.inner.database.rule_stops().await?.into_iter();
+        live.set_stops(
+            stored
+                .map(|StoredStop { stop, resumed_at, .. }| Stopped {
+                    rule: stop.rule.into(),
+                    version: stop.version.into(),
+                    resumed: resumed_at.is_some(),
+                })
+                .collect(),
+        );
+        Ok(())
+    }
+
+    /// What the stop-loss has stopped, the newest first, those that were lifted among them.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn stops(&self) -> Result<Vec<StoredStop>, ApplyError> {
+        Ok(self.inner.database.rule_stops().await?)
+    }
+
+    /// Enforces a rule again that the stop-loss has stopped; also where the rules are written in files. The same version
+    /// is not stopped again.
+    ///
+    /// # Errors
+    /// `UnknownRule`, `NotStopped`, and as [`Self::current`].
+    pub async fn resume(&self, id: &str, author: &str) -> Result<StoredStop, ApplyError> {
+        let active = self.current().await?;
+        let rule = active.rules.get(id).ok_or_else(|| ApplyError::UnknownRule(id.to_owned()))?;
+        let lifted = self.inner.database.rule_resume(id, &rule.version, author, self.now()).await?;
+        if lifted {
+            tracing::info!(rule = id, author, "a rule that the stop-loss had stopped is enforced again");
+            let _writing = self.inner.writing.lock().await;
+            self.follow_stops().await?;
+        }
+        let stops = self.stops().await?.into_iter();
+        let mut of_rule =
+            stops.filter(|stored| stored.stop.rule == id && *stored.stop.version == *rule.version);
+        of_rule.next().filter(|_| lifted).ok_or_else(|| ApplyError::NotStopped(id.to_owned()))
     }
 
     /// What is wrong or doubtful about a set, which is put nowhere.

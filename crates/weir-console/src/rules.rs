@@ -37,7 +37,7 @@ impl From<ApplyError> for Problem {
                 Self::conflict(format!("the rules are written in files; change them there: {names}"))
                     .with_files(files)
             }
-            ApplyError::RuleExists(_) => Self::conflict(error.to_string()),
+            ApplyError::RuleExists(_) | ApplyError::NotStopped(_) => Self::conflict(error.to_string()),
             ApplyError::UnknownRule(_) | ApplyError::UnknownEpoch(_) => Self::not_found(error.to_string()),
             ApplyError::Store(error) => Self::store_unavailable(&error),
         }
@@ -264,6 +264,20 @@ pub(crate) async fn version(
     let unknown = || Problem::not_found(format!("the history has no rules of epoch {epoch}"));
     let number = epoch.parse().map_err(|_| unknown())?;
     Ok(Json(json!(console.parts.rulebook.version(number).await?)))
+}
+
+#[utoipa::path(post, path = "/api/rules/{id}/resume", operation_id = "resumeRule", tag = "rules", params(("id" = String, Path, description = "The rule's id")),
+    responses(
+        (status = 200, description = "The stop that was lifted: the rule is enforced again, also where the rules are written in files", body = Object),
+        (status = 404, description = "There is no such rule", body = crate::problem::Details),
+        (status = 409, description = "The rule is not stopped", body = crate::problem::Details),
+    ))]
+pub(crate) async fn resume(
+    State(console): State<Console>,
+    Extension(who): Extension<Principal>,
+    Segment(id): Segment,
+) -> Result<Json<Value>, Problem> {
+    Ok(Json(json!(console.parts.rulebook.resume(&id, &who.name).await?)))
 }
 
 /// Where to roll back to.

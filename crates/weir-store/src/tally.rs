@@ -141,6 +141,12 @@ impl TallyQuery {
         self.step_ms().map_or(since, |step| since.div_euclid(step) * step)
     }
 
+    /// The length of a step in seconds, in whole minutes or hours; none for totals.
+    #[must_use]
+    pub fn step_seconds(&self) -> Option<u64> {
+        self.step_ms().and_then(|ms| u64::try_from(ms / 1000).ok())
+    }
+
     /// The length of a step in milliseconds, in whole minutes or hours.
     pub(crate) fn step_ms(&self) -> Option<i64> {
         let unit = self.resolution().seconds();
@@ -171,6 +177,9 @@ pub struct Tally {
     pub identities: Option<u64>,
     /// The newest decisions, newest first; empty in a count of steps.
     pub samples: Vec<DecisionId>,
+    /// Which they were, to be united with others; none in a count of steps.
+    #[serde(skip)]
+    pub who: Option<Sketch>,
 }
 
 /// What is summed up over requests (`request` and `tool` only; else zero).

@@ -23,6 +23,9 @@ pub enum ApplyError {
     /// There is no rule with this id.
     #[error("there is no rule `{0}`")]
     UnknownRule(String),
+    /// The rule is not stopped, in the version that is in force.
+    #[error("the rule `{0}` is not stopped")]
+    NotStopped(String),
     /// There is a rule with this id already.
     #[error("there is a rule `{0}` already")]
     RuleExists(String),

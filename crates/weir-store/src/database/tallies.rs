@@ -207,6 +207,7 @@ impl Database {
                 sums: cell.sums,
                 identities: Some(cell.identities.count()),
                 samples: cell.samples.iter().rev().map(|id| DecisionId::from_u128(*id)).collect(),
+                who: Some(cell.identities),
             })
         };
         Ok(united.into_iter().filter_map(total).collect())
@@ -250,5 +251,6 @@ fn tally(at: Timestamp, key: TallyKey, counted: &Counted) -> Tally {
         sums: counted.sums(),
         identities: None,
         samples: Vec::new(),
+        who: None,
     }
 }

@@ -59,6 +59,7 @@ pub fn failed(error: ApplyError) -> Failure {
         | ApplyError::Conflict { .. }
         | ApplyError::UnknownRule(_)
         | ApplyError::RuleExists(_)
+        | ApplyError::NotStopped(_)
         | ApplyError::UnknownEpoch(_) => Failure::No(error.to_string()),
     }
 }
