@@ -18,5 +18,6 @@ mod failures;
 mod held;
 mod inline;
 mod quarantine;
+mod stop_loss;
 mod streams;
 mod support;
