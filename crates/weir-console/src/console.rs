@@ -10,6 +10,7 @@ use weir_store::{Cache, Database, Dependency, Directory, Recorder};
 
 use crate::abuse::asked::Asked;
 use crate::access::ToolPoint;
+use crate::backtests::Jobs;
 use crate::live::Live;
 use crate::rulebook::Rulebook;
 use crate::session::Attempts;
@@ -49,6 +50,7 @@ pub struct Parts {
 pub(crate) struct Shared {
     pub(crate) parts: Parts,
     pub(crate) asked: Asked,
+    pub(crate) backtests: Jobs,
     pub(crate) sign_ins: Attempts,
     pub(crate) started: Timestamp,
     pub(crate) tool_point: Option<Arc<dyn ToolPoint>>,
@@ -90,6 +92,7 @@ pub fn router_with(parts: Parts, tool_point: Option<Arc<dyn ToolPoint>>) -> Rout
     let console = Arc::new(Shared {
         parts,
         asked: Asked::default(),
+        backtests: Jobs::default(),
         sign_ins: Attempts::default(),
         started,
         tool_point,

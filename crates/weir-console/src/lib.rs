@@ -9,6 +9,7 @@ mod approvals;
 mod assets;
 mod audit;
 pub mod auth;
+pub mod backtests;
 mod console;
 mod decisions;
 pub mod explanation;

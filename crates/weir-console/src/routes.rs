@@ -13,7 +13,7 @@ use crate::auth;
 use crate::console::Console;
 use crate::problem::Problem;
 use crate::{
-    abuse, access, approvals, audit, decisions, failures, health, identities, keys, openapi, overrides,
+    abuse, access, approvals, audit, backtests, decisions, failures, health, identities, keys, openapi, overrides,
     pages, rule_stats, rules, tallies,
 };
 

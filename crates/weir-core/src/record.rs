@@ -7,6 +7,7 @@
 //! default, and none is ever taken away, skipped when empty or given another type.
 
 mod attempt;
+mod past;
 mod stages;
 mod tool;
 
@@ -17,6 +18,7 @@ use crate::decision::Decision;
 use crate::ids::DecisionId;
 
 pub use attempt::{FailedAttempt, NextStep, RecordedEvidence, Skipped};
+pub use past::{Past, PastFacts, PastIdentity, PastRequest};
 pub use stages::{Stage, StageTimes};
 pub use tool::ToolRecord;
 
@@ -160,6 +162,11 @@ pub struct RecordedFacts {
     pub identity: IdentityFacts,
     /// `stats.*` as they were at the decision.
     pub stats: Stats,
+    /// Whether the counters were looked up: where no rule reads them they are not, and `stats` is zero for unknown.
+    pub stats_known: bool,
+    /// Whether something that looked like a secret was taken out of a text that a caller chose: then those texts are not
+    /// what rules saw.
+    pub redacted: bool,
 }
 
 /// The recordable facts of a request (design, section 3).

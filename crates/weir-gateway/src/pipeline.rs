@@ -243,6 +243,7 @@ pub(crate) async fn identity_facts(exchange: &mut Exchange, arrived: &Arrived) {
         Box::pin(recall(exchange, reads_stats)).await;
     } else if reads_stats {
         exchange.draft.facts.stats = inner.cache.stats_read(&exchange.draft.identity).await;
+        exchange.draft.facts.stats_known = true;
     }
 }
 

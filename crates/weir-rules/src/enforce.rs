@@ -122,6 +122,14 @@ pub fn decide_cached(
     }
 }
 
+/// The reason of a decision that an exemption made.
+const EXEMPTED: &str = "an operator has exempted this identity";
+
+/// Whether a recorded decision is one of [`exempted`].
+pub(crate) fn is_exempted(outcome: &str, rule: Option<&str>, because: Option<&str>) -> bool {
+    outcome == Action::Nothing.as_str() && rule.is_none() && because == Some(EXEMPTED)
+}
+
 /// The decision about an identity that an operator has exempted: what the rules said stays listed, nothing of it is
 /// enforced.
 #[must_use]
@@ -129,7 +137,7 @@ pub fn exempted(decision: Decision) -> Decision {
     Decision {
         outcome: Action::Nothing.into(),
         rule: None,
-        because: Some("an operator has exempted this identity".to_owned()),
+        because: Some(EXEMPTED.to_owned()),
         instead: None,
         obligations: Vec::new(),
         ..decision

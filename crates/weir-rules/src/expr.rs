@@ -6,6 +6,7 @@
 mod eval;
 mod text;
 pub(crate) mod time;
+mod unrecorded;
 mod value;
 
 use std::sync::Arc;
@@ -76,6 +77,8 @@ pub(crate) enum Expr {
     ToTime(Box<Expr>),
     ToDuration(Box<Expr>),
     TimePart(TimePart, Box<(Expr, Option<TimeZone>)>),
+    /// What reads a fact that was not recorded: an error, where a record is replayed. The compiler makes none.
+    Unrecorded(Fact),
 }
 
 /// A literal.
@@ -266,7 +269,8 @@ impl Expr {
             | Self::Text(_)
             | Self::OneOf(_)
             | Self::Number(..)
-            | Self::ListHas(..) => Vec::new(),
+            | Self::ListHas(..)
+            | Self::Unrecorded(_) => Vec::new(),
             Self::Lookup(_, of)
             | Self::Member(of, _)
             | Self::HasMember(of, _)

@@ -6,6 +6,7 @@
 mod caller;
 mod owned;
 mod recorded;
+mod set;
 mod slots;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use weir_core::Boundary;
 
 pub(crate) use owned::kind_of;
 pub use owned::{FactError, OwnedFacts, World};
+pub(crate) use set::FactSet;
 pub(crate) use slots::Slot;
 pub use slots::{Facts, PROMPT_HEAD_BYTES, PROMPT_TAIL_BYTES, prompt_window};
 

@@ -5,6 +5,7 @@
 //! and without the pack everything is `unknown`.
 
 mod line;
+mod past;
 mod upstream;
 
 use std::sync::LazyLock;
@@ -22,6 +23,7 @@ use crate::rule::{ClassThen, Report, Rule, Then};
 use crate::set::{EvaluateContext, RuleSet};
 
 pub(crate) use line::FailureLine;
+pub(crate) use past::classify_past;
 pub use upstream::{About, UpstreamFailure};
 
 /// The name of the built-in pack in diagnostics.

@@ -19,6 +19,7 @@ pub mod failure;
 mod index;
 mod live;
 mod load;
+pub mod replay;
 pub mod rule;
 mod set;
 mod suggest;

@@ -3,6 +3,7 @@
 //! As written -> checked: files become trees with places, trees become drafts, drafts whose condition compiles become
 //! rules. Each step goes on after an error, so that all of them are reported at once.
 
+mod doubts;
 mod draft;
 mod examples;
 mod file;
@@ -21,6 +22,7 @@ use crate::failure;
 use crate::rule::{Rule, Then};
 use crate::set::RuleSet;
 use crate::yaml::{Document, Span};
+use doubts::Place;
 use draft::Draft;
 
 /// A rule file's name and text. YAML 1.2, of which JSON is a part.
@@ -89,16 +91,21 @@ pub(crate) fn load_reserved(
     }
     let compiled = compile_drafts(&drafts);
     let (mut rules, mut conditions) = (Vec::with_capacity(drafts.len()), Vec::with_capacity(drafts.len()));
+    let mut places = Vec::with_capacity(drafts.len());
     for (draft, compiled) in drafts.into_iter().zip(compiled) {
+        let (document, path) = (draft.document, draft.path.clone());
+        let place = draft.when.as_ref().map(|(_, span)| Place { document, span: *span, path });
         if let Some((rule, condition)) = finish(draft, compiled, options, &mut diagnostics) {
             rules.push(rule);
             conditions.push(condition);
+            places.extend(place);
         }
     }
     if diagnostics.iter().any(Diagnostic::is_error) {
         sort(&mut diagnostics, files);
         return Err(LoadFailure { diagnostics });
     }
+    doubts::find(&rules, &conditions, &places, &mut diagnostics);
     sort(&mut diagnostics, files);
     Ok(Loaded { rules: RuleSet::new(rules, conditions), warnings: diagnostics })
 }

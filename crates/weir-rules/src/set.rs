@@ -1,5 +1,6 @@
 //! A checked set of rules, ready to decide.
 
+mod blind;
 mod combine;
 mod export;
 
@@ -9,10 +10,11 @@ use weir_core::action::QuarantineDelays;
 use weir_core::{Boundary, Decision, DecisionId, Mode};
 
 use crate::expr::{Env, Expr, Scratch};
-use crate::facts::{Fact, Facts};
+use crate::facts::{Fact, FactSet, Facts};
 use crate::index::{Candidates, Index};
 use crate::live::Positions;
 use crate::rule::{Rule, Then};
+pub(crate) use blind::Seen;
 
 /// What a decision depends on besides the facts.
 #[derive(Clone, Copy, Debug)]
@@ -58,11 +60,9 @@ pub struct Evaluation {
 struct Side {
     index: Index,
     enabled: bool,
-    /// One bit for each fact that a rule reads.
-    reads: u128,
+    /// The facts that a rule reads.
+    reads: FactSet,
 }
-
-const _: () = assert!(Fact::COUNT <= 128, "the facts that are read are kept as bits");
 
 impl Side {
     /// The rules that are not off and that `belongs` chooses.
@@ -72,9 +72,9 @@ impl Side {
             .filter(|(_, (rule, _))| rule.mode != Mode::Off && belongs(rule))
             .map(|(at, (_, condition))| (at, condition))
             .collect();
-        let mut reads = 0;
+        let mut reads = FactSet::default();
         for (_, condition) in &enabled {
-            condition.facts(&mut |fact| reads |= 1 << (fact as u32));
+            condition.facts(&mut |fact| reads.add(fact));
         }
         Self { enabled: !enabled.is_empty(), index: Index::new(enabled.iter().copied()), reads }
     }
@@ -91,6 +91,8 @@ pub struct RuleSet {
     /// Of the rules on tools, those that set a level and those that answer: the second are asked when the level is known.
     levels: Side,
     answers: Side,
+    /// Of a set for records that lack facts, the rules that read such: by position. Empty for any other set.
+    blind: Box<[bool]>,
 }
 
 impl RuleSet {
@@ -103,7 +105,7 @@ impl RuleSet {
         let is_level = |rule: &Rule| matches!(rule.then, Then::Level(_));
         let levels = Side::new(&rules, &conditions, |rule| rule.on == Boundary::Tool && is_level(rule));
         let answers = Side::new(&rules, &conditions, |rule| rule.on == Boundary::Tool && !is_level(rule));
-        Self { rules, conditions, by_id, sides, levels, answers }
+        Self { rules, conditions, by_id, sides, levels, answers, blind: Box::default() }
     }
 
     /// The rules in order: files as listed, then as written.
@@ -138,13 +140,13 @@ impl RuleSet {
     /// Whether a rule that is not off reads the fact, so that a fact that is costly to find can be left out.
     #[must_use]
     pub fn reads(&self, fact: Fact) -> bool {
-        self.sides.iter().any(|side| side.reads & (1 << (fact as u32)) != 0)
+        self.sides.iter().any(|side| side.reads.has(fact))
     }
 
     /// Whether a rule of this boundary that is not off reads the fact.
     #[must_use]
     pub fn reads_on(&self, boundary: Boundary, fact: Fact) -> bool {
-        self.side(boundary).reads & (1 << (fact as u32)) != 0
+        self.side(boundary).reads.has(fact)
     }
 
     /// Whether the boundary has a rule that is not off.

@@ -9,6 +9,7 @@ mod advice;
 mod approval;
 mod decide;
 mod judge;
+mod past;
 mod permit;
 
 pub use approval::{Binding, Grant, Standing};

@@ -15,6 +15,7 @@ mod stores {
     pub mod outages;
     pub mod recorder;
     pub mod records;
+    pub mod replay;
     pub mod support;
     pub mod tallies;
     pub mod topologies;

@@ -32,6 +32,8 @@ pub enum Command {
     Decide(DecideArgs),
     /// Explain one recorded decision
     Explain(ExplainArgs),
+    /// Replay recorded decisions through candidate rules
+    Backtest(BacktestArgs),
     /// Read and change the stored rules
     Rules(RulesArgs),
     /// Make, list and revoke API keys
@@ -126,6 +128,29 @@ pub struct ExplainArgs {
     pub json: JsonArg,
 }
 
+/// Arguments of `weir backtest`.
+#[derive(Args, Debug)]
+pub struct BacktestArgs {
+    /// Rule files and folders: the candidate set
+    #[arg(required = true, value_name = "RULES")]
+    pub files: Vec<PathBuf>,
+    /// From when on: a time, or how long ago, such as 24h or 7d
+    #[arg(long, value_name = "TIME", default_value = "24h")]
+    pub since: String,
+    /// Up to when: a time, or how long ago [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Replay the decisions of this boundary alone
+    #[arg(long, value_enum)]
+    pub boundary: Option<On>,
+    /// Where the configuration lies.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Whether a program reads the output.
+    #[command(flatten)]
+    pub json: JsonArg,
+}
+
 /// Arguments of `weir mcp`.
 #[derive(Args, Debug)]
 pub struct McpArgs {
@@ -193,11 +218,14 @@ pub enum RulesCommand {
         #[arg(long, value_name = "EPOCH")]
         expect_epoch: Option<u64>,
     },
-    /// Show what apply would change
+    /// Show what apply would change, of the rules and of recorded decisions
     Diff {
         /// Rule files and folders
         #[arg(required = true, value_name = "FILES")]
         files: Vec<PathBuf>,
+        /// Replay the decisions from when on: a time, or how long ago
+        #[arg(long, value_name = "TIME", default_value = "24h")]
+        since: String,
     },
     /// Print the rules in force as YAML
     Export,

@@ -2,6 +2,7 @@
 
 mod agent;
 mod approvals;
+mod backtest;
 mod check;
 mod decide;
 mod explain;
@@ -26,6 +27,7 @@ pub fn run(command: Command) -> Result<Verdict, Failure> {
     match command {
         Command::Agent(args) => agent::run(&args),
         Command::Approvals(args) => approvals::run(&args),
+        Command::Backtest(args) => backtest::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Decide(args) => decide::run(&args),
         Command::Explain(args) => explain::run(&args),

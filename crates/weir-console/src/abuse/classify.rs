@@ -86,7 +86,9 @@ async fn gather(
         known.project_id = facts::text(Some(project));
     }
     let stats = parts.cache.stats_read(&identity).await;
-    (identity, RecordedFacts { request, identity: known, stats }, exempt)
+    let recorded =
+        RecordedFacts { request, identity: known, stats, stats_known: true, ..RecordedFacts::default() };
+    (identity, recorded, exempt)
 }
 
 fn decide(

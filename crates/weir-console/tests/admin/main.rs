@@ -10,6 +10,7 @@
 
 mod abuse;
 mod access;
+mod backtests;
 mod decisions;
 mod identities;
 mod keys;

@@ -42,4 +42,6 @@ pub struct ToolRecord {
     pub approval_id: Option<String>,
     /// How long the tool took, in milliseconds.
     pub duration_ms: f64,
+    /// The level that the arguments were classed at, before rules raised it.
+    pub floor: Option<PermissionLevel>,
 }

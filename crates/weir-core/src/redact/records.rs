@@ -20,15 +20,22 @@ impl Record {
             &mut request.editor,
             &mut request.user_agent,
             &mut request.ja4,
-            &mut self.result.request_id,
         ] {
-            if text.len() >= SHORTEST_BYTES
-                && let Cow::Owned(clean) = redact(text)
-            {
-                *text = clean;
-            }
+            self.facts.redacted |= clean(text);
         }
+        clean(&mut self.result.request_id);
     }
+}
+
+/// Whether something was taken out.
+fn clean(text: &mut String) -> bool {
+    if text.len() >= SHORTEST_BYTES
+        && let Cow::Owned(clean) = redact(text)
+    {
+        *text = clean;
+        return true;
+    }
+    false
 }
 
 #[cfg(test)]

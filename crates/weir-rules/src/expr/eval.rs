@@ -104,6 +104,7 @@ impl Expr {
             Self::HasMember(of, name) => has_member(&of.eval(env)?, name),
             Self::In(sides) => contains(&sides.1.eval(env)?, &sides.0.eval(env)?),
             Self::Quantified(quantified) => quantify(quantified, env),
+            Self::Unrecorded(fact) => Err(Reason::NotRecorded(*fact).into()),
             other => other.eval(env)?.into_bool(),
         }
     }
@@ -172,6 +173,7 @@ impl Expr {
                     .ok_or_else(|| Reason::NoDuration.into()),
             },
             Self::TimePart(part, of) => time_part(*part, &of.0.eval(env)?, of.1.as_ref()),
+            Self::Unrecorded(fact) => Err(Reason::NotRecorded(*fact).into()),
             boolean => boolean.test(env).map(Value::Bool),
         }
     }

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value as Json};
 
 use super::{Const, Number, STEPS_MAX};
-use crate::facts::StringMap;
+use crate::facts::{Fact, StringMap};
 
 /// A value; what it borrows lives as long as the facts and the rule.
 #[derive(Clone)]
@@ -59,6 +59,7 @@ pub(crate) enum Reason {
     NoDuration,
     TooManySteps,
     TooLong,
+    NotRecorded(Fact),
 }
 
 impl fmt::Display for Reason {
@@ -77,6 +78,7 @@ impl fmt::Display for Reason {
             Self::NoDuration => f.write_str("duration() was given a text that is no duration"),
             Self::TooManySteps => write!(f, "exists() and all() looked at more than {STEPS_MAX} elements"),
             Self::TooLong => f.write_str("a string became too long"),
+            Self::NotRecorded(fact) => write!(f, "`{}` is not recorded", fact.path()),
         }
     }
 }

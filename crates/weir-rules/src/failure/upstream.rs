@@ -65,7 +65,7 @@ impl UpstreamFailure {
         about: &About<'_>,
     ) -> Self {
         let mut facts = facts(&evidence, &circumstances);
-        facts.tell(about.recorded);
+        facts.tell(about.recorded.into());
         if let Some(headers) = about.headers {
             facts.set_map(Fact::RequestHeaders, headers);
         }

@@ -19,6 +19,7 @@ pub struct ToolDecision {
     pub(super) channel: String,
     pub(super) tool_level: PermissionLevel,
     pub(super) level: PermissionLevel,
+    pub(super) floor: PermissionLevel,
     pub(super) ceiling: PermissionLevel,
     pub(super) denial: Option<Denial>,
     /// The rules, with their versions, and the policies that ask for an approval; in order.
@@ -63,6 +64,7 @@ impl RuleSet {
         let floor = PermissionLevel::parse(facts.str(Fact::CallLevel)).unwrap_or(PermissionLevel::None);
         let judgement = judge.judge(facts, floor);
         let mut made = ToolDecision::of(self.rules(), facts, context, &judgement);
+        made.floor = floor;
         if let Some(kind) = judgement.said.denial() {
             let mut denial = made.denial_of(kind);
             let advice = advice::of(&judge, facts, floor, &judgement);
@@ -123,6 +125,7 @@ impl ToolDecision {
             channel: facts.str(Fact::ChannelName).to_owned(),
             tool_level: judgement.tool_level,
             level: judgement.level,
+            floor: PermissionLevel::None,
             ceiling: judgement.ceiling,
             denial: None,
             askers,
@@ -169,6 +172,12 @@ impl ToolDecision {
     #[must_use]
     pub fn level(&self) -> PermissionLevel {
         self.level
+    }
+
+    /// The level that its arguments were classed at, before rules raised it.
+    #[must_use]
+    pub fn floor(&self) -> PermissionLevel {
+        self.floor
     }
 
     /// The channel's ceiling.

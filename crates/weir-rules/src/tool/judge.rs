@@ -70,6 +70,8 @@ pub(super) struct Judgement {
     pub(super) ceiling: PermissionLevel,
     /// All rules on tools, in order.
     pub(super) evaluation: Evaluation,
+    /// Of a record that lacks facts, the rules of which is not known whether they match.
+    pub(super) blind: Vec<usize>,
 }
 
 /// Judges calls by one set of rules.
@@ -77,12 +79,43 @@ pub(super) struct Judge<'j, 'f> {
     pub(super) rules: &'j RuleSet,
     pub(super) scene: &'j Scene<'f>,
     context: EvaluateContext<'j>,
+    /// What is assumed of rules that a record lacks facts for.
+    assumed: Assumed,
+}
+
+/// What is assumed of the rules that a record lacks facts for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Assumed {
+    /// Their condition does not hold.
+    Absent,
+    /// It holds.
+    Match,
+    /// It could not be evaluated.
+    Fail,
 }
 
 impl<'j, 'f> Judge<'j, 'f> {
     pub(super) fn new(rules: &'j RuleSet, scene: &'j Scene<'f>, context: &DecideContext<'j>) -> Self {
         let context = EvaluateContext { subject: context.subject, at: context.at };
-        Self { rules, scene, context }
+        Self { rules, scene, context, assumed: Assumed::Absent }
+    }
+
+    /// The same, where this is assumed of rules that a record lacks facts for.
+    pub(super) const fn assuming(&self, assumed: Assumed) -> Self {
+        Self { rules: self.rules, scene: self.scene, context: self.context, assumed }
+    }
+
+    /// Takes the rules that a record lacks facts for as assumed.
+    fn assume(&self, evaluation: &mut Evaluation) -> Vec<usize> {
+        if self.assumed == Assumed::Fail {
+            return Vec::new();
+        }
+        let blind = self.rules.take_blind(evaluation);
+        if self.assumed == Assumed::Match && !blind.is_empty() {
+            evaluation.matched.extend(&blind);
+            evaluation.matched.sort_unstable();
+        }
+        blind
     }
 
     /// Judges the call of the facts, as a tool of this scene. `floor` is the level of its arguments.
@@ -103,11 +136,13 @@ impl<'j, 'f> Judge<'j, 'f> {
         let ceiling = read(facts, Fact::ChannelCeiling).unwrap_or(PermissionLevel::ReadOnly);
         facts.set_str(Fact::ToolLevel, tool_level.token());
         facts.set_str(Fact::ChannelCeiling, ceiling.token());
-        let levels = self.rules.evaluate_levels(facts, &self.context);
+        let mut levels = self.rules.evaluate_levels(facts, &self.context);
+        let mut blind = self.assume(&mut levels);
         let own = tool_level.max(floor);
         let (level, raised_by) = self.raised(own, &levels);
         facts.set_str(Fact::CallLevel, level.token());
-        let answers = self.rules.evaluate_answers(facts, &self.context);
+        let mut answers = self.rules.evaluate_answers(facts, &self.context);
+        blind.extend(self.assume(&mut answers));
         let said = self.said(&Stages {
             known,
             visible,
@@ -117,7 +152,7 @@ impl<'j, 'f> Judge<'j, 'f> {
             levels: &levels,
             answers: &answers,
         });
-        Judgement { said, tool_level, level, ceiling, evaluation: merged(levels, answers) }
+        Judgement { said, tool_level, level, ceiling, evaluation: merged(levels, answers), blind }
     }
 
     fn rule(&self, at: usize) -> Option<&'j Rule> {

@@ -5,6 +5,8 @@
 //! Its body is LZ4 over entries one after the other: id (16 bytes), hash of the subject (8), length (4), record
 //! (MessagePack, members by position). A reader skips what it does not look for without decoding it.
 
+mod past;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

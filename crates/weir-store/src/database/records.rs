@@ -376,7 +376,7 @@ fn take<T>(
     Ok(())
 }
 
-fn boundary_of(word: &str) -> Result<Boundary> {
+pub(super) fn boundary_of(word: &str) -> Result<Boundary> {
     let known = Boundary::ALL.into_iter().find(|boundary| boundary.as_str() == word);
     known.ok_or_else(|| StoreError::corrupt("the boundary of a block of records", word))
 }
@@ -474,7 +474,7 @@ impl<T> Found<T> {
 }
 
 /// The least id that can be made at this time: ids sort by time.
-fn first_id(at: Timestamp) -> String {
+pub(super) fn first_id(at: Timestamp) -> String {
     DecisionId::new(at, [0; 10]).to_string()
 }
 

@@ -48,6 +48,8 @@ impl Exchange {
         let facts = RecordedFacts {
             identity: caller.identity.clone(),
             stats: caller.stats,
+            // Whatever they are, they are what the rules saw.
+            stats_known: true,
             ..RecordedFacts::default()
         };
         let mut exchange = Self {
@@ -67,6 +69,7 @@ impl Exchange {
     fn decided(&mut self, made: &ToolDecision) {
         self.tool.tool_level = Some(made.tool_level());
         self.tool.level = Some(made.level());
+        self.tool.floor = Some(made.floor());
         self.tool.ceiling = Some(made.ceiling());
         self.tool.denial = made.denial().cloned();
         self.decision = Some(made.decision().clone());

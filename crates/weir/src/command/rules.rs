@@ -3,11 +3,13 @@
 use serde::Serialize;
 use weir_config::Config;
 use weir_console::rulebook::{Applied, ApplyError, Master, Rulebook};
+use weir_rules::replay::Report;
 use weir_rules::{Change, ChangeKind, SourceFile};
+use weir_store::Database;
 use weir_store::clock::SystemClock;
 use weir_store::database::RulesVersion;
 
-use super::{author, load_settings, refuse};
+use super::{author, backtest, load_settings, refuse};
 use crate::cli::{RulesArgs, RulesCommand};
 use crate::diagnostics::{self, Problem, counted};
 use crate::exit::{Failure, Verdict, say};
@@ -22,7 +24,7 @@ const HISTORY_MAX: u32 = 500;
 /// The rules are wrong or written in files, the epoch is another one, the store fails.
 pub fn run(args: &RulesArgs) -> Result<Verdict, Failure> {
     let files = match &args.command {
-        RulesCommand::Apply { files, .. } | RulesCommand::Diff { files } => {
+        RulesCommand::Apply { files, .. } | RulesCommand::Diff { files, .. } => {
             rule_files::of_command_line(files)?
         }
         RulesCommand::Export | RulesCommand::History | RulesCommand::Rollback { .. } => Vec::new(),
@@ -34,11 +36,11 @@ pub fn run(args: &RulesArgs) -> Result<Verdict, Failure> {
             RulesCommand::Apply { .. } => store::database(config).await?,
             _ => store::existing(config).await?,
         };
-        let book = Rulebook::new(database, None, master(config), SystemClock::shared());
+        let book = Rulebook::new(database.clone(), None, master(config), SystemClock::shared());
         let json = args.json.json;
         match &args.command {
             RulesCommand::Apply { expect_epoch, .. } => apply(&book, &files, *expect_epoch, json).await,
-            RulesCommand::Diff { .. } => diff(&book, &files, json).await,
+            RulesCommand::Diff { since, .. } => diff(&book, &database, &files, since, json).await,
             RulesCommand::Export => export(&book, json).await,
             RulesCommand::History => history(&book, json).await,
             RulesCommand::Rollback { epoch } => rollback(&book, *epoch, json).await,
@@ -103,16 +105,38 @@ fn told(applied: &Applied, json: bool) -> Result<Verdict, Failure> {
 #[derive(Serialize)]
 struct Difference<'c> {
     changes: &'c [Change],
+    /// What would change of recorded decisions; none when no rule differs.
+    backtest: Option<&'c Report>,
 }
 
-async fn diff(book: &Rulebook, files: &[SourceFile], json: bool) -> Result<Verdict, Failure> {
+async fn diff(
+    book: &Rulebook,
+    database: &Database,
+    files: &[SourceFile],
+    since: &str,
+    json: bool,
+) -> Result<Verdict, Failure> {
     let changes = book.compare(files).await.map_err(failed)?;
+    let report = match changes.is_empty() {
+        true => None,
+        false => Some(rehearsed(database, files, since).await?),
+    };
     if json {
-        output::json(&Difference { changes: &changes })?;
+        output::json(&Difference { changes: &changes, backtest: report.as_ref() })?;
     } else {
-        output::text(&format!("{}{}\n", lines(&changes), summary(&changes)))?;
+        let said = report.as_ref().map(backtest::changed_text).unwrap_or_default();
+        output::text(&format!("{}{}\n{said}", lines(&changes), summary(&changes)))?;
     }
-    Ok(Verdict::Good)
+    Ok(if report.is_none_or(|report| report.complete) { Verdict::Good } else { Verdict::No })
+}
+
+/// What the rules would have decided on what is recorded.
+async fn rehearsed(database: &Database, files: &[SourceFile], since: &str) -> Result<Report, Failure> {
+    let report = backtest::replay(database, backtest::asked(files, (since, None), None)?).await?;
+    if report.records == 0 {
+        say(format_args!("no decision is recorded since {since}: what would change of them is not known"));
+    }
+    Ok(report)
 }
 
 /// A line for each rule that differs: `+` new, `-` gone, `~` other keys, `^` another place.

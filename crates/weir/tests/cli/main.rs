@@ -8,6 +8,7 @@
 )]
 
 mod agent;
+mod backtest;
 mod check;
 mod decide;
 mod docs;
