@@ -13,8 +13,8 @@ use crate::auth;
 use crate::console::Console;
 use crate::problem::Problem;
 use crate::{
-    abuse, access, approvals, audit, backtests, decisions, failures, health, identities, keys, openapi, overrides,
-    pages, rule_stats, rules, tallies,
+    abuse, access, approvals, audit, backtests, decisions, failures, health, identities, keys, openapi,
+    overrides, pages, rule_stats, rules, tallies,
 };
 
 /// All routes. Health, the sign-in page and assets are open to everybody; everything else, unknown paths included, needs a credential.
@@ -72,6 +72,8 @@ fn guarded() -> OpenApiRouter<Console> {
         .routes(routes!(overrides::set_level, overrides::reset_level))
         .routes(routes!(overrides::ceilings))
         .routes(routes!(overrides::set_ceiling, overrides::reset_ceiling))
+        .routes(routes!(backtests::http::list, backtests::http::start))
+        .routes(routes!(backtests::http::get, backtests::http::stop))
         .routes(routes!(access::evaluation))
         .routes(routes!(access::evaluations))
         .routes(routes!(audit::list))

@@ -77,7 +77,10 @@ impl RuleSet {
                 let more = blind.iter().copied().filter(|at| rules(at).is_some_and(choose));
                 let mut matched: Vec<usize> = matched.iter().copied().chain(more).collect();
                 matched.sort_unstable();
-                { let evaluation = Evaluation { matched, errored: Vec::new() }; combine::request(&self.rules, &Positions::default(), evaluation, context) }
+                {
+                    let evaluation = Evaluation { matched, errored: Vec::new() };
+                    combine::request(&self.rules, &Positions::default(), evaluation, context)
+                }
             };
             let same = |other: &Decision| {
                 other.outcome == decision.outcome && other.obligations == decision.obligations
