@@ -98,3 +98,41 @@ export async function until(what, probe) {
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
+
+/** A session of the Model Context Protocol with a tool server behind weir. */
+export async function mcp(key, server = "notes") {
+  const headers = {
+    authorization: `Bearer ${key}`,
+    "content-type": "application/json",
+    accept: "application/json, text/event-stream",
+  };
+  let number = 0;
+  const send = async (message) => {
+    const response = await fetch(`${DATA}/mcp/${server}`, {
+      method: "POST",
+      headers,
+      body: JSON.stringify({ jsonrpc: "2.0", ...message }),
+    });
+    const session = response.headers.get("mcp-session-id");
+    if (session) headers["mcp-session-id"] = session;
+    const text = await response.text();
+    if (!text) return undefined;
+    const data = text.startsWith("{") ? text : text.split("\n").filter((line) => line.startsWith("data: {")).at(-1).slice(6);
+    return JSON.parse(data);
+  };
+  const ask = (method, params = {}) => send({ id: (number += 1), method, params });
+  const { result } = await ask("initialize", {
+    protocolVersion: "2025-06-18",
+    capabilities: {},
+    clientInfo: { name: "browser-tests", version: "1" },
+  });
+  headers["mcp-protocol-version"] = result.protocolVersion;
+  await send({ method: "notifications/initialized" });
+  return {
+    list: async () => (await ask("tools/list")).result.tools.map((tool) => tool.name),
+    call: async (name, args = { name: "n" }) => {
+      const { result, error } = await ask("tools/call", { name, arguments: args });
+      return { ok: !error && !result.isError, text: JSON.stringify(result ?? error) };
+    },
+  };
+}

@@ -271,10 +271,20 @@ pub(crate) async fn accept(
     Extension(who): Extension<Principal>,
     Body(tool): Body<ToolName>,
 ) -> Result<StatusCode, Problem> {
-    let done =
-        console.parts.database.definition_accept(&tool.server, &tool.name, &who.name, console.now()).await;
+    accept_definition(&console, &tool.server, &tool.name, &who.name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Accepts the definition of a tool that was seen last.
+pub(crate) async fn accept_definition(
+    console: &Console,
+    server: &str,
+    name: &str,
+    by: &str,
+) -> Result<(), Problem> {
+    let done = console.parts.database.definition_accept(server, name, by, console.now()).await;
     if done.map_err(|error| Problem::store_unavailable(&error))? {
-        return Ok(StatusCode::NO_CONTENT);
+        return Ok(());
     }
     Err(Problem::not_found("no such tool was seen"))
 }

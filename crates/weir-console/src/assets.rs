@@ -16,9 +16,10 @@ use crate::problem::Problem;
 pub(crate) const LOGO: &str = include_str!("../assets/icon.svg");
 
 /// Name, media type, content.
-const FILES: [(&str, &str, &str); 3] = [
+const FILES: [(&str, &str, &str); 4] = [
     ("console.css", "text/css; charset=utf-8", include_str!("../assets/console.css")),
     ("console.js", "text/javascript; charset=utf-8", include_str!("../assets/console.js")),
+    ("editor.js", "text/javascript; charset=utf-8", include_str!("../assets/editor.js")),
     ("icon.svg", "image/svg+xml", LOGO),
 ];
 

@@ -8,6 +8,7 @@ mod audit;
 mod chart;
 mod decision;
 mod decisions;
+mod failures;
 #[allow(dead_code, reason = "pages that use the rest are being made")]
 pub(crate) mod form;
 #[allow(dead_code, reason = "pages that use the rest are being made")]
@@ -22,8 +23,10 @@ mod origin;
 #[allow(dead_code, reason = "pages that use the rest are being made")]
 pub(crate) mod parts;
 mod resume;
+pub(crate) mod rules;
 mod settings;
 mod sign_in;
+mod tools;
 #[allow(dead_code, reason = "pages that use the rest are being made")]
 mod visit;
 
@@ -55,6 +58,18 @@ pub(crate) fn guarded() -> Router<Console> {
         .route("/keys", get(keys::show).post(keys::create))
         .route("/keys/{id}/revoke", post(keys::revoke))
         .route("/audit", get(audit::show))
+        .route("/rules", get(rules::list))
+        .route("/rules/new", get(rules::new).post(rules::create))
+        .route("/rules/history", get(rules::sets))
+        .route("/rules/history/{epoch}", get(rules::set).post(rules::rollback))
+        .route("/rules/{id}", get(rules::show).post(rules::save))
+        .route("/rules/{id}/mode", post(rules::switch))
+        .route("/rules/{id}/delete", post(rules::delete))
+        .route("/failures", get(failures::show))
+        .route("/tools", get(tools::show))
+        .route("/tools/levels", post(tools::set_level))
+        .route("/tools/ceilings", post(tools::set_ceiling))
+        .route("/tools/accept", post(tools::accept))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/theme", post(settings::theme))
 }

@@ -45,6 +45,8 @@ fn guarded() -> OpenApiRouter<Console> {
     OpenApiRouter::new()
         .routes(routes!(rules::list, rules::replace, rules::add))
         .routes(routes!(rules::check))
+        .routes(routes!(pages::rules::draft::check))
+        .routes(routes!(pages::rules::draft::vocabulary))
         .routes(routes!(rules::history))
         .routes(routes!(rules::version))
         .routes(routes!(rules::rollback))

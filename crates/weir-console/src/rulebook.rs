@@ -4,6 +4,7 @@
 //! refused and the old one stays. What is stored is the text as it was given where that is possible, so that comments
 //! survive; a set from several files and the edit of one rule are written out anew where that is not possible.
 
+mod draft;
 mod edit;
 mod error;
 mod loading;
@@ -23,6 +24,7 @@ use weir_rules::{
 use weir_store::database::{RulesVersion, StoredStop};
 use weir_store::{Database, ErrorKind, StoreError};
 
+pub use self::draft::{Draft, Example, RuleText, Saved};
 pub use self::error::ApplyError;
 
 use self::edit::Edit;

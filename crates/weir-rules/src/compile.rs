@@ -16,6 +16,8 @@ use weir_core::Boundary;
 
 use crate::expr::{Expr, Pattern};
 
+pub(crate) use lower::functions;
+
 /// How long a condition may be, in bytes.
 pub(crate) const SOURCE_BYTES_MAX: usize = 1024;
 

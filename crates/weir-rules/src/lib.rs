@@ -26,6 +26,8 @@ mod suggest;
 pub mod tool;
 mod yaml;
 
+pub mod vocabulary;
+
 pub use diagnostic::{Diagnostic, Severity};
 pub use diff::{Change, ChangeKind, diff};
 pub use facts::{Fact, FactError, FactType, Facts, OwnedFacts, StringMap, World, prompt_window};

@@ -237,3 +237,9 @@ impl Rule {
         }
     }
 }
+
+/// The keys and values of a rule file, right or wrong, as the loader reads its YAML; nothing if it is none.
+#[must_use]
+pub fn keys_and_values(text: &str) -> Option<Json> {
+    crate::yaml::parse(text).ok().map(|(node, _)| node.to_json())
+}

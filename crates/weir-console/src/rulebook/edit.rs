@@ -255,6 +255,51 @@ impl<'a> Layout<'a> {
     }
 }
 
+/// The text of one rule alone, as it stands in the text of its set; nothing where that is in flow style.
+pub(super) fn text_of(text: &str, at: usize) -> Option<String> {
+    let layout = Layout::of(text)?;
+    let lines = layout.lines.get(layout.items.get(at)?.clone())?;
+    let mut alone = String::new();
+    let mut begun = false;
+    for line in lines {
+        let shifted = if begun || line.trim_start().starts_with('#') {
+            let margin = if begun { layout.indent + 2 } else { layout.indent };
+            line.get(margin..).unwrap_or_default()
+        } else if is_dash(line) {
+            begun = true;
+            line.trim_start().get(2..).unwrap_or_default()
+        } else {
+            line.trim_start()
+        };
+        alone.push_str(shifted.trim_end());
+        alone.push('\n');
+    }
+    let alone = alone.trim_end().to_owned() + "\n";
+    (!is_json(&alone)).then_some(alone)
+}
+
+/// A rule in block style, from its keys and values.
+pub(super) fn written(json: &Value) -> String {
+    block_style(&NewRule { text: json.to_string(), json: json.clone() }).trim_end().to_owned() + "\n"
+}
+
+/// The text of a rule with another mode. `enforce` is what a rule without one is.
+pub(super) fn with_mode(text: &str, mode: &str) -> String {
+    let is_key = |line: &&str, key: &str| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(':'));
+    let said = (mode != "enforce").then(|| format!("mode: {mode}"));
+    let mut lines: Vec<&str> = text.lines().filter(|line| !is_key(line, "mode")).collect();
+    if let Some(said) = &said {
+        let at = text.lines().take_while(|line| !is_key(line, "mode")).count();
+        let at = match text.lines().any(|line| is_key(&line, "mode")) {
+            true => at,
+            // Beside what it is about.
+            false => lines.iter().position(|line| is_key(line, "when")).unwrap_or(lines.len()),
+        };
+        lines.insert(at.min(lines.len()), said);
+    }
+    lines.join("\n") + "\n"
+}
+
 /// From the comments above each start to before those above the next one.
 fn ranges(lines: &[&str], list_line: usize, starts: &[usize]) -> Vec<std::ops::Range<usize>> {
     let is_comment = |at: usize| lines.get(at).is_some_and(|line| line.trim_start().starts_with('#'));

@@ -7,6 +7,8 @@ mod operators;
 mod specialize;
 mod types;
 
+pub(crate) use calls::functions;
+
 use cel::common::ast::{Expr as Ast, IdedExpr, ListExpr, LiteralValue, SelectExpr};
 
 use super::ast::Parsed;

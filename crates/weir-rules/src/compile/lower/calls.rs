@@ -36,6 +36,11 @@ pub(super) const FUNCTIONS: [&str; 23] = [
     "getMilliseconds",
 ];
 
+/// All functions, each with how it is called.
+pub(crate) fn functions() -> impl Iterator<Item = (&'static str, &'static str)> {
+    FUNCTIONS.into_iter().map(|name| (name, usage(name).trim_matches('`')))
+}
+
 /// Functions of CEL that are not offered, with what to use instead.
 fn not_offered(name: &str) -> Option<&'static str> {
     Some(match name {

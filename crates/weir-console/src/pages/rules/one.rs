@@ -1,0 +1,176 @@
+//! One rule: how it is in force, what it hit, and its text in the editor.
+
+use axum::extract::{Path, RawQuery, State};
+use axum::response::Response;
+use maud::{Markup, html};
+use weir_config::config::Role;
+use weir_core::Mode;
+use weir_rules::Rule;
+
+use super::editor::{self, Editor};
+use super::list::state;
+use super::{files_note, hits, samples};
+use crate::console::Console;
+use crate::pages::parts::{facts, live, number, outcome, panel, time};
+use crate::pages::{Form, Page, Section, Visit, form};
+use crate::problem::Problem;
+use crate::query::Parameters;
+use crate::rulebook::{ApplyError, Master, Saved};
+
+/// What a new rule begins as.
+fn template(on: &str) -> &'static str {
+    match on {
+        "tool" => {
+            "id: my-rule\non: tool\nwhen: tool.name == \"run_script\" && channel.name == \"web\"\nthen: require-approval\nbecause: Scripts from the web are looked at first.\n"
+        }
+        "failure" => {
+            "id: my-rule\non: failure\nwhen: failure.status == 403 && failure.text.contains(\"not allowed\")\nthen: {class: access_policy_denied}\n"
+        }
+        _ => {
+            "id: my-rule\non: request\nwhen: identity.kind == \"anonymous\" && request.user_agent.contains(\"python-requests/\")\nthen: log\nbecause: Say why, for the people who will read it.\nmatch:\n  - {request: {user_agent: \"python-requests/2.32\"}, identity: {kind: anonymous}}\nno_match:\n  - {request: {user_agent: \"python-requests/2.32\"}, identity: {kind: user}}\n"
+        }
+    }
+}
+
+pub(in crate::pages) async fn new(
+    State(console): State<Console>,
+    visit: Visit,
+    RawQuery(query): RawQuery,
+) -> Result<Page, Problem> {
+    let parameters = Parameters::read(query.as_deref(), &["on"]);
+    let on = parameters.take("on").unwrap_or_default();
+    parameters.finish()?;
+    let book = &console.parts.rulebook;
+    let text = template(&on);
+    let draft = book.draft(text, None).await;
+    let editor = Editor { rule: None, text, draft: &draft, asked: false, overtaken: None, refused: None };
+    let content = html! {
+        (files_note(book.master()))
+        (editor.render(&visit, book.master()))
+    };
+    Ok(Page::new(&visit, Section::Rules, "New rule", &content))
+}
+
+pub(in crate::pages) async fn show(
+    State(console): State<Console>,
+    visit: Visit,
+    Path(id): Path<String>,
+) -> Result<Page, Problem> {
+    let book = &console.parts.rulebook;
+    let now = book.text_of(&id).await?;
+    let draft = book.draft(&now.text, Some(&id)).await;
+    let rule = Some((id.as_str(), now.version.as_str()));
+    let editor =
+        Editor { rule, text: &now.text, draft: &draft, asked: false, overtaken: None, refused: None };
+    page(&console, &visit, &id, &editor).await
+}
+
+/// The page of a rule with its editor, whatever that shows.
+pub(super) async fn page(
+    console: &Console,
+    visit: &Visit,
+    id: &str,
+    editor: &Editor<'_>,
+) -> Result<Page, Problem> {
+    let book = &console.parts.rulebook;
+    let active = book.current().await?;
+    let content = html! {
+        p { a href="/rules" { "All rules" } }
+        (files_note(book.master()))
+        @if let Some(rule) = active.rules.get(id) {
+            (live("standing", 3, &standing(console, visit, rule).await?))
+            @if visit.may(Role::Operator) && *book.master() == Master::Store { (switches(visit, rule)) }
+        }
+        (editor.render(visit, book.master()))
+    };
+    Ok(Page::new(visit, Section::Rules, id, &content))
+}
+
+async fn standing(console: &Console, visit: &Visit, rule: &Rule) -> Result<Markup, Problem> {
+    let hits = hits(console, visit.now, Some(&rule.id)).await?.remove(&*rule.id).unwrap_or_default();
+    let list = facts([
+        ("In force", Some(state(visit, rule))),
+        ("Then", Some(outcome(rule.then.word()))),
+        ("Hits", Some(html! { (number(hits.enforced)) span .quiet { " in 24 hours" } })),
+        ("Shadow hits", Some(html! { (number(hits.shadow)) span .quiet { " in 24 hours" } })),
+        ("Identities", (hits.identities > 0).then(|| html! { "about " (number(hits.identities)) })),
+        (
+            "Last hit",
+            Some(
+                html! { @match hits.last { Some(at) => (time(at, visit.now)), None => span .quiet { "none in 24 hours" } } },
+            ),
+        ),
+        ("Errors", (hits.errors > 0).then(|| html! { (number(hits.errors)) })),
+        ("Samples", (!hits.samples.is_empty()).then(|| samples(&hits.samples))),
+        ("Version", Some(html! { code { (rule.version) } })),
+    ]);
+    Ok(panel(
+        "Standing",
+        &html! {
+            (list)
+            p .help {
+                a href={ "/decisions?rule=" (form::segment(&rule.id)) } { "Decisions by this rule" }
+                " · " a href={ "/rules/history?rule=" (form::segment(&rule.id)) } { "Its history" }
+            }
+        },
+    ))
+}
+
+/// Buttons that act on the rule as it is stored.
+fn switches(visit: &Visit, rule: &Rule) -> Markup {
+    let path = format!("/rules/{}/mode", form::segment(&rule.id));
+    let to = |mode: Mode, words: &str, class: &str| {
+        html! { @if rule.mode != mode { button class=(class) name="mode" value=(mode.as_str()) { (words) } } }
+    };
+    html! {
+        div .buttons .apart {
+            (form::form(visit, &path, &html! {
+                span .buttons {
+                    (to(Mode::Enforce, "Enforce", "main"))
+                    (to(Mode::Shadow, "Back to shadow", ""))
+                    (to(Mode::Off, "Turn off", ""))
+                }
+            }))
+            (form::action(visit, &format!("/rules/{}/delete", form::segment(&rule.id)), "Delete", "danger",
+                Some("Delete this rule? The history keeps it.")))
+        }
+    }
+}
+
+/// Changes the mode of a rule as it is stored.
+pub(in crate::pages) async fn switch(
+    State(console): State<Console>,
+    visit: Visit,
+    Path(id): Path<String>,
+    form: Form,
+) -> Response {
+    let here = format!("/rules/{}", form::segment(&id));
+    let Some(mode) = editor::mode_of(form.typed("mode")) else {
+        return form::failed(&here, &Problem::bad_request("a mode is enforce, shadow or off", Vec::new()));
+    };
+    let book = &console.parts.rulebook;
+    let saved = async {
+        let now = book.text_of(&id).await?;
+        book.save(&now.text, Some(mode), Some((&id, &now.version)), &visit.principal.name).await
+    };
+    match saved.await.map_err(Problem::from) {
+        Ok(Saved::Done(_)) => form::done(&here, editor::said(&id, mode)),
+        Ok(Saved::Overtaken(_)) => form::failed(
+            &here,
+            &Problem::conflict("somebody else has just changed this rule; look at it again"),
+        ),
+        Err(problem) => form::failed(&here, &problem),
+    }
+}
+
+pub(in crate::pages) async fn delete(
+    State(console): State<Console>,
+    visit: Visit,
+    Path(id): Path<String>,
+) -> Response {
+    match console.parts.rulebook.delete(&id, &visit.principal.name, None).await {
+        Ok(_) => form::done("/rules", format!("{id} is deleted; the history keeps it")),
+        Err(error @ ApplyError::UnknownRule(_)) => form::failed("/rules", &Problem::from(error)),
+        Err(error) => form::failed(&format!("/rules/{}", form::segment(&id)), &Problem::from(error)),
+    }
+}

@@ -1,0 +1,162 @@
+// The editor beyond the story: without scripts, with two people, with words completed, and where files are the master.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { ADMIN, FILES_ADMIN, OPERATOR, VIEWER, api, launch, open, signIn } from "./common.mjs";
+
+const rule = (id, more = "") => `id: ${id}\non: request\nwhen: request.model == "sim/none"\nthen: log\n${more}`;
+
+let browser;
+before(async () => {
+  browser = await launch();
+});
+after(() => browser?.close());
+
+const session = async (options, token = OPERATOR) => {
+  const page = await open(browser, options);
+  await signIn(page, token);
+  return page;
+};
+const done = async (page) => {
+  assert.deepEqual(page.complaints, []);
+  await page.context().close();
+};
+
+test("without scripts a rule is checked, saved and turned off", async () => {
+  const page = await session({ scripts: false });
+  await page.goto("/rules/new");
+  const text = page.getByLabel("The rule");
+  await text.fill(rule("by-hand").replace("log", "logg"));
+  await page.getByRole("button", { name: "Save as shadow" }).click();
+  assert.match(await page.locator("#diagnostics").textContent(), /line 4, column 7/);
+  assert.match(await text.inputValue(), /then: logg/, "nothing that was typed is lost");
+  await text.fill(rule("by-hand"));
+  await page.getByRole("button", { name: "Check", exact: true }).click();
+  assert.match(await page.locator("#diagnostics").textContent(), /no mistakes found/);
+  await page.getByRole("button", { name: "Save and enforce" }).click();
+  await page.waitForURL("**/rules/by-hand");
+  assert.match(await page.locator(".flash").textContent(), /by-hand is enforced now/);
+  await page.getByRole("button", { name: "Turn off" }).click();
+  assert.match(await page.locator(".flash").textContent(), /by-hand is off/);
+  assert.match(await text.inputValue(), /mode: off/);
+  await page.getByRole("button", { name: "Delete" }).click();
+  await page.waitForURL("**/rules");
+  await done(page);
+});
+
+test("what two people save at once is lost for neither", async () => {
+  await api("POST", "/api/rules", rule("shared"), { type: "application/yaml" });
+  const [ada, bob] = [await session(), await session()];
+  for (const page of [ada, bob]) await page.goto("/rules/shared");
+  await ada.getByLabel("The rule").fill(rule("shared", "because: Ada's reason.\n"));
+  await ada.getByRole("button", { name: "Save and enforce" }).click();
+  await ada.getByText("shared is enforced now").waitFor();
+  await bob.getByLabel("The rule").fill(rule("shared", "because: Bob's reason.\n"));
+  await bob.getByRole("button", { name: "Save and enforce" }).click();
+  const told = bob.getByRole("alert");
+  await told.waitFor();
+  assert.match(await told.textContent(), /somebody else has saved this rule/);
+  assert.match(await told.textContent(), /Ada's reason/);
+  assert.match(await bob.getByLabel("The rule").inputValue(), /Bob's reason/);
+  assert.match(JSON.stringify(await api("GET", "/api/rules/shared")), /Ada's reason/);
+  await bob.getByRole("button", { name: "Save and enforce" }).click();
+  await bob.getByText("shared is enforced now").waitFor();
+  assert.match(JSON.stringify(await api("GET", "/api/rules/shared")), /Bob's reason/);
+  await api("DELETE", "/api/rules/shared");
+  await done(ada);
+  await done(bob);
+});
+
+test("facts and functions are completed with the keyboard", async () => {
+  const page = await session();
+  await page.goto("/rules/new");
+  const text = page.getByLabel("The rule");
+  await text.fill("id: x\non: request\nwhen: ");
+  await page.waitForResponse((response) => response.url().includes("/api/rules/draft"));
+  await text.press("End");
+  await text.pressSequentially("request.user_a");
+  const list = page.getByRole("listbox");
+  await list.waitFor();
+  const option = list.getByRole("option").first();
+  assert.match(await option.textContent(), /request\.user_agent string/);
+  assert.equal(await text.getAttribute("aria-activedescendant"), await option.getAttribute("id"));
+  await text.press("Enter");
+  assert.match(await text.inputValue(), /when: request\.user_agent$/);
+  await text.pressSequentially(".conta");
+  await list.waitFor();
+  await text.press("Tab");
+  assert.match(await text.inputValue(), /request\.user_agent\.contains\(\)$/);
+  // A rule on requests reads no facts of failures.
+  await text.fill("id: x\non: request\nwhen: ");
+  await text.pressSequentially("failur");
+  await page.locator('#editor[data-checked="bad"]').waitFor();
+  assert.equal(await list.isVisible(), false);
+  await text.press("Control+Space");
+  await text.press("Escape");
+  // A closed list leaves Tab to the page.
+  await text.press("Tab");
+  assert.equal(await text.evaluate((field) => field === document.activeElement), false);
+  await text.fill("id: my-rule\n");
+  page.on("dialog", (dialog) => dialog.accept());
+  await done(page);
+});
+
+test("a session that ends in mid-edit loses nothing", async () => {
+  const page = await session();
+  await page.goto("/rules/new");
+  await page.getByLabel("The rule").fill(rule("survivor"));
+  await page.locator('#editor[data-checked="good"]').waitFor();
+  await page.context().clearCookies();
+  await page.getByRole("button", { name: "Save as shadow" }).click();
+  await page.locator("main input[type=password]").fill(OPERATOR);
+  await page.locator("main form button").first().click();
+  await page.getByRole("button", { name: "Send it now" }).click();
+  await page.getByText("survivor is in shadow").waitFor();
+  await api("DELETE", "/api/rules/survivor");
+  await done(page);
+});
+
+test("text from outside stays text", async () => {
+  const page = await session();
+  await page.goto("/rules/new");
+  await page.getByLabel("The rule").fill(rule("markup", `because: "<img src=x onerror=alert(1)>"\nmatch:\n  - {request: {model: "<script>alert(1)</script>"}}\n`));
+  await page.locator('#editor[data-checked="bad"]').waitFor();
+  assert.match(await page.locator("#examples").textContent(), /<script>/);
+  await page.getByRole("button", { name: "Save as shadow" }).click();
+  await page.locator("#diagnostics").getByText(/must match/).waitFor();
+  assert.equal(await page.locator("main img, main script:not([src])").count(), 0);
+  await done(page);
+});
+
+test("a rule of a megabyte and a condition nested a thousand deep get a message", async () => {
+  const page = await session();
+  for (const when of [`${"(".repeat(1000)}true${")".repeat(1000)}`, `request.model == "${"x".repeat(1_000_000)}"`]) {
+    await page.goto("/rules/new");
+    await page.getByLabel("The rule").fill(`id: deep\non: request\nwhen: '${when}'\nthen: log\n`);
+    await page.locator('#editor[data-checked="bad"], #editor[data-checked="unknown"]').waitFor();
+    assert.match(await page.locator("#diagnostics").textContent(), /at most|deep|long/);
+    page.once("dialog", (dialog) => dialog.accept());
+  }
+  await page.context().close();
+});
+
+test("where files are the master they are named, and nothing can be saved", async () => {
+  const page = await session({ base: FILES_ADMIN });
+  await page.goto("/rules/scrapers");
+  assert.match(await page.locator("[role=note]").textContent(), /rules\.yaml/);
+  assert.equal(await page.getByRole("button", { name: /Save|Enforce|Delete|Turn off/ }).count(), 0);
+  await page.getByLabel("The rule").fill(rule("scrapers").replace("request.model", "request.modell"));
+  await page.locator('#editor[data-checked="bad"]').waitFor();
+  await done(page);
+  assert.notEqual(ADMIN, FILES_ADMIN);
+});
+
+test("a viewer reads and is offered no change", async () => {
+  const page = await session({}, VIEWER);
+  for (const path of ["/rules", "/rules/history", "/tools", "/failures"]) {
+    await page.goto(path);
+    const buttons = await page.locator("main button:visible").allTextContents();
+    assert.deepEqual(buttons.filter((words) => /save|set|roll|accept|delete|enforce/i.test(words)), [], path);
+  }
+  await done(page);
+});

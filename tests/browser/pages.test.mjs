@@ -1,0 +1,91 @@
+// Every page in both colour schemes: nothing that axe-core calls serious, nothing that the browser complains about, nothing
+// wider than a phone. With SCREENSHOTS a picture of each, wide and narrow.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { OPERATOR, SCHEMES, WIDTHS, api, chat, faults, launch, mcp, open, signIn, until } from "./common.mjs";
+
+/** What is there, and what it is called in a picture's name. */
+const PAGES = {
+  now: "/",
+  rules: "/rules",
+  "rule-new": "/rules/new",
+  "rule-tool": "/rules/new?on=tool",
+  rule: "/rules/house-limit",
+  history: "/rules/history",
+  set: "/rules/history/1",
+  failures: "/failures",
+  tools: "/tools",
+  audit: "/audit",
+  missing: "/rules/no-such-rule",
+};
+const SHOTS = process.env.SCREENSHOTS;
+
+let browser;
+before(async () => {
+  browser = await launch();
+  const seed = `id: house-limit
+on: request
+mode: shadow
+when: identity.kind == "user" && request.user_agent.contains("node")
+then: {rate-limit: {requests: 60, per: 1m}}
+because: Nobody needs more than one request a second.
+rollout: 50
+match:
+  - {request: {user_agent: "node"}, identity: {kind: user}}
+`;
+  await api("POST", "/api/rules", seed, { type: "application/yaml" });
+  await api("POST", "/api/rules", "id: ask-first\non: tool\nwhen: tool.name == \"write_note\"\nthen: require-approval\nbecause: Notes are read by everybody.\n", { type: "application/yaml" });
+  for (const model of ["sim/free", "gone/model", "sim/free"]) await chat("browser-ada", { model });
+  const notes = await mcp("browser-bob");
+  await notes.list();
+  await notes.call("write_note");
+  await until("the failure", async () => JSON.stringify(await api("GET", "/api/decisions?limit=10")).includes("gone/model"));
+});
+after(async () => {
+  for (const id of ["house-limit", "ask-first"]) await api("DELETE", `/api/rules/${id}`);
+  await browser?.close();
+});
+
+for (const scheme of SCHEMES) {
+  test(`pages are accessible and quiet (${scheme})`, async (t) => {
+    const page = await open(browser, { scheme });
+    await page.goto("/sign-in");
+    assert.deepEqual(await faults(page), [], "sign-in");
+    if (SHOTS) await page.screenshot({ path: `${SHOTS}/sign-in-${scheme}-wide.png` });
+    await signIn(page, OPERATOR);
+    for (const [name, path] of Object.entries(PAGES)) {
+      await t.test(name, async () => {
+        for (const [width, size] of Object.entries(WIDTHS)) {
+          await page.setViewportSize(size);
+          await page.goto(path);
+          if (path.startsWith("/rules/new") || name === "rule") await page.locator("#editor[data-checked]").waitFor();
+          assert.deepEqual(await faults(page), [], `${name} ${width}`);
+          const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+          assert.ok(over <= 0, `${name} ${width} is ${over} px wider than the window`);
+          if (SHOTS) await page.screenshot({ path: `${SHOTS}/${name}-${scheme}-${width}.png`, fullPage: true });
+        }
+      });
+    }
+    assert.deepEqual(page.complaints, []);
+    await page.context().close();
+  });
+}
+
+test("every page is reached from every other by the keyboard alone", async () => {
+  const page = await open(browser);
+  await signIn(page, OPERATOR);
+  await page.keyboard.press("Tab");
+  const skip = page.locator(".skip");
+  assert.ok(await skip.evaluate((link) => link === document.activeElement));
+  const links = await page.getByRole("navigation", { name: "Pages" }).getByRole("link").count();
+  const seen = new Set();
+  for (let n = 0; n < links + 3; n += 1) {
+    await page.keyboard.press("Tab");
+    seen.add(await page.evaluate(() => document.activeElement.getAttribute("href")));
+    const outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
+    assert.notEqual(outline, "none", "the focus can be seen");
+  }
+  for (const path of ["/rules", "/failures", "/tools", "/audit"]) assert.ok(seen.has(path), `${path} in ${[...seen]}`);
+  await page.context().close();
+});

@@ -1,0 +1,123 @@
+// The work of an operator from one end to the other, in one browser: a rule is written with a mistake, mended, rehearsed,
+// put in shadow, watched, enforced, explained, lifted for somebody and rolled back; a tool call is approved; a key is
+// made and revoked.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { OPERATOR, chat, launch, open, signIn, until, api } from "./common.mjs";
+
+// Multibyte letters stand before the mistake, so that a place counted in bytes or UTF-16 units would be another.
+const WRONG = `id: no-scrapers
+on: request
+when: request.user_agent.contains("🕷 é") || request.modell == "sim/free"
+then: block
+because: Scrapers exhaust the shared capacity.
+instead: Ask for a key.
+match:
+  - {request: {model: sim/free}}
+no_match:
+  - {request: {model: sim/echo}}
+`;
+const RIGHT = WRONG.replace("modell", "model");
+
+let browser;
+let page;
+before(async () => {
+  browser = await launch();
+  page = await open(browser);
+  await signIn(page, OPERATOR);
+});
+after(async () => {
+  assert.deepEqual(page.complaints, []);
+  await browser?.close();
+});
+
+const checked = (state) => page.locator(`#editor[data-checked="${state}"]`).waitFor();
+const button = (name) => page.getByRole("button", { name, exact: true });
+
+test("a mistake is shown at its place while one types, and is mended", async () => {
+  await page.goto("/rules");
+  await page.getByRole("link", { name: "New rule" }).click();
+  await checked("good");
+  const text = page.getByLabel("The rule");
+  await text.fill(WRONG);
+  await checked("bad");
+  const column = [...WRONG.split("\n")[2]].join("").indexOf("request.modell");
+  const characters = [...WRONG.split("\n")[2].slice(0, column)].length + 1;
+  const list = page.locator("#diagnostics");
+  const place = list.getByRole("button", { name: /^line 3, column/ });
+  const told = Number(/column (\d+)/.exec(await place.textContent())[1]);
+  assert.ok(told >= characters && told <= characters + "request.modell".length, `${told} is not about ${characters}`);
+  assert.match(await list.textContent(), /modell/);
+  assert.match(await list.textContent(), /model/);
+  // The place selects what is meant, and a mark lies there.
+  await place.click();
+  const meant = await text.evaluate((field) => field.value.slice(field.selectionStart, field.selectionEnd));
+  assert.match("request.modell", new RegExp(meant));
+  assert.equal(await page.locator("#marks mark.bad").textContent(), meant);
+  await text.fill(RIGHT);
+  await checked("good");
+  assert.equal(await page.locator("#marks mark").count(), 0);
+  const examples = page.locator("#examples");
+  assert.equal(await examples.getByText("holds").count(), 2);
+});
+
+test("an example that fails is named", async () => {
+  const text = page.getByLabel("The rule");
+  await text.fill(RIGHT.replace("  - {request: {model: sim/echo}}", "  - {request: {model: sim/free}}"));
+  await checked("bad");
+  const examples = page.locator("#examples");
+  assert.equal(await examples.getByText("fails").count(), 1);
+  assert.match(await examples.textContent(), /must not match, but does/);
+  await text.fill(RIGHT);
+  await checked("good");
+});
+
+test("saved as shadow it counts what live traffic would meet, and blocks nobody", async () => {
+  await button("Save as shadow").click();
+  await page.waitForURL("**/rules/no-scrapers");
+  await page.getByText("no-scrapers is in shadow").waitFor();
+  for (let n = 0; n < 3; n += 1) assert.equal((await chat("browser-eve")).status, 200);
+  // The page brings itself up to date.
+  await page.locator("#standing").getByText(/^3/).first().waitFor();
+  await page.goto("/rules");
+  await page.getByRole("link", { name: "no-scrapers" }).waitFor();
+});
+
+test("enforced it blocks, and the block leads to its explanation", async () => {
+  await page.goto("/rules/no-scrapers");
+  await button("Enforce").click();
+  await page.getByText("no-scrapers is enforced now").waitFor();
+  const refused = await chat("browser-eve");
+  assert.equal(refused.status, 403);
+  assert.match(JSON.stringify(refused.body), /Ask for a key|Scrapers|dec_/);
+  const id = refused.headers.get("x-weir-decision");
+  await until("the sample", async () => {
+    await page.reload();
+    return (await page.locator(`#standing a[href="/decisions/${id}"]`).count()) > 0;
+  });
+  const explained = await api("GET", `/api/decisions/${id}`);
+  assert.match(JSON.stringify(explained), /no-scrapers/);
+});
+
+test("an exempted identity passes", async () => {
+  const { items } = await api("GET", "/api/decisions?limit=5");
+  const key = items.map((item) => JSON.stringify(item)).join().match(/"(user:eve)"/)?.[1];
+  assert.equal(key, "user:eve");
+  await api("POST", "/api/identities/user%3Aeve/exempt", { until: new Date(Date.now() + 3_600_000).toISOString() });
+  await until("the exemption", async () => (await chat("browser-eve")).status === 200);
+});
+
+test("what was changed is taken back", async () => {
+  await page.goto("/rules/history");
+  const sets = page.getByRole("link", { name: /^Set \d+$/ });
+  await sets.first().waitFor();
+  assert.match(await page.locator("main").textContent(), /added no-scrapers/);
+  await sets.nth(1).click();
+  const changes = page.locator(".changes");
+  assert.match(await changes.textContent(), /mode/);
+  assert.match(await changes.textContent(), /shadow/);
+  await button("Roll back to this set").click();
+  await page.getByText(/are in force again/).waitFor();
+  assert.equal((await chat("browser-bob")).status, 200);
+});
