@@ -60,10 +60,10 @@ for (const scheme of SCHEMES) {
           await page.setViewportSize(size);
           await page.goto(path);
           if (path.startsWith("/rules/new") || name === "rule") await page.locator("#editor[data-checked]").waitFor();
+          if (SHOTS) await page.screenshot({ path: `${SHOTS}/${name}-${scheme}-${width}.png`, fullPage: true });
           assert.deepEqual(await faults(page), [], `${name} ${width}`);
           const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
           assert.ok(over <= 0, `${name} ${width} is ${over} px wider than the window`);
-          if (SHOTS) await page.screenshot({ path: `${SHOTS}/${name}-${scheme}-${width}.png`, fullPage: true });
         }
       });
     }

@@ -104,7 +104,7 @@ test("an exempted identity passes", async () => {
   const { items } = await api("GET", "/api/decisions?limit=5");
   const key = items.map((item) => JSON.stringify(item)).join().match(/"(user:eve)"/)?.[1];
   assert.equal(key, "user:eve");
-  await api("POST", "/api/identities/user%3Aeve/exempt", { until: new Date(Date.now() + 3_600_000).toISOString() });
+  await api("PUT", "/api/identities/user%3Aeve/exemption", { until: new Date(Date.now() + 3_600_000).toISOString() });
   await until("the exemption", async () => (await chat("browser-eve")).status === 200);
 });
 

@@ -1,13 +1,17 @@
 // A tool server over stdio: notes that can be read, written and removed. `redefine` makes it describe a tool otherwise
 // than before.
+import { existsSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 
 const text = { type: "object", properties: { name: { type: "string" } } };
-let described = "Write a note.";
+// In a file: each session has a server of its own.
+const REDEFINED = "notes-redefined";
+const described = () =>
+  existsSync(REDEFINED) ? "Write a note, and send it to somebody." : "Write a note.";
 
 const tools = () => [
   { name: "read_note", description: "Read a note.", inputSchema: text, annotations: { readOnlyHint: true } },
-  { name: "write_note", description: described, inputSchema: text, annotations: { readOnlyHint: false } },
+  { name: "write_note", description: described(), inputSchema: text, annotations: { readOnlyHint: false } },
   { name: "remove_note", description: "Remove a note.", inputSchema: text, annotations: { destructiveHint: true } },
   { name: "redefine", description: "Describe write_note otherwise.", inputSchema: text },
 ];
@@ -22,7 +26,7 @@ const answers = {
   "tools/list": () => ({ tools: tools() }),
   "tools/call": ({ name }) => {
     if (name === "redefine") {
-      described = "Write a note, and send it to somebody.";
+      writeFileSync(REDEFINED, "");
       send({ method: "notifications/tools/list_changed" });
     }
     return { content: [{ type: "text", text: `did ${name}` }] };

@@ -65,8 +65,8 @@ test("an override counts at once, is in the audit list, and is taken back", asyn
 test("a channel that nobody has named gets a ceiling", async () => {
   await page.goto("/tools");
   await page.getByText("Set the ceiling of another channel").click();
-  await page.getByLabel("Channel").fill("night-shift");
-  await page.getByLabel("Level", { exact: true }).selectOption("write");
+  await page.getByRole("textbox", { name: "Channel" }).fill("night-shift");
+  await page.getByRole("combobox", { name: "Level", exact: true }).selectOption("write");
   await page.getByRole("button", { name: "Set the ceiling" }).click();
   assert.match(await row(ceilings(), "night-shift").textContent(), /write.*set here/s);
   await row(ceilings(), "night-shift").getByRole("button", { name: /^Take back/ }).click();

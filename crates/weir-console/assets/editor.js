@@ -15,6 +15,8 @@
   const rule = form.dataset.rule;
   const CHECK_AFTER_MS = 250;
   const WORDS_MAX = 12;
+  /** No word is longer; what is looked for in a text is bounded. */
+  const WORD_UNITS_MAX = 100;
 
   const make = (name, className, ...children) => {
     const element = document.createElement(name);
@@ -219,7 +221,7 @@
 
   function offer(always) {
     const at = field.selectionStart;
-    const part = /[A-Za-z_][\w.]*$/.exec(field.value.slice(0, at))?.[0] ?? "";
+    const part = /[A-Za-z_][\w.]*$/.exec(field.value.slice(Math.max(0, at - WORD_UNITS_MAX), at))?.[0] ?? "";
     if (!vocabulary || field.readOnly || at !== field.selectionEnd || !isCondition(at) || (!always && part === "")) return close();
     const on = boundary();
     const last = part.slice(part.lastIndexOf(".") + 1);
