@@ -64,30 +64,28 @@ impl Editor<'_> {
         html! {
             @if let Some(problem) = self.refused { (form::faults(Some(problem), &[])) }
             @if let Some(overtaken) = self.overtaken { (self.conflict(overtaken)) }
-            form #editor method="post" action=(action) data-rule=[self.rule.map(|(id, _)| id)] {
-                input type="hidden" name=(form::CSRF_FIELD) value=(visit.csrf);
-                input type="hidden" name="version" value=(version);
-                div .editing {
-                    div .text {
-                        label .label for="text" { "The rule" }
-                        div .field-with-marks {
-                            pre #marks aria-hidden="true" {}
-                            textarea #text name="text" rows="18" spellcheck="false" autocomplete="off" autocapitalize="off"
-                                wrap="off" aria-describedby="text-help diagnostics"
-                                aria-invalid=[(self.asked && !self.draft.is_good()).then_some("true")]
-                                readonly[!visit.may(Role::Operator)] { "\n" (self.text) }
-                            ul #words .words role="listbox" aria-label="Facts and functions" hidden {}
-                        }
-                        p #text-help .help { "YAML, as in a rule file. With scripts, Ctrl+Space offers facts and functions, the arrow keys choose,
-                            Enter takes one and Escape leaves." }
-                        p #editor-state .hidden role="status" {}
-                        @if visit.may(Role::Operator) { (buttons(may_save)) }
+            div .editing {
+                form #editor .text method="post" action=(action) data-rule=[self.rule.map(|(id, _)| id)] {
+                    input type="hidden" name=(form::CSRF_FIELD) value=(visit.csrf);
+                    input type="hidden" name="version" value=(version);
+                    label .label for="text" { "The rule" }
+                    div .field-with-marks {
+                        pre #marks aria-hidden="true" {}
+                        textarea #text name="text" rows="18" spellcheck="false" autocomplete="off" autocapitalize="off"
+                            wrap="off" aria-describedby="text-help diagnostics"
+                            aria-invalid=[(self.asked && !self.draft.is_good()).then_some("true")]
+                            readonly[!visit.may(Role::Operator)] { "\n" (self.text) }
+                        ul #words .words role="listbox" aria-label="Facts and functions" hidden {}
                     }
-                    div .beside {
-                        section #diagnostics .panel aria-live="polite" { h2 { "Check" } (self.diagnostics()) }
-                        section #examples .panel { h2 { "Examples" } (examples(&self.draft.examples)) }
-                        section #backtest .panel aria-live="polite" hidden { h2 { "Backtest" } div #backtest-body {} }
-                    }
+                    p #text-help .help { "YAML, as in a rule file. With scripts, Ctrl+Space offers facts and functions, the arrow keys
+                        choose, Enter takes one and Escape leaves." }
+                    p #editor-state .hidden role="status" {}
+                    @if visit.may(Role::Operator) { (buttons(may_save)) }
+                }
+                div .beside {
+                    section #diagnostics .panel aria-live="polite" { h2 { "Check" } (self.diagnostics()) }
+                    section #examples .panel { h2 { "Examples" } (examples(&self.draft.examples)) }
+                    section #backtest .panel aria-live="polite" hidden { h2 { "Backtest" } div #backtest-body {} }
                 }
             }
             script src=(assets::path("editor.js")) defer {}
