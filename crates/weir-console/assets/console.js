@@ -86,6 +86,9 @@
     });
   }
 
+  // On a narrow screen the pages lie in a row that is moved.
+  document.querySelector("nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
+
   // Asking before acting.
   document.addEventListener("submit", (event) => {
     const words = event.submitter?.dataset.confirm || event.target.dataset.confirm;

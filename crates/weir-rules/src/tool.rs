@@ -43,12 +43,14 @@ pub struct Scene<'a> {
     pub visible: bool,
     /// The other tools of the session, to suggest.
     pub others: &'a [OtherTool<'a>],
+    /// Whether an operator has set the channel's ceiling above the configuration, which then says nothing of it.
+    pub ceiling_is_set: bool,
 }
 
 impl Default for Scene<'_> {
     /// A tool that is known and visible, and no others.
     fn default() -> Self {
-        Self { known: true, visible: true, others: &[] }
+        Self { known: true, visible: true, others: &[], ceiling_is_set: false }
     }
 }
 

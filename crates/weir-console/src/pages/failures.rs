@@ -151,7 +151,7 @@ fn samples(group: &Tally) -> Markup {
     html! {
         @for (at, id) in group.samples.iter().enumerate() {
             @if at > 0 { ", " }
-            a href={ "/decisions/" (id) } title=(id) { (short(&id.to_string())) }
+            a .id href={ "/decisions/" (id) } title=(id) { (short(&id.to_string())) }
         }
     }
 }

@@ -153,7 +153,7 @@ pub(crate) fn table(caption: &str, columns: &[&str], rows: impl IntoIterator<Ite
                 thead { tr { @for column in columns { th scope="col" { (column) } } } }
                 tbody {
                     @for row in rows {
-                        tr { @for (column, cell) in columns.iter().zip(row) { td data-label=(column) { (cell) } } }
+                        tr { @for (column, cell) in columns.iter().zip(row) { td data-label=(column) { div .cell { (cell) } } } }
                     }
                 }
             }

@@ -107,7 +107,7 @@ fn samples(ids: &[DecisionId]) -> Markup {
     html! {
         @for (at, id) in ids.iter().enumerate() {
             @if at > 0 { ", " }
-            a href={ "/decisions/" (id) } title=(id) { (super::failures::short(&id.to_string())) }
+            a .id href={ "/decisions/" (id) } title=(id) { (super::failures::short(&id.to_string())) }
         }
     }
 }

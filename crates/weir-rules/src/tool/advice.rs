@@ -31,6 +31,8 @@ pub(super) struct Advice {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Change {
     ceiling: PermissionLevel,
+    /// Whether an operator has set the ceiling that is in force: then it is changed where it was set.
+    is_set: bool,
     /// The rule that then still asks for an approval.
     approval: Option<String>,
 }
@@ -169,15 +171,16 @@ impl<'f> Adviser<'_, '_, 'f> {
             return None;
         }
         let now = self.judgement.ceiling;
+        let is_set = self.judge.scene.ceiling_is_set;
         let (above, below): (Vec<_>, Vec<_>) =
             PermissionLevel::ALL.into_iter().filter(|level| *level != now).partition(|level| *level > now);
         let mut held = None;
         for ceiling in above.into_iter().chain(below.into_iter().rev()) {
             match self.with_ceiling(facts, ceiling) {
-                Said::Allow(_) => return Some(Change { ceiling, approval: None }),
+                Said::Allow(_) => return Some(Change { ceiling, is_set, approval: None }),
                 Said::Ask(rules) if held.is_none() => {
                     let rule = rules.first().and_then(|at| self.judge.rules.rules().get(*at));
-                    held = Some(Change { ceiling, approval: rule.map(|rule| rule.id.to_string()) });
+                    held = Some(Change { ceiling, is_set, approval: rule.map(|rule| rule.id.to_string()) });
                 }
                 _ => {}
             }
@@ -269,12 +272,19 @@ impl Change {
     fn words(&self, channel: &str) -> String {
         let levels: Vec<String> =
             PermissionLevel::ALL.iter().map(|level| format!("`{}`", level.token())).collect();
-        let mut words = format!(
-            "set `tools.channel_permissions.{}` to `{}` in weir's configuration (the levels are {})",
-            key(channel),
-            self.ceiling.token(),
-            levels.join(", ")
-        );
+        let mut words = if self.is_set {
+            let (channel, ceiling) = (quoted(channel), self.ceiling.token());
+            format!(
+                "an operator has set the ceiling of channel {channel}: set it to `{ceiling}` on the page Tools of weir's console"
+            )
+        } else {
+            format!(
+                "set `tools.channel_permissions.{}` to `{}` in weir's configuration (the levels are {})",
+                key(channel),
+                self.ceiling.token(),
+                levels.join(", ")
+            )
+        };
         if let Some(rule) = &self.approval {
             words.push_str(&format!(", and have the call approved, which rule {} asks for", quoted(rule)));
         }

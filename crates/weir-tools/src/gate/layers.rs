@@ -39,6 +39,11 @@ impl Settings {
         }
     }
 
+    /// Whether an operator has set the ceiling of a channel.
+    pub(super) fn is_ceiling_set(&self, channel: &str) -> bool {
+        self.overrides.ceilings.contains_key(channel)
+    }
+
     fn ceiling_standing(&self, channel: Option<&str>) -> CeilingStanding {
         let configured = channel.and_then(|name| self.configured.channel_permissions.get(name)).copied();
         let overridden = channel.and_then(|name| self.overrides.ceilings.get(name)).map(|set| set.level);

@@ -126,7 +126,12 @@ impl Inner {
         facts.set_dynamic(Fact::CallArgs, call.args.as_value());
         facts.set_int(Fact::CallIteration, i64::from(call.iteration));
         let known = entry.is_some() || unlisted.is_some();
-        let scene = Scene { known, visible: call.caller.sees(&call.tool), others: &others };
+        let scene = Scene {
+            known,
+            visible: call.caller.sees(&call.tool),
+            others: &others,
+            ceiling_is_set: settings.is_ceiling_set(&call.caller.channel),
+        };
         let at = self.clock.now();
         let context = DecideContext {
             id: DecisionId::new(at, rand::random()),

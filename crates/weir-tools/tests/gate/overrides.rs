@@ -106,4 +106,16 @@ async fn calls_are_decided_by_what_an_operator_set_until_it_is_taken_back() {
     assert!(runs("read").await);
     assert!(database.override_remove(OverrideKind::Channel, "web", "bob", clock.now()).await.unwrap());
     assert!(!runs("read").await);
+    // The advice names what would change it: not the configuration, which an override stands above.
+    database
+        .override_set(OverrideKind::Channel, "web", PermissionLevel::None, "ada", clock.now())
+        .await
+        .unwrap();
+    directory.refresh().await.unwrap();
+    let denied = bench.run(Bench::call_as(Bench::caller("web"), "read", json!({}))).await;
+    let said = denied.denied().unwrap().message.clone();
+    assert!(
+        said.contains("page Tools of weir's console") && !said.contains("tools.channel_permissions"),
+        "{said}"
+    );
 }
