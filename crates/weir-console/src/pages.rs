@@ -65,6 +65,7 @@ pub(crate) fn guarded() -> Router<Console> {
         .route("/rules/{id}", get(rules::show).post(rules::save))
         .route("/rules/{id}/mode", post(rules::switch))
         .route("/rules/{id}/delete", post(rules::delete))
+        .route("/rules/{id}/resume", post(rules::resume))
         .route("/failures", get(failures::show))
         .route("/tools", get(tools::show))
         .route("/tools/levels", post(tools::set_level))

@@ -5,11 +5,12 @@ use maud::{Markup, html};
 use weir_config::config::Role;
 use weir_rules::{Rule, RuleSet};
 
-use super::{Hits, files_note, hits, mode};
+use super::{files_note, hits, state};
 use crate::console::Console;
 use crate::pages::parts::{Tone, badge, empty, live, number, outcome, table, time};
 use crate::pages::{Page, Section, Visit};
 use crate::problem::Problem;
+use crate::rule_stats::RuleStats;
 use crate::rulebook::Master;
 
 pub(in crate::pages) async fn show(State(console): State<Console>, visit: Visit) -> Result<Page, Problem> {
@@ -32,12 +33,7 @@ pub(in crate::pages) async fn show(State(console): State<Console>, visit: Visit)
     Ok(Page::new(&visit, Section::Rules, "Rules", &content))
 }
 
-fn rows(
-    visit: &Visit,
-    rules: &RuleSet,
-    hits: &std::collections::BTreeMap<String, Hits>,
-    may_write: bool,
-) -> Markup {
+fn rows(visit: &Visit, rules: &RuleSet, stats: &[RuleStats], may_write: bool) -> Markup {
     if rules.rules().is_empty() {
         return empty(
             "There is no rule yet: everything passes.",
@@ -47,9 +43,9 @@ fn rows(
             } },
         );
     }
-    let none = Hits::default();
     let row = |rule: &Rule| {
-        let hits = hits.get(&*rule.id).unwrap_or(&none);
+        let stats = stats.iter().find(|stats| stats.id == *rule.id);
+        let count = |of: fn(&RuleStats) -> u64| stats.map_or(0, of);
         vec![
             html! {
                 a href={ "/rules/" (rule.id) } { (rule.id) }
@@ -57,11 +53,11 @@ fn rows(
             },
             html! { (rule.on.as_str()) },
             outcome(rule.then.word()),
-            state(visit, rule),
-            html! { span .num { (number(hits.enforced)) } },
-            html! { span .num { (number(hits.shadow)) } },
-            html! { @match hits.last { Some(at) => (time(at, visit.now)), None => span .quiet { "none" } } },
-            html! { @if hits.errors > 0 { (badge(Tone::Bad, &number(hits.errors))) } },
+            state(visit.now, rule, stats),
+            html! { span .num { (number(count(|stats| stats.enforced.count))) } },
+            html! { span .num { (number(count(|stats| stats.shadow.count))) } },
+            html! { @match stats.and_then(|stats| stats.last_hit) { Some(at) => (time(at, visit.now)), None => span .quiet { "none" } } },
+            html! { @if count(|stats| stats.errors) > 0 { (badge(Tone::Bad, &number(count(|stats| stats.errors)))) } },
         ]
     };
     table(
@@ -69,15 +65,4 @@ fn rows(
         &["Rule", "On", "Then", "Mode", "Hits", "Shadow hits", "Last hit", "Errors"],
         rules.rules().iter().map(row),
     )
-}
-
-/// The mode, and what else decides whether it is asked.
-pub(super) fn state(visit: &Visit, rule: &Rule) -> Markup {
-    let expired = rule.expires.is_some_and(|at| at <= visit.now);
-    html! {
-        (mode(rule.mode))
-        @if expired { " " (badge(Tone::Quiet, "expired")) }
-        @if rule.rollout < 100 { div .quiet { "for " (rule.rollout) " % of identities" } }
-        @if let Some(at) = rule.expires.filter(|_| !expired) { div .quiet { "ends " (time(at, visit.now)) } }
-    }
 }

@@ -8,13 +8,13 @@ use weir_core::Mode;
 use weir_rules::Rule;
 
 use super::editor::{self, Editor};
-use super::list::state;
-use super::{files_note, hits, samples};
+use super::{files_note, hits, samples, state};
 use crate::console::Console;
-use crate::pages::parts::{facts, live, number, outcome, panel, time};
+use crate::pages::parts::{facts, live, number, outcome, panel, table, time};
 use crate::pages::{Form, Page, Section, Visit, form};
 use crate::problem::Problem;
 use crate::query::Parameters;
+use crate::rule_stats::{Hits, Stopped, VersionHits};
 use crate::rulebook::{ApplyError, Master, Saved};
 
 /// What a new rule begins as.
@@ -87,33 +87,73 @@ pub(super) async fn page(
 }
 
 async fn standing(console: &Console, visit: &Visit, rule: &Rule) -> Result<Markup, Problem> {
-    let hits = hits(console, visit.now, Some(&rule.id)).await?.remove(&*rule.id).unwrap_or_default();
+    let found = hits(console, visit.now, Some(&rule.id)).await?;
+    let Some(stats) = found.first() else { return Ok(html! {}) };
+    let counted = |hits: &Hits| {
+        html! {
+            (number(hits.count)) span .quiet { " in 24 hours" @if hits.identities > 0 { ", of about " (number(hits.identities)) " identities" } }
+            @if !hits.samples.is_empty() { div { (samples(&hits.samples)) } }
+        }
+    };
     let list = facts([
-        ("In force", Some(state(visit, rule))),
+        ("In force", Some(state(visit.now, rule, Some(stats)))),
         ("Then", Some(outcome(rule.then.word()))),
-        ("Hits", Some(html! { (number(hits.enforced)) span .quiet { " in 24 hours" } })),
-        ("Shadow hits", Some(html! { (number(hits.shadow)) span .quiet { " in 24 hours" } })),
-        ("Identities", (hits.identities > 0).then(|| html! { "about " (number(hits.identities)) })),
+        ("Hits", Some(counted(&stats.enforced))),
+        ("Shadow hits", Some(counted(&stats.shadow))),
         (
             "Last hit",
             Some(
-                html! { @match hits.last { Some(at) => (time(at, visit.now)), None => span .quiet { "none in 24 hours" } } },
+                html! { @match stats.last_hit { Some(at) => (time(at, visit.now)), None => span .quiet { "none in 24 hours" } } },
             ),
         ),
-        ("Errors", (hits.errors > 0).then(|| html! { (number(hits.errors)) })),
-        ("Samples", (!hits.samples.is_empty()).then(|| samples(&hits.samples))),
+        ("Errors", (stats.errors > 0).then(|| html! { (number(stats.errors)) })),
         ("Version", Some(html! { code { (rule.version) } })),
     ]);
     Ok(panel(
         "Standing",
         &html! {
+            @if let Some(stopped) = &stats.stopped { (stop_mark(visit, rule, stopped)) }
             (list)
+            @if stats.versions.len() > 1 { (versions(visit, &stats.versions, &rule.version)) }
             p .help {
                 a href={ "/decisions?rule=" (form::segment(&rule.id)) } { "Decisions by this rule" }
                 " · " a href={ "/rules/history?rule=" (form::segment(&rule.id)) } { "Its history" }
             }
         },
     ))
+}
+
+/// Why the stop-loss took it back to shadow, and how it is lifted.
+fn stop_mark(visit: &Visit, rule: &Rule, stopped: &Stopped) -> Markup {
+    html! {
+        div .flash .bad role="note" {
+            p { strong { "Stopped " (time(stopped.at, visit.now)) ": " } (stopped.because) ". It hit " (number(stopped.identities)) " of "
+                (number(stopped.seen)) " identities (" (format!("{:.1}", stopped.share)) " %), last with "
+                a href={ "/decisions/" (stopped.decision) } { "this decision" } ". It counts in shadow since then." }
+            @if visit.may(Role::Operator) {
+                (form::action(visit, &format!("/rules/{}/resume", form::segment(&rule.id)), "Enforce it all the same", "danger",
+                    Some("Enforce this version again? It is not stopped a second time.")))
+            }
+        }
+    }
+}
+
+fn versions(visit: &Visit, versions: &[VersionHits], in_force: &str) -> Markup {
+    let rows = versions.iter().map(|version| {
+        vec![
+            html! { code { (version.version) } @if version.version == in_force { " " span .quiet { "now" } } },
+            html! { (version.mode) },
+            outcome(&version.action),
+            html! { (number(version.count)) },
+            html! { (number(version.identities)) },
+            time(version.last_seen, visit.now),
+            samples(&version.samples),
+        ]
+    });
+    html! {
+        h3 { "By version" }
+        (table("Hits by version", &["Version", "Mode", "Then", "Hits", "Identities", "Last hit", "Samples"], rows))
+    }
 }
 
 /// Buttons that act on the rule as it is stored.
@@ -159,6 +199,19 @@ pub(in crate::pages) async fn switch(
             &here,
             &Problem::conflict("somebody else has just changed this rule; look at it again"),
         ),
+        Err(problem) => form::failed(&here, &problem),
+    }
+}
+
+/// Enforces a version again that the stop-loss has stopped.
+pub(in crate::pages) async fn resume(
+    State(console): State<Console>,
+    visit: Visit,
+    Path(id): Path<String>,
+) -> Response {
+    let here = format!("/rules/{}", form::segment(&id));
+    match console.parts.rulebook.resume(&id, &visit.principal.name).await.map_err(Problem::from) {
+        Ok(_) => form::done(&here, format!("{id} is enforced again")),
         Err(problem) => form::failed(&here, &problem),
     }
 }
