@@ -104,7 +104,7 @@ async fn what_somebody_else_has_saved_is_not_overwritten() {
 #[tokio::test]
 async fn a_draft_has_its_mistakes_at_their_places_and_its_examples_tried() {
     let plane = with_set().await;
-    let check = async |text: &str| plane.call("POST", "/api/rules/draft", text).await.ok();
+    let check = async |text: &str| plane.call("POST", "/api/rules/draft", text.to_owned()).await.ok();
     let wrong = "id: x\non: request\nwhen: 'request.model == \"é🕷\" || request.modell == \"\"'\nthen: log\n";
     let found = check(wrong).await;
     let diagnostic = &found["diagnostics"][0];
