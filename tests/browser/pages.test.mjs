@@ -8,6 +8,16 @@ import { OPERATOR, SCHEMES, WIDTHS, api, chat, faults, launch, mcp, open, signIn
 /** What is there, and what it is called in a picture's name. */
 const PAGES = {
   now: "/",
+  decisions: "/decisions",
+  "decisions-none": "/decisions?outcome=block&where=model=nobody",
+  "decisions-wrong": "/decisions?where=what%20is%20this",
+  decision: () => `/decisions/${seen.blocked}`,
+  "decision-failed": () => `/decisions/${seen.failed}`,
+  "decision-unknown": "/decisions/dec_00000000-0000-7000-8000-000000000000",
+  identities: "/identities",
+  identity: "/identities/user%3Aada",
+  approvals: "/approvals",
+  keys: "/keys",
   rules: "/rules",
   "rule-new": "/rules/new",
   "rule-tool": "/rules/new?on=tool",
@@ -19,6 +29,8 @@ const PAGES = {
   audit: "/audit",
   missing: "/rules/no-such-rule",
 };
+/** Decisions that were made for the pages about them. */
+const seen = {};
 const SHOTS = process.env.SCREENSHOTS;
 
 let browser;
@@ -36,14 +48,17 @@ match:
 `;
   await api("POST", "/api/rules", seed, { type: "application/yaml" });
   await api("POST", "/api/rules", "id: ask-first\non: tool\nwhen: tool.name == \"write_note\"\nthen: require-approval\nbecause: Notes are read by everybody.\n", { type: "application/yaml" });
-  for (const model of ["sim/free", "gone/model", "sim/free"]) await chat("browser-ada", { model });
+  await api("POST", "/api/rules", "id: no-echo\non: request\nwhen: request.model == \"sim/echo\" && identity.plan == \"pro\"\nthen: block\nbecause: Nobody pays for an echo.\n", { type: "application/yaml" });
+  await chat("browser-ada");
+  const id = async (model) => (await chat("browser-ada", { model })).headers.get("x-weir-decision");
+  [seen.failed, seen.blocked] = [await id("gone/model"), await id("sim/echo")];
   const notes = await mcp("browser-bob");
   await notes.list();
   await notes.call("write_note");
   await until("the failure", async () => JSON.stringify(await api("GET", "/api/decisions?limit=10")).includes("gone/model"));
 });
 after(async () => {
-  for (const id of ["house-limit", "ask-first"]) await api("DELETE", `/api/rules/${id}`);
+  for (const id of ["house-limit", "ask-first", "no-echo"]) await api("DELETE", `/api/rules/${id}`);
   await browser?.close();
 });
 
@@ -58,8 +73,8 @@ for (const scheme of SCHEMES) {
       await t.test(name, async () => {
         for (const [width, size] of Object.entries(WIDTHS)) {
           await page.setViewportSize(size);
-          await page.goto(path);
-          if (path.startsWith("/rules/new") || name === "rule") await page.locator("#editor[data-checked]").waitFor();
+          await page.goto(typeof path === "function" ? path() : path);
+          if (name.startsWith("rule") && name !== "rules") await page.locator("#editor[data-checked]").waitFor();
           if (SHOTS) await page.screenshot({ path: `${SHOTS}/${name}-${scheme}-${width}.png`, fullPage: true });
           assert.deepEqual(await faults(page), [], `${name} ${width}`);
           const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);

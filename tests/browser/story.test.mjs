@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { OPERATOR, chat, launch, open, signIn, until, api } from "./common.mjs";
+import { OPERATOR, api, chat, launch, mcp, open, signIn, until } from "./common.mjs";
 
 // Multibyte letters stand before the mistake, so that a place counted in bytes or UTF-16 units would be another.
 const WRONG = `id: no-scrapers
@@ -96,16 +96,21 @@ test("enforced it blocks, and the block leads to its explanation", async () => {
     await page.reload();
     return (await page.locator(`#standing a[href="/decisions/${id}"]`).count()) > 0;
   });
-  const explained = await api("GET", `/api/decisions/${id}`);
-  assert.match(JSON.stringify(explained), /no-scrapers/);
+  await page.locator(`#standing a[href="/decisions/${id}"]`).click();
+  await page.getByRole("heading", { name: `Why ${id}` }).waitFor();
+  const told = await page.locator("main").textContent();
+  assert.match(told, /no-scrapers/);
+  assert.match(told, /Scrapers exhaust the shared capacity/);
+  assert.match(told, /request\.model == "sim\/free"/, "the part of the condition that made it true");
 });
 
-test("an exempted identity passes", async () => {
-  const { items } = await api("GET", "/api/decisions?limit=5");
-  const key = items.map((item) => JSON.stringify(item)).join().match(/"(user:eve)"/)?.[1];
-  assert.equal(key, "user:eve");
-  await api("PUT", "/api/identities/user%3Aeve/exemption", { until: new Date(Date.now() + 3_600_000).toISOString() });
+test("the identity is exempted from its page, and passes", async () => {
+  await page.getByRole("link", { name: "user:eve" }).first().click();
+  await page.getByLabel("Exempt it for").waitFor();
+  await button("Exempt").click();
+  await page.getByRole("status").getByText("Done").waitFor();
   await until("the exemption", async () => (await chat("browser-eve")).status === 200);
+  assert.equal((await chat("browser-bob")).status, 403, "of others nothing is lifted");
 });
 
 test("what was changed is taken back", async () => {
@@ -120,4 +125,39 @@ test("what was changed is taken back", async () => {
   await button("Roll back to this set").click();
   await page.getByText(/are in force again/).waitFor();
   assert.equal((await chat("browser-bob")).status, 200);
+});
+
+test("a tool call that waits is approved, and runs once", async () => {
+  await api("POST", "/api/rules", "id: ask-first\non: tool\nwhen: tool.name == \"read_note\"\nthen: require-approval\nbecause: Notes are private.\n", { type: "application/yaml" });
+  const notes = await mcp("browser-bob");
+  await notes.list();
+  const first = await notes.call("read_note", { name: "diary" });
+  assert.ok(!first.ok);
+  await page.goto("/approvals");
+  const card = page.getByRole("article").filter({ hasText: "read_note" });
+  assert.match(await card.textContent(), /user:bob/);
+  assert.match(await card.textContent(), /rule ask-first/);
+  await card.getByRole("button", { name: "Approve" }).click();
+  await page.getByRole("status").getByText("Done").waitFor();
+  assert.ok((await notes.call("read_note", { name: "diary" })).ok);
+  assert.ok(!(await notes.call("read_note", { name: "diary" })).ok, "a yes for one call is used up by it");
+  await api("DELETE", "/api/rules/ask-first");
+});
+
+test("a key is made, shown once, used and revoked", async () => {
+  await page.goto("/keys");
+  await page.getByText("Make a key").click();
+  await page.getByLabel("User").fill("grace");
+  await page.getByLabel("Budget in US dollars").fill("5");
+  await button("Make the key").click();
+  const key = await page.locator("#made-key").textContent();
+  assert.equal((await chat(key)).status, 200);
+  await page.getByRole("link", { name: "I have copied it" }).click();
+  assert.ok(!(await page.locator("main").textContent()).includes(key), "it is shown once");
+  const row = page.getByRole("row").filter({ hasText: "grace" });
+  assert.match(await row.textContent(), /of \$5\.00/);
+  page.once("dialog", (dialog) => dialog.accept());
+  await row.getByRole("button", { name: "Revoke" }).click();
+  await page.getByRole("status").getByText("Done").waitFor();
+  await until("the revocation", async () => (await chat(key)).status === 401);
 });

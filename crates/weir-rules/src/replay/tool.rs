@@ -25,7 +25,7 @@ impl Rehearsal {
         let scene = Scene {
             known: kind != Some(DenialKind::UnknownTool) || concealed,
             visible: kind != Some(DenialKind::NotVisible),
-            others: &[],
+            ..Scene::default()
         };
         // What the arguments were classed at; of a call that no rule raised it is the call's own level.
         let floor = call.floor.unwrap_or(PermissionLevel::None);

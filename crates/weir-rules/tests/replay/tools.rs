@@ -36,7 +36,7 @@ impl Call {
         facts.set_str(Fact::ChannelCeiling, self.ceiling.token());
         facts.set_str(Fact::CallLevel, self.floor.token());
         facts.set_dynamic(Fact::CallArgs, &self.args);
-        let scene = Scene { known: self.known, visible: self.visible, others: &[] };
+        let scene = Scene { known: self.known, visible: self.visible, ..Scene::default() };
         let context = DecideContext {
             id: DecisionId::new(at(), [1; 10]),
             subject: "user:a",
