@@ -54,7 +54,7 @@ impl Check<'_, '_> {
         let models = ModelCatalogue::new(models, &providers);
         let keys = self.keys(raw.keys.as_deref().unwrap_or_default(), &root.key("keys"));
         self.references(raw, &providers, &models);
-        Config {
+        let mut config = Config {
             store: self.store(raw.store.as_ref(), &data_dir, &root.key("store")),
             cache: self.cache(raw.cache.as_ref(), &root.key("cache")),
             admin: self.admin(raw.admin.as_ref(), listen.admin, &root.key("admin")),
@@ -77,7 +77,9 @@ impl Check<'_, '_> {
             listen,
             providers,
             models,
-        }
+        };
+        self.closed_to_tools(raw, &mut config);
+        config
     }
 
     fn listen(&mut self, raw: Option<&RawListen>, path: &Path) -> Listen {

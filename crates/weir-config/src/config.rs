@@ -383,6 +383,11 @@ pub struct Tools {
     pub levels: BTreeMap<String, PermissionLevel>,
     /// Where built-in tools may touch files; empty: nowhere.
     pub allowed_roots: Vec<PathBuf>,
+    /// weir's own files and folders: its database, the admin token, the sessions of agents, its rules. They are closed to
+    /// tools wherever the roots lie. Not a key: it follows from the others.
+    pub own_files: Vec<PathBuf>,
+    /// Networks of this machine and of private ones that the built-in `fetch_url` may reach.
+    pub fetch_private: TrustedProxies,
     /// How long one call may take.
     pub timeout: Duration,
     /// When a turn that goes nowhere is ended.
@@ -392,6 +397,9 @@ pub struct Tools {
     /// The tool servers.
     pub mcp_servers: Vec<McpServer>,
 }
+
+/// The folder in `data_dir` that holds the sessions of `weir agent`.
+pub const SESSIONS: &str = "sessions";
 
 /// When a turn that goes nowhere is ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

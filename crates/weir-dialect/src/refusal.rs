@@ -55,6 +55,8 @@ pub enum Refusal {
     },
     /// A key was presented, and is not valid now.
     InvalidApiKey,
+    /// A tool server was asked without a valid key: tools are never anonymous.
+    ToolServerKey,
     /// An anonymous caller asked for a model that is not free.
     PaidModelAuthRequired {
         /// The model.
@@ -294,7 +296,7 @@ impl Refusal {
             Self::UnsupportedField { .. } => RefusalKind::UnsupportedField,
             Self::ApiKindNotSupported { .. } => RefusalKind::ApiKindNotSupported,
             Self::InvalidPath { .. } => RefusalKind::InvalidPath,
-            Self::InvalidApiKey => RefusalKind::InvalidApiKey,
+            Self::InvalidApiKey | Self::ToolServerKey => RefusalKind::InvalidApiKey,
             Self::PaidModelAuthRequired { .. } => RefusalKind::PaidModelAuthRequired,
             Self::UsageLimitExceeded { .. } => RefusalKind::UsageLimitExceeded,
             Self::AbuseBlocked { .. } => RefusalKind::AbuseBlocked,
@@ -322,6 +324,7 @@ impl Refusal {
             Self::InvalidPath { path } | Self::NotFound { path } => {
                 format!("no operation at `{}`", shown(path))
             }
+            Self::ToolServerKey => "a tool server was asked without a valid key".to_owned(),
             Self::InvalidApiKey => "a key was presented that is unknown, revoked or malformed".to_owned(),
             Self::PaidModelAuthRequired { model } => {
                 format!("anonymous caller asked for `{}`, which is not free", shown(model))

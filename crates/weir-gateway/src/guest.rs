@@ -53,7 +53,7 @@ pub(crate) async fn serve(
         return answer::refuse(exchange, Stage::Admit, &refusal);
     }
     let Some(key) = arrived.caller.key() else {
-        return answer::refuse(exchange, Stage::Identify, &Refusal::InvalidApiKey);
+        return answer::refuse(exchange, Stage::Identify, &Refusal::ToolServerKey);
     };
     let channel = key.owner.channel.clone();
     identity_facts(&mut exchange, &arrived).await;

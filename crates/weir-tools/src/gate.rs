@@ -71,6 +71,15 @@ struct Inner {
     catalogue: Catalogue,
 }
 
+/// What a program that runs its tools itself says of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unlisted<'a> {
+    /// The level of the tool that is asked about.
+    pub level: Option<PermissionLevel>,
+    /// All tools that it has, with their levels; `None`: those that the configuration names may be its.
+    pub others: Option<&'a [(&'a str, PermissionLevel)]>,
+}
+
 impl Gate {
     /// A gate that knows no tool yet.
     #[must_use]
@@ -199,9 +208,14 @@ impl Gate {
     /// up by it. A tool that nobody has reported is known by its name alone; `level` is what the asking program says of
     /// it, which counts where the configuration has no level for it and can raise one.
     pub async fn evaluate(&self, call: ToolCall, level: Option<PermissionLevel>) -> ToolOutcome<()> {
+        self.evaluate_among(call, Unlisted { level, others: None }).await
+    }
+
+    /// As [`Self::evaluate`], for a program whose own tools are known: what a denial suggests is among them.
+    pub async fn evaluate_among(&self, call: ToolCall, unlisted: Unlisted<'_>) -> ToolOutcome<()> {
         let call_id = call.id_or_made();
         let inner = &self.inner;
-        let made = inner.decide(&call, Some(level)).await;
+        let made = inner.decide(&call, Some(unlisted)).await;
         let mut exchange = Exchange::begin(Arc::clone(inner), &call, &call_id, &made);
         let settled = Box::pin(inner.settle(made, &call, &call_id)).await;
         exchange.settled(&settled);

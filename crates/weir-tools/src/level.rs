@@ -3,6 +3,7 @@
 //! What is found here is a floor: it raises the level of a call above its tool's own, and never lowers it. Rules may
 //! raise it further.
 
+mod later;
 mod paths;
 mod roles;
 mod shell;
@@ -50,12 +51,9 @@ fn of_command(args: &Arguments, names: &[&str], roots: &Roots) -> PermissionLeve
     levels.max().unwrap_or(PermissionLevel::Dangerous)
 }
 
-/// A path outside the allowed roots makes a call of a tool for files `dangerous`. Where no roots are configured nothing
-/// is said of paths.
+/// A path outside the allowed roots makes a call of a tool for files `dangerous`; where no roots are configured nothing is
+/// said of that. Writing what runs by itself later is running it.
 fn of_paths(args: &Arguments, roles: Roles, roots: &Roots) -> PermissionLevel {
-    if roots.is_empty() {
-        return PermissionLevel::None;
-    }
     let mut paths = Vec::new();
     let mut patches = Vec::new();
     for (name, value) in args.iter() {
@@ -74,9 +72,23 @@ fn of_paths(args: &Arguments, roles: Roles, roots: &Roots) -> PermissionLevel {
             inner.contains(['/', '~']) || inner.contains("..")
         })
     };
-    let stays = |path: &&str| roots.contain(path) && !hides(path);
-    let inside = paths.len() <= PATHS_MAX && paths.iter().all(stays);
-    if inside { PermissionLevel::None } else { PermissionLevel::Dangerous }
+    if paths.len() > PATHS_MAX {
+        return PermissionLevel::Dangerous;
+    }
+    let later = paths.iter().filter(|_| !roles.only_looks).map(|path| of_written(path, roots));
+    let later = later.max().unwrap_or(PermissionLevel::None);
+    // A tool that takes a folder as a whole takes along what of weir's own lies in it.
+    let takes = |path: &str| !roles.lists && roots.hold_own_below(path);
+    let stays = |path: &&str| roots.contain(path) && !hides(path) && !takes(path);
+    let whole = paths.is_empty() && roles.searches && takes(".");
+    let inside = roots.is_empty() || paths.iter().all(stays) && !whole;
+    if inside { later } else { PermissionLevel::Dangerous }
+}
+
+/// The least level of writing to a path, as it is given and as its links lead.
+pub(super) fn of_written(path: &str, roots: &Roots) -> PermissionLevel {
+    let resolved = roots.locate(path).map(|path| later::written(&path.to_string_lossy()));
+    later::written(path).max(resolved.unwrap_or(PermissionLevel::None))
 }
 
 /// The file that a line of a patch names: in the form of codex, or in that of `diff -u`.

@@ -163,6 +163,9 @@ pub struct McpArgs {
     /// User who calls [default: the login name]
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
+    /// Name of the server in rules and records [default: that of the program or the package that it runs]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
     /// The MCP server's program and its arguments, after `--`
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<std::ffi::OsString>,
@@ -171,9 +174,12 @@ pub struct McpArgs {
 /// Arguments of `weir agent`.
 #[derive(Args, Debug)]
 pub struct AgentArgs {
-    /// What the model is asked to do
-    #[arg(value_name = "PROMPT")]
-    pub prompt: String,
+    /// What the model is asked to do [default, with --resume: to go on]
+    #[arg(value_name = "PROMPT", required_unless_present = "resume")]
+    pub prompt: Option<String>,
+    /// Session that is gone on with, by its id
+    #[arg(long, value_name = "SESSION")]
+    pub resume: Option<String>,
     /// Model that is asked [default: the first by name, else sim/tool]
     #[arg(long, value_name = "MODEL")]
     pub model: Option<String>,

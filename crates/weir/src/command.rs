@@ -63,8 +63,37 @@ fn author() -> String {
     account().map_or_else(|| "cli".to_owned(), |name| format!("cli:{name}"))
 }
 
-/// The login name at this machine.
+/// The login name at this machine: what the environment says, else the name of the account that runs this, else its number.
+/// A service has no such environment, and is somebody all the same.
 fn account() -> Option<String> {
-    let account = std::env::var_os("USER").or_else(|| std::env::var_os("LOGNAME"));
-    account.and_then(|name| name.into_string().ok()).filter(|name| !name.is_empty())
+    let variable = |name| std::env::var(name).ok().filter(|name| !name.trim().is_empty());
+    let named = || {
+        let uid = rustix::process::getuid().as_raw().to_string();
+        let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        Some(name_of(&uid, &accounts).unwrap_or_else(|| format!("uid-{uid}")))
+    };
+    variable("USER").or_else(|| variable("LOGNAME")).or_else(named)
+}
+
+/// The name of an account in a list as `/etc/passwd` is one.
+fn name_of(uid: &str, accounts: &str) -> Option<String> {
+    accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next().filter(|name| !name.is_empty())?;
+        (fields.nth(1)? == uid).then(|| name.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_without_an_environment_has_a_name() {
+        let accounts =
+            "root:x:0:0:root:/root:/bin/sh\n\n:x:5::\nbroken\nada:x:1000:1000::/home/ada:/bin/sh\n";
+        for (uid, name) in [("0", Some("root")), ("1000", Some("ada")), ("5", None), ("7", None)] {
+            assert_eq!(name_of(uid, accounts).as_deref(), name, "{uid}");
+        }
+    }
 }

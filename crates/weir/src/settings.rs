@@ -79,8 +79,10 @@ pub fn load(file: Option<&Path>) -> Result<Settings, Unloaded> {
     let source = file.map(source_text).transpose()?;
     let base = file.and_then(Path::parent).filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let disk = Disk::default();
-    let loaded = weir_config::load(source.as_ref(), base, &disk)?;
-    let read = file.map(Path::to_owned).into_iter().chain(disk.read.into_inner()).collect();
+    let mut loaded = weir_config::load(source.as_ref(), base, &disk)?;
+    let read: Vec<PathBuf> = file.map(Path::to_owned).into_iter().chain(disk.read.into_inner()).collect();
+    // Whoever writes the configuration gives rights; whoever reads it may find secrets.
+    loaded.config.tools.own_files.extend(read.iter().cloned());
     Ok(Settings { config: loaded.config, warnings: loaded.warnings, read })
 }
 

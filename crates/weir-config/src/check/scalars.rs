@@ -66,6 +66,10 @@ impl Check<'_, '_> {
 
     pub(super) fn trusted_proxies(&mut self, raw: Option<&[RawNetwork]>, path: &Path) -> TrustedProxies {
         let Some(raw) = raw else { return TrustedProxies::new(vec![IpAddr::from([127, 0, 0, 1]).into()]) };
+        self.networks(raw, path)
+    }
+
+    pub(super) fn networks(&mut self, raw: &[RawNetwork], path: &Path) -> TrustedProxies {
         let networks =
             raw.iter().enumerate().filter_map(|(i, network)| self.network(network, &path.index(i)));
         TrustedProxies::new(networks.collect())

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{RawDuration, RawLevel, RawMap, RawPath};
+use super::{RawDuration, RawLevel, RawMap, RawNetwork, RawPath};
 
 /// What bounds agents' tool calls.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -19,6 +19,10 @@ pub(crate) struct RawTools {
     /// Where built-in tools may touch files. Empty: nowhere.
     #[schemars(extend("default" = []))]
     pub allowed_roots: Option<Vec<RawPath>>,
+    /// Addresses and networks, in CIDR form, that the built-in `fetch_url` may reach although they are this machine's, private
+    /// or link-local ones.
+    #[schemars(extend("default" = []))]
+    pub fetch_private: Option<Vec<RawNetwork>>,
     /// How long one call may take.
     #[schemars(extend("default" = "60s"))]
     pub timeout: Option<RawDuration>,

@@ -77,6 +77,10 @@ impl Refusal {
                 let message = "This API key is not valid: it is unknown, revoked, or beside another that differs. Send a valid one, or none to use free models.";
                 Row::new(401, "invalid_api_key", message).title("Invalid API key")
             }
+            Self::ToolServerKey => {
+                let message = "Tool servers need a valid API key: send one as `Authorization: Bearer KEY` or `x-api-key: KEY`. Whoever runs weir makes one with `weir keys create`.";
+                Row::new(401, "invalid_api_key", message).title("Invalid API key")
+            }
             Self::PaidModelAuthRequired { model } => {
                 let message =
                     format!("`{}` is not free: send an API key, or choose a free model.", shown(model));

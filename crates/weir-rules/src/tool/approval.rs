@@ -20,6 +20,10 @@ pub struct Binding {
     pub digest: String,
     /// A digest of the rules, with their versions, and the policies that ask for the approval.
     pub asked_by: String,
+    /// The channel: what was asked on one is not thereby allowed on another.
+    pub channel: String,
+    /// The agent that calls for the caller.
+    pub agent: String,
 }
 
 /// A person's yes.
@@ -77,6 +81,8 @@ impl ToolDecision {
             server: self.server.clone(),
             digest: digest.to_owned(),
             asked_by: self.asked_by(),
+            channel: self.channel.clone(),
+            agent: self.agent.clone(),
         }
     }
 

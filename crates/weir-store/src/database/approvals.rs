@@ -195,15 +195,23 @@ pub struct ApprovalFilter {
     pub cursor: Option<String>,
 }
 
-/// The name of a question: the same call of the same caller under the same rules has the same one.
+/// The name of a question: the same call of the same caller, on the same channel and through the same agent, under the
+/// same rules has the same one.
 fn live_key(new: &NewApproval) -> String {
     use sha2::{Digest as _, Sha256};
     let question = &new.question;
     let session = if new.of_session { question.session.as_str() } else { "" };
     let mut hasher = Sha256::new();
-    for part in
-        [new.caller.as_str(), &question.tool, &question.server, &question.digest, &question.asked_by, session]
-    {
+    for part in [
+        new.caller.as_str(),
+        &question.tool,
+        &question.server,
+        &question.digest,
+        &question.asked_by,
+        &question.channel,
+        &question.agent,
+        session,
+    ] {
         hasher.update(part.len().to_be_bytes());
         hasher.update(part);
     }

@@ -44,22 +44,39 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
+    #[cfg(test)]
     pub(super) fn new(api: Api, model: &str, system: &str, prompt: &str) -> Self {
-        let mut items = Vec::new();
-        if api == Api::ChatCompletions && !system.is_empty() {
-            items.push(json!({"role": "system", "content": system}));
-        }
-        items.push(json!({"role": "user", "content": prompt}));
+        let mut conversation = Self::of(api, model, system, Vec::new());
+        conversation.says(prompt);
+        conversation
+    }
+
+    /// Goes on with what was said before.
+    pub(super) fn of(api: Api, model: &str, system: &str, items: Vec<Json>) -> Self {
         Self { api, model: model.to_owned(), system: system.to_owned(), items }
+    }
+
+    /// The user says something.
+    pub(super) fn says(&mut self, text: &str) {
+        self.items.push(json!({"role": "user", "content": text}));
     }
 
     /// The next request.
     pub(super) fn request(&self, offer: &Offer) -> Json {
-        match self.api {
-            Api::ChatCompletions => chat::request(&self.model, &self.items, offer),
+        let mut request = match self.api {
+            Api::ChatCompletions => chat::request(&self.model, &self.system, &self.items, offer),
             Api::Responses => responses::request(&self.model, &self.system, &self.items, offer),
             Api::Messages => messages::request(&self.model, &self.system, &self.items, offer),
+        };
+        if let Some(members) = request.as_object_mut() {
+            members.insert("stream".to_owned(), true.into());
         }
+        request
+    }
+
+    /// What was said, to be kept.
+    pub(super) fn items(&self) -> &[Json] {
+        &self.items
     }
 
     /// Takes an answer over.

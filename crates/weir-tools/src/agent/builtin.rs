@@ -9,19 +9,18 @@ mod run;
 mod search;
 mod walk;
 
-use std::path::PathBuf;
-
+use fetch::Web;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
+use weir_config::config::Tools;
 use weir_core::tool::PermissionLevel;
 use weir_rules::tool::Permitted;
 
 use super::offer::Executor;
 use crate::call::ToolDefinition;
 use crate::level::Roots;
-use crate::mcp::link::{HttpClient, http_client};
 use crate::outcome::Executed;
 
 /// What a tool gives, or its error in one line.
@@ -30,14 +29,14 @@ type Outcome = Result<String, String>;
 /// Runs the built-in tools.
 pub struct BuiltIn {
     roots: Roots,
-    http: HttpClient,
+    web: Web,
 }
 
 impl BuiltIn {
-    /// The tools over these roots. Without any, the tools for files refuse.
+    /// The tools over the roots of a configuration. Without any, the tools for files refuse.
     #[must_use]
-    pub fn new(allowed_roots: &[PathBuf]) -> Self {
-        Self { roots: Roots::new(allowed_roots), http: http_client() }
+    pub fn new(tools: &Tools) -> Self {
+        Self { roots: Roots::of(tools), web: Web::new(tools.fetch_private.clone()) }
     }
 
     async fn outcome(&self, permitted: Permitted) -> Executed<String> {
@@ -46,7 +45,7 @@ impl BuiltIn {
         let outcome = match tool.as_str() {
             "run_script" => return run::script(&self.roots, args).await,
             "run_command" => return run::command(&self.roots, args).await,
-            "fetch_url" => fetch::fetch(&self.http, args).await,
+            "fetch_url" => self.web.fetch(args).await,
             other => files::run(self.roots.clone(), other.to_owned(), args).await,
         };
         match outcome {

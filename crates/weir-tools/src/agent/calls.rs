@@ -10,6 +10,7 @@ use weir_core::tool::{Arguments, Denial, DenialKind, cleaned, quoted};
 
 use super::api::Asked;
 use super::event::Event;
+use super::history::Waiting;
 use super::model::Model;
 use super::offer::Offer;
 use super::result::{Notice, PendingNotice};
@@ -34,11 +35,24 @@ const ERROR_CHARS_MAX: usize = 200;
 #[derive(Default)]
 pub(super) struct Ledger {
     notices: Mutex<Vec<Notice>>,
+    waiting: Mutex<Vec<Waiting>>,
 }
 
 impl Ledger {
     fn note(&self, notice: Notice) {
         self.notices.lock().unwrap_or_else(PoisonError::into_inner).push(notice);
+    }
+
+    pub(super) fn waits(&self, waiting: Waiting) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(waiting);
+    }
+
+    /// The calls that wait for an approval, each once.
+    pub(super) fn waiting(&self) -> Vec<Waiting> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut seen = std::collections::HashSet::new();
+        waiting.retain(|call| seen.insert(call.approval.clone()));
+        waiting
     }
 
     pub(super) fn take(&self) -> Vec<Notice> {
@@ -191,11 +205,14 @@ impl<M: Model> Turn<M> {
         // Boxed: what goes through the gate is large, and many calls wait at once.
         let mut outcome = Box::pin(self.through_the_gate(call.clone())).await;
         if let Some(pending) = outcome.denied().and_then(|denied| denied.pending.clone())
-            && Box::pin(self.ask_person(&asked.id, &pending)).await
+            && Box::pin(self.ask_person(&asked.id, &pending, call.args.as_value())).await
         {
             outcome = Box::pin(self.through_the_gate(call)).await;
         }
         if let Some(denied) = outcome.denied() {
+            if let Some(pending) = &denied.pending {
+                ledger.waits(Waiting { approval: pending.id.clone(), tool: tool.name.clone() });
+            }
             ledger.note(Notice::new(&asked.id, denied));
         }
         self.finish(&mut told, outcome, digest)
@@ -214,11 +231,11 @@ impl<M: Model> Turn<M> {
     }
 
     /// Asks the person about a call that waits, one question at a time. True: it is worth trying again.
-    async fn ask_person(&self, call_id: &str, pending: &PendingApproval) -> bool {
+    async fn ask_person(&self, call_id: &str, pending: &PendingApproval, args: &Json) -> bool {
         let _one = self.asking.lock().await;
         self.tell(&Event::ApprovalRequested { call_id, approval: &PendingNotice::from(pending) });
         let answered = async {
-            match self.person.ask(pending, self.gate.lets_askers_approve()).await {
+            match self.person.ask(pending, args, self.gate.lets_askers_approve()).await {
                 Some(yes) => self.gate.answer_own(&pending.id, yes, &self.caller).await,
                 None => false,
             }

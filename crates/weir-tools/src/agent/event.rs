@@ -20,6 +20,13 @@ pub enum Event<'e> {
         /// The channel, whose ceiling holds.
         channel: &'e str,
     },
+    /// A piece of what the model says, as it comes.
+    TextDelta {
+        /// The round, from 1.
+        iteration: u32,
+        /// The piece.
+        text: &'e str,
+    },
     /// The model said something besides calling tools.
     Message {
         /// The round, from 1.

@@ -77,6 +77,8 @@ pub struct TurnResult {
     pub end: TurnEnd,
     /// The model's answer, or why there is none.
     pub text: String,
+    /// The class of what went wrong with the model (`error_type`), if one was told.
+    pub error_type: Option<String>,
     /// How often the model was asked.
     pub iterations: u32,
     /// How many calls of tools there were.

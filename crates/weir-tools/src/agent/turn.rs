@@ -1,15 +1,18 @@
 //! One turn, from a prompt to its end.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use weir_config::config::LoopGuard as Thresholds;
+use weir_store::database::ApprovalState;
 
 use super::api::{CallResult, Conversation};
 use super::calls::{Finished, Ledger};
 use super::event::{Event, Events};
+use super::history::{History, Keeper};
 use super::model::{Api, Model};
 use super::offer::Toolbox;
 use super::person::Person;
@@ -52,7 +55,14 @@ pub struct Turn<M> {
     pub person: Arc<dyn Person>,
     /// One question at a time: `Mutex::default()`.
     pub asking: Mutex<()>,
+    /// What was said in this session before; empty: nothing.
+    pub history: History,
+    /// Who keeps what is said, so that the session can be resumed.
+    pub keeper: Arc<dyn Keeper>,
 }
+
+/// Why a turn ended, its last words, and the class of what went wrong with the model.
+type Ended = (TurnEnd, String, Option<String>);
 
 /// What grows while a turn goes on.
 struct Progress {
@@ -69,22 +79,30 @@ impl<M: Model> Turn<M> {
     pub async fn run(&self, prompt: &str, cancel: &CancellationToken) -> TurnResult {
         let session = &self.caller.session;
         self.tell(&Event::TurnStarted { session, model: &self.model_name, channel: &self.caller.channel });
+        let items = self.history.items.clone();
+        let mut conversation = Conversation::of(self.api, &self.model_name, &self.system, items);
         let ledger = Ledger::default();
+        if let Some(note) = self.of_waiting(&ledger).await {
+            conversation.says(&note);
+        }
+        conversation.says(prompt);
         let mut progress = Progress {
-            conversation: Conversation::new(self.api, &self.model_name, &self.system, prompt),
+            conversation,
             guard: LoopGuard::new(self.loop_guard),
             advised: false,
             iterations: 0,
             calls: 0,
         };
-        let (end, text) = tokio::select! {
+        self.keep(&progress, &ledger);
+        let (end, text, error_type) = tokio::select! {
             biased;
-            () = cancel.cancelled() => (TurnEnd::Cancelled, "Stopped by the user.".to_owned()),
+            () = cancel.cancelled() => (TurnEnd::Cancelled, "Stopped by the user.".to_owned(), None),
             ended = Box::pin(self.rounds(&mut progress, &ledger)) => ended,
         };
         let (iterations, calls) = (progress.iterations, progress.calls);
+        let notices = ledger.take();
         let result =
-            TurnResult { session: session.clone(), end, text, iterations, calls, notices: ledger.take() };
+            TurnResult { session: session.clone(), end, text, error_type, iterations, calls, notices };
         self.tell(&Event::Result(&result));
         result
     }
@@ -93,34 +111,48 @@ impl<M: Model> Turn<M> {
         self.events.tell(event);
     }
 
-    async fn rounds(&self, progress: &mut Progress, ledger: &Ledger) -> (TurnEnd, String) {
+    async fn rounds(&self, progress: &mut Progress, ledger: &Ledger) -> Ended {
         while progress.iterations < ITERATIONS_MAX {
             progress.iterations += 1;
             if let Some(ended) = Box::pin(self.round(progress, ledger)).await {
                 return ended;
             }
         }
-        (TurnEnd::Exhausted, format!("Stopped: the model was asked {ITERATIONS_MAX} times without an end."))
+        let said = format!("Stopped: the model was asked {ITERATIONS_MAX} times without an end.");
+        (TurnEnd::Exhausted, said, None)
     }
 
-    async fn round(&self, progress: &mut Progress, ledger: &Ledger) -> Option<(TurnEnd, String)> {
+    async fn round(&self, progress: &mut Progress, ledger: &Ledger) -> Option<Ended> {
         let iteration = progress.iterations;
         let offer = self.tools.offer(&self.gate, &self.caller);
-        let asked = self.model.ask(self.api, progress.conversation.request(&offer));
+        let told = AtomicBool::new(false);
+        let said = |text: &str| {
+            told.store(true, Ordering::Relaxed);
+            self.tell(&Event::TextDelta { iteration, text });
+        };
+        let asked = self.model.ask(self.api, progress.conversation.request(&offer), &said);
         let answer = match tokio::time::timeout(ANSWER_DEADLINE, asked).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 let end = if error.refused { TurnEnd::Refused } else { TurnEnd::Failed };
-                return Some((end, error.message));
+                return Some((end, error.message, error.error_type));
             }
-            Err(_) => return Some((TurnEnd::Failed, "the model did not answer in time".to_owned())),
+            Err(_) => {
+                let said = "the model did not answer in time".to_owned();
+                return Some((TurnEnd::Failed, said, Some("timeout".to_owned())));
+            }
         };
         let said = match progress.conversation.take(&answer, iteration) {
             Ok(said) => said,
-            Err(wrong) => return Some((TurnEnd::Failed, wrong)),
+            Err(wrong) => return Some((TurnEnd::Failed, wrong, None)),
         };
+        // A model that answered all at once.
+        if !told.load(Ordering::Relaxed) && !said.text.is_empty() {
+            self.tell(&Event::TextDelta { iteration, text: &said.text });
+        }
         if said.calls.is_empty() {
-            return Some((TurnEnd::Answered, said.text));
+            self.keep(progress, ledger);
+            return Some((TurnEnd::Answered, said.text, None));
         }
         if !said.text.is_empty() {
             self.tell(&Event::Message { iteration, text: &said.text });
@@ -128,11 +160,36 @@ impl<M: Model> Turn<M> {
         progress.calls = progress.calls.saturating_add(u32::try_from(said.calls.len()).unwrap_or(u32::MAX));
         let mut finished = self.run_calls(&said.calls, &offer, iteration, ledger).await;
         if let Some(halted) = self.guard(progress, &mut finished) {
-            return Some((TurnEnd::Halted, halted));
+            self.keep_results(progress, finished, ledger);
+            return Some((TurnEnd::Halted, halted, None));
         }
+        self.keep_results(progress, finished, ledger);
+        None
+    }
+
+    fn keep_results(&self, progress: &mut Progress, finished: Vec<Finished>, ledger: &Ledger) {
         let results: Vec<CallResult> = finished.into_iter().map(CallResult::from).collect();
         progress.conversation.results(&results);
-        None
+        self.keep(progress, ledger);
+    }
+
+    /// Keeps what was said. Only where every call has its result: no provider takes a conversation otherwise.
+    fn keep(&self, progress: &Progress, ledger: &Ledger) {
+        let items = progress.conversation.items().to_vec();
+        self.keeper.keep(&History { api: self.api, items, waiting: ledger.waiting() });
+    }
+
+    /// What became of the calls that waited for an approval when the session was left.
+    async fn of_waiting(&self, ledger: &Ledger) -> Option<String> {
+        let mut note = String::new();
+        for waiting in &self.history.waiting {
+            let state = self.gate.approval_state(&waiting.approval, &self.caller).await;
+            note.push_str(&waiting.told(state));
+            if matches!(state, Some(ApprovalState::Pending | ApprovalState::Approved)) {
+                ledger.waits(waiting.clone());
+            }
+        }
+        (!note.is_empty()).then_some(note)
     }
 
     /// Lets the loop guard see how the calls ended. What it advises goes to the model below the last failure, whose own

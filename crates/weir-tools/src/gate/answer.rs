@@ -23,6 +23,20 @@ impl Gate {
         self.inner.settings().tools.approvals.approver == Approver::Requester
     }
 
+    /// How an approval of this caller stands; `None`: there is none of theirs, it is used up,
+    /// or it cannot be read now.
+    pub(crate) async fn approval_state(&self, id: &str, caller: &Caller) -> Option<ApprovalState> {
+        let inner = &self.inner;
+        let now = inner.clock.now();
+        let own = inner.database.approval(id, now).await.ok().flatten()?;
+        if own.caller != caller.identity.key {
+            return None;
+        }
+        // A yes that was used, withdrawn or ran out is nothing to wait for.
+        let over = own.state == ApprovalState::Approved && !own.is_grant(now);
+        (!over).then_some(own.state)
+    }
+
     /// Takes the answer of who asked. False when it does not count: the approval is another's, it was answered before, it
     /// is over, or a yes is not theirs to say.
     pub async fn answer_own(&self, id: &str, yes: bool, caller: &Caller) -> bool {

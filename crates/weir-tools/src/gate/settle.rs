@@ -14,7 +14,7 @@ use weir_store::database::{
 };
 
 use super::catalogue::Entry;
-use super::{Inner, tool_level};
+use super::{Inner, Unlisted, tool_level};
 use crate::approval::{self, approval_id, digest_of};
 use crate::call::{Caller, ToolCall};
 use crate::level;
@@ -65,11 +65,7 @@ pub(super) fn set_tool<'f>(facts: &mut Facts<'f>, entry: &'f Entry, level: Permi
 impl Inner {
     /// Decides by the rules. `unlisted` is given by programs that run their tools themselves: a tool is known then, and has
     /// the level that they say if nobody else says one.
-    pub(super) async fn decide(
-        &self,
-        call: &ToolCall,
-        unlisted: Option<Option<PermissionLevel>>,
-    ) -> ToolDecision {
+    pub(super) async fn decide(&self, call: &ToolCall, unlisted: Option<Unlisted<'_>>) -> ToolDecision {
         let entry = self.catalogue.find(&self.database, &call.server, &call.tool).await;
         let made = self.decide_among(call, entry.as_deref(), unlisted, false);
         // Finding what else may be called costs more than deciding, so it is done for denials only.
@@ -83,7 +79,7 @@ impl Inner {
         &self,
         call: &ToolCall,
         entry: Option<&Entry>,
-        unlisted: Option<Option<PermissionLevel>>,
+        unlisted: Option<Unlisted<'_>>,
         with_others: bool,
     ) -> ToolDecision {
         let settings = self.settings();
@@ -100,13 +96,21 @@ impl Inner {
                 annotations: other.annotations(),
             })
             .collect();
-        if with_others && unlisted.is_some() {
+        if let Some(unlisted) = unlisted.filter(|_| with_others) {
             // Of programs that list no tools here, those that the configuration names are known.
-            let named = tools.levels.iter().filter(|(name, _)| call.caller.sees(name));
-            others.extend(named.map(|(name, level)| OtherTool {
+            let configured = || tools.levels.iter().map(|(name, level)| (name.as_str(), *level));
+            let named: Vec<(&str, PermissionLevel)> = match unlisted.others {
+                Some(own) => own
+                    .iter()
+                    .map(|(name, level)| (*name, unlisted_level(tools, name, Some(*level))))
+                    .collect(),
+                None => configured().collect(),
+            };
+            let seen = named.into_iter().filter(|(name, _)| call.caller.sees(name));
+            others.extend(seen.map(|(name, level)| OtherTool {
                 name,
                 server: "",
-                level: *level,
+                level,
                 annotations: &super::catalogue::NO_ANNOTATIONS,
             }));
         }
@@ -116,7 +120,7 @@ impl Inner {
         match entry {
             Some(entry) => set_tool(&mut facts, entry, entry.level(tools)),
             None => {
-                let level = unlisted_level(tools, &call.tool, unlisted.flatten());
+                let level = unlisted_level(tools, &call.tool, unlisted.and_then(|unlisted| unlisted.level));
                 facts.set_str(Fact::ToolLevel, level.token());
                 facts.set_dynamic(Fact::ToolAnnotations, &super::catalogue::NO_ANNOTATIONS);
             }
@@ -297,6 +301,8 @@ fn grant(made: &ToolDecision, approval: &Approval) -> Grant {
     binding.tool.clone_from(&question.tool);
     binding.server.clone_from(&question.server);
     binding.asked_by.clone_from(&question.asked_by);
+    binding.channel.clone_from(&question.channel);
+    binding.agent.clone_from(&question.agent);
     Grant {
         id: approval.id.clone(),
         binding,

@@ -2,6 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use weir_config::config::Tools;
+
 /// Parts of a path that are followed; a longer one is outside.
 const PARTS_MAX: usize = 256;
 
@@ -10,15 +12,35 @@ const PARTS_MAX: usize = 256;
 pub struct Roots {
     /// Resolved, as far as they exist.
     roots: Vec<PathBuf>,
+    /// weir's own files and folders, which are closed wherever the roots lie. Resolved, as far as they exist.
+    own: Vec<PathBuf>,
 }
 
 impl Roots {
     /// Resolves the roots. One that does not exist yet is kept as it is written.
     #[must_use]
     pub fn new(roots: &[PathBuf]) -> Self {
-        let absolute = |root: &PathBuf| std::path::absolute(root).ok();
-        let roots = roots.iter().filter_map(absolute).map(|root| resolve(&root).unwrap_or(root)).collect();
-        Self { roots }
+        Self { roots: resolved(roots), own: Vec::new() }
+    }
+
+    /// The roots of a configuration, in which weir's own files are closed.
+    #[must_use]
+    pub fn of(tools: &Tools) -> Self {
+        Self { own: resolved(&tools.own_files), ..Self::new(&tools.allowed_roots) }
+    }
+
+    /// Whether a resolved path is one of weir's own files, or in one of its own folders.
+    #[must_use]
+    pub fn is_own(&self, resolved: &Path) -> bool {
+        self.own.iter().any(|own| resolved.starts_with(own))
+    }
+
+    /// Whether weir's own files lie somewhere below a path, as a tool is given it: what takes a folder as a whole would
+    /// take them along.
+    #[must_use]
+    pub fn hold_own_below(&self, path: &str) -> bool {
+        !self.own.is_empty()
+            && self.locate(path).is_some_and(|folder| self.own.iter().any(|own| own.starts_with(&folder)))
     }
 
     /// Whether there are none.
@@ -34,7 +56,7 @@ impl Roots {
     }
 
     /// Whether a path, as a tool is given it, lies within one of the roots once its links are resolved. A relative one
-    /// starts at the first root; one in another's home, or through a link that leads nowhere, lies outside.
+    /// starts at the first root; one in another's home, through a link that leads nowhere, or of weir's own lies outside.
     #[must_use]
     pub fn contain(&self, path: &str) -> bool {
         self.locate(path).is_some()
@@ -55,8 +77,14 @@ impl Roots {
             Some(_) => return None,
         };
         let resolved = resolve(&self.base()?.join(path))?;
-        self.roots.iter().any(|root| resolved.starts_with(root)).then_some(resolved)
+        let inside = self.roots.iter().any(|root| resolved.starts_with(root)) && !self.is_own(&resolved);
+        inside.then_some(resolved)
     }
+}
+
+fn resolved(paths: &[PathBuf]) -> Vec<PathBuf> {
+    let absolute = |path: &PathBuf| std::path::absolute(path).ok();
+    paths.iter().filter_map(absolute).map(|path| resolve(&path).unwrap_or(path)).collect()
 }
 
 /// Follows an absolute path part by part as the kernel does: a link is resolved before `..` is taken of it. What does not

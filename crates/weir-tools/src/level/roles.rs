@@ -11,7 +11,28 @@ pub struct Roles {
     pub globs: bool,
     /// It applies a patch, whose headers name files.
     pub patches: bool,
+    /// Its name says that it looks at files, and not that it changes any.
+    pub only_looks: bool,
+    /// It tells of the names in a folder, and not what the files hold.
+    pub lists: bool,
+    /// It looks for something in all files of a folder.
+    pub searches: bool,
 }
+
+/// Words of tools that look.
+const LOOKS: [&str; 20] = [
+    "read", "view", "list", "ls", "get", "stat", "info", "tree", "glob", "grep", "search", "find", "show",
+    "open", "cat", "head", "tail", "diff", "exists", "count",
+];
+
+/// Words of tools that change something, whatever else their name says.
+const CHANGES: [&str; 20] = [
+    "write", "edit", "create", "patch", "move", "rename", "copy", "save", "put", "append", "replace",
+    "update", "delete", "remove", "set", "insert", "upload", "make", "apply", "download",
+];
+
+/// Words of tools that tell of names only.
+const LISTS: [&str; 9] = ["list", "ls", "tree", "glob", "stat", "info", "exists", "find", "count"];
 
 /// Tools that run what they are told. Names are compared without case and `_`, `-`, `.`.
 const SHELLS: [&str; 19] = [
@@ -101,7 +122,18 @@ impl Roles {
         let paths = FILE_TOOLS.contains(&tool.to_lowercase().as_str())
             || words.iter().any(|word| FILE_WORDS.contains(&word.as_str()));
         let has = |wanted: &str| words.iter().any(|word| word == wanted);
-        Self { command, paths, globs: has("glob") || flat == "searchfiles", patches: has("patch") }
+        let any = |wanted: &[&str]| words.iter().any(|word| wanted.contains(&word.as_str()));
+        let only_looks = any(&LOOKS) && !any(&CHANGES);
+        Self {
+            command,
+            paths,
+            globs: has("glob") || flat == "searchfiles",
+            patches: has("patch"),
+            only_looks,
+            // weir's own search passes its own files over; others of this name look for names.
+            lists: only_looks && (any(&LISTS) || flat == "searchfiles") && !has("grep"),
+            searches: has("grep") || has("search") && flat != "searchfiles",
+        }
     }
 }
 

@@ -108,7 +108,6 @@ impl Walk<'_> {
             | "string_content"
             | "concatenation"
             | "simple_expansion"
-            | "variable_name"
             | "special_variable_name"
             | "file_descriptor"
             | "heredoc_start"
@@ -128,6 +127,11 @@ impl Walk<'_> {
             | "while_statement"
             | "do_group"
             | "brace_expression" => PermissionLevel::ReadOnly,
+            // The environment holds keys: only what is known to be none is shown.
+            "variable_name" if is_expanded(node) && !programs::is_harmless_variable(self.raw(node)) => {
+                PermissionLevel::Execute
+            }
+            "variable_name" => PermissionLevel::ReadOnly,
             // Parts of a test, which is looked at as a whole.
             "unary_expression" | "binary_expression" | "test_operator" if within_test(node) => {
                 PermissionLevel::ReadOnly
@@ -204,8 +208,8 @@ impl Walk<'_> {
             // bash opens sockets by names in there.
             Some(word) if word.starts_with("/dev/") => PermissionLevel::Dangerous,
             Some(word) if programs::leaves(word, self.roots) => PermissionLevel::Dangerous,
-            Some(_) if writes => PermissionLevel::Write,
-            Some(_) => PermissionLevel::ReadOnly,
+            Some(word) if writes => PermissionLevel::Write.max(super::of_written(word, self.roots)),
+            Some(word) => programs::of_a_process(word),
             None if by_process && !writes => PermissionLevel::ReadOnly,
             // It can be any file, or a socket.
             None if self.roots.is_empty() => PermissionLevel::Execute,
@@ -260,6 +264,11 @@ fn heredoc(node: Node<'_>) -> PermissionLevel {
     } else {
         PermissionLevel::ReadOnly
     }
+}
+
+/// Whether the value of this name is put in its place.
+fn is_expanded(node: Node<'_>) -> bool {
+    node.parent().is_some_and(|parent| matches!(parent.kind(), "simple_expansion" | "expansion"))
 }
 
 fn within_test(node: Node<'_>) -> bool {

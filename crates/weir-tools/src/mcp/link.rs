@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use crate::mcp::frame::{Frame, IdKey};
 
 pub(crate) use child::{ChildLink, Sharing};
+pub(crate) use events::Events;
 pub(crate) use http::{HttpClient, HttpLink, http_client};
 pub(crate) use pending::Pending;
 pub use process::{ChildCommand, Stderr};

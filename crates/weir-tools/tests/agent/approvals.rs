@@ -25,7 +25,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 struct Says(Option<bool>, Arc<AtomicUsize>);
 
 impl Person for Says {
-    fn ask<'a>(&'a self, _: &'a PendingApproval, _: bool) -> BoxFuture<'a, Option<bool>> {
+    fn ask<'a>(
+        &'a self,
+        _: &'a PendingApproval,
+        _: &'a serde_json::Value,
+        _: bool,
+    ) -> BoxFuture<'a, Option<bool>> {
         self.1.fetch_add(1, Ordering::SeqCst);
         std::future::ready(self.0).boxed()
     }
@@ -35,7 +40,12 @@ impl Person for Says {
 struct Silent(Arc<Notify>);
 
 impl Person for Silent {
-    fn ask<'a>(&'a self, _: &'a PendingApproval, _: bool) -> BoxFuture<'a, Option<bool>> {
+    fn ask<'a>(
+        &'a self,
+        _: &'a PendingApproval,
+        _: &'a serde_json::Value,
+        _: bool,
+    ) -> BoxFuture<'a, Option<bool>> {
         self.0.notify_one();
         std::future::pending().boxed()
     }

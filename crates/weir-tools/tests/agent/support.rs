@@ -16,7 +16,8 @@ use weir_rules::{LiveRules, LoadOptions, SourceFile, load};
 use weir_store::{Database, DatabaseLocation, DatabaseOptions, Recorder, RecorderOptions};
 use weir_testkit::ManualClock;
 use weir_tools::agent::{
-    Api, Event, Events, Executor, Model, ModelError, Nobody, Person, Toolbox, Turn, TurnResult,
+    Api, Event, Events, Executor, History, Keeper, Model, ModelError, Nobody, Person, Said, Toolbox, Turn,
+    TurnResult,
 };
 use weir_tools::{Caller, Executed, Gate, Parts, Permitted, Policies, ToolDefinition};
 
@@ -27,12 +28,25 @@ pub struct Scripted {
     pub asked: Arc<Mutex<Vec<Json>>>,
 }
 
+impl Scripted {
+    pub fn of(answers: Vec<Json>) -> Self {
+        let model = Self::default();
+        model.answers.lock().unwrap().extend(answers);
+        model
+    }
+}
+
 impl Model for Scripted {
-    async fn ask(&self, _: Api, request: Json) -> Result<Json, ModelError> {
+    async fn ask(&self, _: Api, request: Json, said: Said<'_>) -> Result<Json, ModelError> {
         self.asked.lock().unwrap().push(request);
         let mut answers = self.answers.lock().unwrap();
         let next = if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() };
-        next.ok_or_else(|| ModelError { message: "no more answers".into(), refused: true })
+        if let Some(text) =
+            next.as_ref().and_then(|next| next.pointer("/choices/0/message/content")?.as_str())
+        {
+            said(text);
+        }
+        next.ok_or_else(|| ModelError { refused: true, ..ModelError::failed("no more answers") })
     }
 }
 
@@ -60,6 +74,22 @@ impl Events for Told {
 impl Told {
     pub fn of(&self, kind: &str) -> Vec<Json> {
         self.0.lock().unwrap().iter().filter(|event| event["event"] == kind).cloned().collect()
+    }
+}
+
+/// What was kept last.
+#[derive(Clone, Default)]
+pub struct Kept(Arc<Mutex<History>>);
+
+impl Keeper for Kept {
+    fn keep(&self, history: &History) {
+        *self.0.lock().unwrap() = history.clone();
+    }
+}
+
+impl Kept {
+    pub fn last(&self) -> History {
+        self.0.lock().unwrap().clone()
     }
 }
 
@@ -96,6 +126,7 @@ impl Executor for Hands {
 pub struct Bench {
     pub turn: Turn<Scripted>,
     pub told: Told,
+    pub kept: Kept,
     pub hands: Arc<Hands>,
     pub database: Database,
     pub clock: ManualClock,
@@ -117,6 +148,8 @@ fn settings(approver: Approver) -> Tools {
         channel_permissions: [("web".to_owned(), ReadOnly)].into(),
         levels: levels.map(|(name, level)| (name.to_owned(), level)).into(),
         allowed_roots: Vec::new(),
+        own_files: Vec::new(),
+        fetch_private: weir_core::address::TrustedProxies::default(),
         timeout: Duration::from_secs(20),
         loop_guard: LoopGuard { identical: 3, failures: 6 },
         approvals: Approvals { ttl: Duration::from_secs(600), approver, webhook: None },
@@ -155,9 +188,9 @@ impl Bench {
         };
         let tools = ["ok", "bad", "hang", "deploy", "secret"].map(definition);
         gate.report_built_in(tools.into_iter().map(|tool| (tool, PermissionLevel::ReadOnly)).collect());
+        let kept = Kept::default();
         let (told, hands) = (Told::default(), Arc::new(Hands::default()));
-        let model = Scripted::default();
-        model.answers.lock().unwrap().extend(answers);
+        let model = Scripted::of(answers);
         let turn = Turn {
             gate,
             caller: Arc::new(Caller {
@@ -173,8 +206,10 @@ impl Bench {
             events: Arc::new(told.clone()),
             person: Arc::new(Nobody),
             asking: tokio::sync::Mutex::default(),
+            history: History::default(),
+            keeper: Arc::new(kept.clone()),
         };
-        Self { turn, told, hands, database, clock, cancel: CancellationToken::new() }
+        Self { turn, told, kept, hands, database, clock, cancel: CancellationToken::new() }
     }
 
     pub fn person(&mut self, person: impl Person + 'static) {

@@ -177,3 +177,57 @@ async fn a_policy_holds_in_a_turn_and_its_denial_reaches_the_model_whole() {
         assert_eq!(result.notices[0].pending.is_some(), waits, "{kind}");
     }
 }
+
+#[tokio::test]
+async fn what_the_model_says_is_told_and_kept_and_gone_on_with() {
+    let bench = Bench::new("", Approver::Other, vec![calls(&[("ok", "{}")]), answer("done")]).await;
+    let result = bench.run().await;
+    assert_eq!(result.text, "done");
+    let told: Vec<_> = bench.told.of("text_delta").iter().map(|delta| delta["text"].clone()).collect();
+    assert_eq!(told, [json!("done")]);
+    let kept = bench.kept.last();
+    assert_eq!(kept.items.len(), 4, "the prompt, the call, its result, the answer: {kept:?}");
+    assert!(bench.asked().iter().all(|request| request["stream"] == json!(true)));
+    // Another turn of the session.
+    let mut next = Bench::new("", Approver::Other, vec![answer("again")]).await;
+    next.turn.history = kept;
+    next.run().await;
+    let request = next.asked().remove(0);
+    let roles: Vec<_> =
+        request["messages"].as_array().unwrap().iter().map(|item| item["role"].clone()).collect();
+    assert_eq!(roles, ["user", "assistant", "tool", "assistant", "user"]);
+    assert_eq!(next.kept.last().items.len(), 6);
+}
+
+#[tokio::test]
+async fn an_approval_that_waited_is_told_of_when_the_session_is_gone_on_with() {
+    const ASK: &str = "  - {id: ask, on: tool, when: 'tool.name == \"ok\"', then: require-approval, because: A look first.}\n";
+    let script = || vec![calls(&[("ok", "{}")]), answer("relayed")];
+    let mut bench = Bench::new(ASK, Approver::Other, script()).await;
+    bench.run().await;
+    let kept = bench.kept.last();
+    let id = kept.waiting[0].approval.clone();
+    assert_eq!((kept.waiting.len(), bench.ran()), (1, 0));
+    let answer = weir_store::database::Answer::Approve {
+        scope: weir_store::database::ApprovalScope::Once,
+        until: None,
+    };
+    use weir_core::clock::Clock as _;
+    bench.database.approval_answer(&id, &answer, "bob", bench.clock.now()).await.unwrap();
+    bench.turn.history = kept;
+    bench.turn.model = crate::support::Scripted::of(script());
+    let result = bench.run().await;
+    assert_eq!((result.notices.len(), bench.ran()), (0, 1));
+    let said = bench.asked()[0]["messages"].to_string();
+    assert!(said.contains(&id) && said.contains("was given"), "{said}");
+    // Used up: nothing is told of it any more.
+    bench.turn.history = bench.kept.last();
+    bench.turn.model = crate::support::Scripted::of(vec![crate::support::answer("so")]);
+    bench.run().await;
+    assert_eq!(
+        bench.asked()[0]["messages"].to_string().matches("was given").count(),
+        1,
+        "only what was said then"
+    );
+    assert!(bench.kept.last().waiting.is_empty());
+}

@@ -290,3 +290,23 @@ async fn a_new_approval_is_told_to_the_webhook_without_the_values_of_its_argumen
     assert_eq!(body["approval"]["args"], json!(["secret"]));
     assert!(!body.to_string().contains("canary-value"));
 }
+
+#[tokio::test]
+async fn a_yes_on_one_channel_or_through_one_agent_is_none_on_another() {
+    let bench = bench().await;
+    let call = |channel: &str, agent: &str| {
+        let caller = Caller { agent: agent.to_owned(), ..Bench::caller(channel) };
+        Bench::call_as(caller, "t", json!({"a": 1}))
+    };
+    let id = pending_id(&bench.run(call("web", "weir")).await);
+    bench.approve(&id).await;
+    for (channel, agent) in [("cli", "weir"), ("web", "codex"), ("mcp", "")] {
+        let asked = bench.run(call(channel, agent)).await;
+        assert_ne!(pending_id(&asked), id, "{channel} {agent}");
+    }
+    assert_eq!(bench.ran(), 0);
+    // Another session of the same agent on the same channel is the same question.
+    let mut again = call("web", "weir");
+    again.caller = std::sync::Arc::new(Caller { session: "s2".to_owned(), ..(*again.caller).clone() });
+    assert!(bench.run(again).await.success());
+}

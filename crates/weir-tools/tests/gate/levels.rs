@@ -319,3 +319,199 @@ fn patterns_and_patches_name_paths_too() {
         assert_eq!(of_call(tool, &Arguments::new(args.clone()), &roots), expected, "{tool} {args}");
     }
 }
+
+#[test]
+fn what_shows_the_environment_is_no_mere_reading() {
+    let shows = [
+        "env",
+        "/usr/bin/env",
+        "printenv",
+        "printenv OPENAI_API_KEY",
+        "set",
+        "export -p",
+        "declare -p",
+        "declare -x",
+        "typeset -x",
+        "compgen -e",
+        "echo $SECRET",
+        "echo \"key: ${OPENAI_API_KEY}\"",
+        "printf '%s' \"$TOKEN\"",
+        "cat <<< $SECRET",
+        "cat <<E\n$SECRET\nE",
+        "ls $SECRET",
+        "cat /proc/self/environ",
+        "strings /proc/1/environ",
+        "tr '\\0' '\\n' < /proc/self/environ",
+        "cat < /proc/self/environ",
+        "cat //proc/self/environ",
+        "cat /./proc/self/mem",
+        "cat ../../../proc/self/environ",
+        "grep -a KEY /proc/$PPID/environ",
+        "head /proc/self/../self/environ",
+        "ps e",
+        "ps auxe",
+        "ps eww -p 1",
+        "ps -E",
+        "jq -n env",
+        "jq -n '$ENV.TOKEN'",
+        "jq -n -f x.jq",
+        "bash -c env",
+        "nice env",
+        "timeout 5 printenv",
+        "busybox env",
+        "cd /proc/self; cat environ",
+    ];
+    let none = Roots::default();
+    for command in shows {
+        let level = classify_command(command, &none);
+        assert!(level >= Execute, "{command}: {level:?}");
+    }
+    let harmless = [
+        "echo $HOME",
+        "echo \"$PWD\"",
+        "ls \"${HOME}\"; ps aux",
+        "ps -ef",
+        "cat /proc/cpuinfo",
+        "cat /proc/meminfo | head -3",
+        "jq .name package.json",
+    ];
+    for command in harmless.into_iter().filter(|command| !command.contains("ls \"${HOME}")) {
+        assert_eq!(classify_command(command, &none), ReadOnly, "{command}");
+    }
+}
+
+#[test]
+fn writing_what_runs_by_itself_is_running_it() {
+    let table = [
+        ("echo x > .git/hooks/pre-commit", Execute),
+        ("cp a .git/hooks/post-merge", Execute),
+        ("tee .git/config", Execute),
+        ("sed -i s/a/b/ ~/.bashrc", Execute),
+        ("mv x .husky/pre-push", Execute),
+        ("ln -s ../x .git/hooks/pre-push", Execute),
+        ("mkdir -p .config/autostart", Execute),
+        ("cp -t .git/hooks pre-commit", Execute),
+        ("cp --target-directory=.git/hooks pre-commit", Execute),
+        ("tar xf hooks.tar -C .git/hooks", Execute),
+        ("cd .git/hooks && touch pre-commit", Execute),
+        ("echo k >> .ssh/authorized_keys", Dangerous),
+        ("tee -a /home/ada/.ssh/authorized_keys", Dangerous),
+        ("cp x /etc/cron.d/x", Dangerous),
+        ("cat .git/config", ReadOnly),
+        ("cat .git/hooks/pre-commit", ReadOnly),
+        ("cp a b", Write),
+        ("echo x > Makefile", Write),
+    ];
+    for (command, expected) in table {
+        assert_eq!(classify_command(command, &Roots::default()), expected, "{command}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let roots = root(folder.path());
+    std::os::unix::fs::symlink(".git/hooks", folder.path().join("root/h")).unwrap();
+    std::fs::create_dir_all(folder.path().join("root/.git/hooks")).unwrap();
+    let of = |tool: &str, args: serde_json::Value| of_call(tool, &Arguments::new(args), &roots);
+    let table = [
+        ("write_file", json!({"path": ".git/hooks/pre-commit", "content": ""}), Execute),
+        ("write_file", json!({"path": "h/pre-commit", "content": ""}), Execute),
+        ("Write", json!({"file_path": "sub/.envrc", "content": ""}), Execute),
+        (
+            "apply_patch",
+            json!({"patch": "*** Begin Patch\n*** Add File: .husky/pre-push\n+x\n*** End Patch"}),
+            Execute,
+        ),
+        ("move_file", json!({"source": "a.txt", "destination": ".git/hooks/pre-commit"}), Execute),
+        ("str_replace_editor", json!({"path": ".bashrc"}), Execute),
+        ("write_file", json!({"path": ".ssh/authorized_keys", "content": ""}), Dangerous),
+        ("read_file", json!({"path": ".git/config"}), Nothing),
+        ("Read", json!({"file_path": ".bashrc"}), Nothing),
+        ("write_file", json!({"path": "a.txt", "content": ""}), Nothing),
+    ];
+    for (tool, args, expected) in table {
+        assert_eq!(of(tool, args.clone()), expected, "{tool} {args}");
+    }
+}
+
+#[test]
+fn weirs_own_files_lie_outside_every_root_and_what_takes_a_folder_takes_them_along() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(root(folder.path()));
+    let root = folder.path().join("root");
+    std::fs::create_dir_all(root.join("data/sessions")).unwrap();
+    let tools = weir_config::config::Tools {
+        allowed_roots: vec![root.clone()],
+        own_files: vec![root.join("data/admin-token"), root.join("data/sessions"), root.join("weir.yaml")],
+        ..crate::support::tools()
+    };
+    let roots = Roots::of(&tools);
+    let dangerous = [
+        "cat data/admin-token",
+        "cat ./data/../data/admin-token",
+        "cat data/sessions/x.json",
+        "echo x > weir.yaml",
+        "cp data/admin-token a",
+        "cp -r data copy",
+        "mv data elsewhere",
+        "tar cf x.tar data",
+        "grep -r token data",
+        "grep -r token .",
+        "grep -r token",
+        "ln -s data d",
+        "zip -r x.zip .",
+        "chmod -R 777 data",
+    ];
+    for command in dangerous {
+        assert_eq!(classify_command(command, &roots), Dangerous, "{command}");
+    }
+    for command in [
+        "ls -la",
+        "ls data",
+        "find . -name a",
+        "git status",
+        "cat a.txt",
+        "grep -r x sub",
+        "cp -r sub copy",
+        "touch data/x",
+    ] {
+        assert!(classify_command(command, &roots) <= Write, "{command}");
+    }
+    let of = |tool: &str, args: serde_json::Value| of_call(tool, &Arguments::new(args), &roots);
+    let table = [
+        ("write_file", json!({"path": "weir.yaml"}), Dangerous),
+        ("read_file", json!({"path": "data/admin-token"}), Dangerous),
+        ("move_file", json!({"source": "data", "destination": "x"}), Dangerous),
+        ("Grep", json!({"pattern": "token", "path": "data"}), Dangerous),
+        ("Grep", json!({"pattern": "token"}), Dangerous),
+        ("Grep", json!({"pattern": "token", "path": "sub"}), Nothing),
+        ("list_directory", json!({"path": "data"}), Nothing),
+        ("search_files", json!({"text": "token"}), Nothing),
+    ];
+    for (tool, args, expected) in table {
+        assert_eq!(of(tool, args.clone()), expected, "{tool} {args}");
+    }
+}
+
+#[test]
+fn recursion_that_follows_links_leaves_the_roots() {
+    let folder = tempfile::tempdir().unwrap();
+    let roots = root(folder.path());
+    for command in [
+        "grep -R s .",
+        "grep -nR s sub",
+        "grep --dereference-recursive s .",
+        "find -L . -name x",
+        "find . -follow",
+        "cp -rL sub x",
+        "cp -aL sub x",
+        "ls -LR",
+        "tree -l",
+        "du -L .",
+        "tar chf x.tar sub",
+        "diff -r sub sub",
+        "zip -r x.zip sub",
+    ] {
+        assert_eq!(classify_command(command, &roots), Dangerous, "{command}");
+    }
+    for command in ["grep -r s .", "find . -name x", "cp -r sub x", "ls -R", "tree", "du ."] {
+        assert!(classify_command(command, &roots) <= Write, "{command}");
+    }
+}

@@ -57,6 +57,8 @@ pub fn tools() -> Tools {
         channel_permissions: BTreeMap::new(),
         levels: BTreeMap::new(),
         allowed_roots: Vec::new(),
+        own_files: Vec::new(),
+        fetch_private: weir_core::address::TrustedProxies::default(),
         timeout: Duration::from_secs(20),
         loop_guard: LoopGuard { identical: 3, failures: 6 },
         approvals: Approvals { ttl: Duration::from_secs(600), approver: Approver::Other, webhook: None },

@@ -56,6 +56,8 @@ impl Bench {
                 .map(|(name, _)| (name.to_owned(), PermissionLevel::ReadOnly))
                 .into(),
             allowed_roots: Vec::new(),
+            own_files: Vec::new(),
+            fetch_private: weir_core::address::TrustedProxies::default(),
             timeout: TIMEOUT,
             loop_guard: LoopGuard { identical: 3, failures: 6 },
             approvals: Approvals { ttl: Duration::from_secs(600), approver: Approver::Other, webhook: None },

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use weir_core::tool::{Arguments, CallSource, PermissionLevel, cleaned};
+use weir_tools::gate::Unlisted;
 use weir_tools::level::{Roles, Roots};
 use weir_tools::{Caller, ToolCall};
 
@@ -116,7 +117,11 @@ fn decided(args: &HookArgs, event: Event) -> Result<Option<String>, Failure> {
             iteration: 0,
             caller: Arc::new(caller),
         };
-        let outcome = gate.gate.evaluate(call, own_level(args.agent, &event.tool_name)).await;
+        let sure: Vec<_> =
+            own_tools(args.agent).iter().copied().filter(|(name, _)| SURE.contains(name)).collect();
+        let unlisted =
+            Unlisted { level: own_level(args.agent, &event.tool_name), others: Some(sure.as_slice()) };
+        let outcome = gate.gate.evaluate_among(call, unlisted).await;
         gate.close().await;
         Ok(outcome.error())
     })
@@ -139,23 +144,57 @@ fn place(name: &str) -> (&str, &str) {
     name.strip_prefix("mcp__").and_then(|rest| rest.split_once("__")).unwrap_or(("", name))
 }
 
-/// The level of the agents' own tools, where the configuration has none. That of a shell is the least: its commands are
-/// classed one by one. Another tool is dangerous until the operator classifies it.
-fn own_level(agent: HookAgent, tool: &str) -> Option<PermissionLevel> {
-    use PermissionLevel::{Execute, ReadOnly, Write};
-    match (agent, tool) {
-        (_, "Bash") | (HookAgent::Codex, "shell" | "local_shell" | "exec_command") => Some(ReadOnly),
-        (HookAgent::Codex, "apply_patch") => Some(Write),
-        (HookAgent::Codex, "update_plan" | "view_image") => Some(ReadOnly),
-        (
-            HookAgent::ClaudeCode,
-            "Read" | "Glob" | "Grep" | "LS" | "NotebookRead" | "TodoWrite" | "TodoRead" | "BashOutput"
-            | "ToolSearch" | "AskUserQuestion" | "ExitPlanMode" | "EnterPlanMode",
-        ) => Some(ReadOnly),
-        (HookAgent::ClaudeCode, "Edit" | "MultiEdit" | "Write" | "NotebookEdit") => Some(Write),
-        (HookAgent::ClaudeCode, "WebFetch" | "WebSearch" | "Task" | "Agent" | "KillShell") => Some(Execute),
-        _ => None,
+/// The tools of Claude Code, by its documentation, with the levels that they have where the configuration has none. That of
+/// a shell is the least: its commands are classed one by one.
+const CLAUDE_CODE: &[(&str, PermissionLevel)] = &[
+    ("Bash", PermissionLevel::ReadOnly),
+    ("Read", PermissionLevel::ReadOnly),
+    ("Glob", PermissionLevel::ReadOnly),
+    ("Grep", PermissionLevel::ReadOnly),
+    ("LS", PermissionLevel::ReadOnly),
+    ("NotebookRead", PermissionLevel::ReadOnly),
+    ("TodoWrite", PermissionLevel::ReadOnly),
+    ("TodoRead", PermissionLevel::ReadOnly),
+    ("BashOutput", PermissionLevel::ReadOnly),
+    ("ToolSearch", PermissionLevel::ReadOnly),
+    ("AskUserQuestion", PermissionLevel::ReadOnly),
+    ("ExitPlanMode", PermissionLevel::ReadOnly),
+    ("EnterPlanMode", PermissionLevel::ReadOnly),
+    ("Edit", PermissionLevel::Write),
+    ("MultiEdit", PermissionLevel::Write),
+    ("Write", PermissionLevel::Write),
+    ("NotebookEdit", PermissionLevel::Write),
+    ("WebFetch", PermissionLevel::Execute),
+    ("WebSearch", PermissionLevel::Execute),
+    ("Task", PermissionLevel::Execute),
+    ("Agent", PermissionLevel::Execute),
+    ("KillShell", PermissionLevel::Execute),
+];
+
+/// The tools of Codex.
+const CODEX: &[(&str, PermissionLevel)] = &[
+    ("Bash", PermissionLevel::ReadOnly),
+    ("shell", PermissionLevel::ReadOnly),
+    ("local_shell", PermissionLevel::ReadOnly),
+    ("exec_command", PermissionLevel::ReadOnly),
+    ("update_plan", PermissionLevel::ReadOnly),
+    ("view_image", PermissionLevel::ReadOnly),
+    ("apply_patch", PermissionLevel::Write),
+];
+
+/// The tools that the agent has for sure: what a denial may suggest instead.
+const SURE: &[&str] = &["Bash", "Read", "Glob", "Grep", "Edit", "Write", "apply_patch"];
+
+const fn own_tools(agent: HookAgent) -> &'static [(&'static str, PermissionLevel)] {
+    match agent {
+        HookAgent::ClaudeCode => CLAUDE_CODE,
+        HookAgent::Codex => CODEX,
     }
+}
+
+/// The level of one of the agents' own tools. Another tool is dangerous until the operator classifies it.
+fn own_level(agent: HookAgent, tool: &str) -> Option<PermissionLevel> {
+    own_tools(agent).iter().find(|(name, _)| *name == tool).map(|(_, level)| *level)
 }
 
 fn undecided(why: &str) -> String {

@@ -247,3 +247,99 @@ fn an_interrupted_turn_ends_in_order() {
     assert_eq!((&result["event"], &result["end"]), (&json!("result"), &json!("cancelled")));
     assert_eq!(child.wait().unwrap().code(), Some(1));
 }
+
+#[test]
+fn a_session_is_gone_on_with_by_its_user_alone_and_its_approval_holds() {
+    let rules = "rules:\n  - {id: ask, on: tool, when: 'tool.name == \"run_script\"', then: require-approval, because: A look first.}\n";
+    let folder = folder(&config("execute", "rules: [./rules]\n"));
+    folder.write("rules/a.yaml", rules);
+    let first = agent(&folder, &["--channel", "web", "--json", "hello.sh"]).json_lines();
+    let session = first[0]["session"].as_str().unwrap().to_owned();
+    assert_eq!(first.last().unwrap()["session"], session.as_str());
+    let file = folder.at(&format!("weir-data/sessions/{session}.json"));
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let pending = first.last().unwrap()["notices"][0]["pending"]["id"].as_str().unwrap();
+    folder.run(&["approvals", "approve", pending, "--as", "bob"]).good();
+    let resume = |user: &str, more: &[&str]| {
+        folder.run(&[&["agent", "--user", user, "--resume", &session], more].concat())
+    };
+    resume("eve", &["--json", "hello.sh"]).failed(1, "there is no session");
+    resume("ada", &["--channel", "cli", "hello.sh"]).failed(1, "is on channel 'web'");
+    folder.run(&["agent", "--user", "ada", "--resume", "agent-0", "x"]).failed(1, "there is no session");
+    let run = resume("ada", &["--json", "hello.sh"]);
+    run.good();
+    let result = run.json_lines().pop().unwrap();
+    assert_eq!(result["session"], session.as_str());
+    assert!(result["text"].as_str().unwrap().contains("greetings from the script"), "{result}");
+    // Somebody is at it.
+    let mut command =
+        folder.command(&["agent", "--user", "ada", "--resume", &session, "--model", "sim/hang", "--json"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("turn_started"));
+    resume("ada", &["x"]).failed(1, "in use");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fs::write(&file, "{\"version\": 1, \"history\": \"words").unwrap();
+    let damaged = resume("ada", &["x"]);
+    damaged.failed(1, "is damaged");
+    assert!(!damaged.stderr.contains("words"));
+    assert!(fs::read_to_string(&file).unwrap().contains("words"), "it is left as it is");
+    let stored = fs::read(folder.at("weir-data/weir.db")).unwrap();
+    assert!(!stored.windows(9).any(|part| part == b"greetings"), "what was said is not in the store");
+}
+
+#[test]
+fn without_a_configuration_tools_read_in_this_folder_and_no_more() {
+    let folder = Folder::with(&[("notes.txt", "remember the milk\n"), ("hello.sh", "#!/bin/sh\necho no\n")]);
+    let run = folder.run(&["agent", "--user", "ada", "hello.sh"]);
+    assert!(run.good().contains("tools.channel_permissions.cli` to `execute`"), "{run:#?}");
+    assert!(
+        run.stderr.contains("there is no configuration") && run.stderr.contains("--resume agent-"),
+        "{run:#?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn text_comes_as_it_is_said_and_a_stream_that_fails_is_a_failure_of_its_class() {
+    let chunk = |text: &str| {
+        format!(
+            "data: {}\n\n",
+            json!({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": null}]})
+        )
+    };
+    let end = format!(
+        "data: {}\n\ndata: [DONE]\n\n",
+        json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    );
+    let failure = format!(
+        "data: {}\n\n",
+        json!({"error": {"message": "overloaded", "type": "overloaded_error", "code": 529}})
+    );
+    for (tail, code) in [(end, 0), (failure, 3)] {
+        let upstream = ScriptedUpstream::start().await;
+        let body = [chunk("one "), chunk("two"), tail].concat();
+        upstream.respond_with(Script::body(200, "text/event-stream", body));
+        let folder = folder(&config(
+            "execute",
+            &format!(
+                "failures: {{retries: {{attempts: 1}}}}\n\
+                 providers: [{{name: vendor, base_url: \"{}\", apis: [chat_completions], api_key: k}}]\n\
+                 models: [{{id: vendor/m, provider: vendor, upstream_model: m}}]\n",
+                upstream.base_url()
+            ),
+        ));
+        let run = folder.run(&["agent", "--user", "ada", "--json", "greet"]);
+        assert_eq!(run.code, code, "{run:#?}");
+        let lines = run.json_lines();
+        let said: Vec<_> = events(&lines, "text_delta").iter().map(|delta| delta["text"].clone()).collect();
+        assert_eq!(said, [json!("one "), json!("two")], "{lines:#?}");
+        let result = lines.last().unwrap();
+        if code == 0 {
+            assert_eq!(result["text"], "one two");
+        } else {
+            assert_eq!(result["end"], "failed");
+            assert!(result["error_type"].as_str().is_some_and(|class| !class.is_empty()), "{result}");
+        }
+    }
+}

@@ -5,8 +5,10 @@ use serde_json::{Value as Json, json};
 use super::{Asked, CallResult, Said, id_or_made, text};
 use crate::agent::offer::Offer;
 
-pub(super) fn request(model: &str, items: &[Json], offer: &Offer) -> Json {
-    let mut body = json!({"model": model, "messages": items});
+pub(super) fn request(model: &str, system: &str, items: &[Json], offer: &Offer) -> Json {
+    let system = (!system.is_empty()).then(|| json!({"role": "system", "content": system}));
+    let messages: Vec<&Json> = system.iter().chain(items).collect();
+    let mut body = json!({"model": model, "messages": messages});
     if let Some(members) = body.as_object_mut().filter(|_| !offer.tools.is_empty()) {
         let tool = |(name, tool): &(String, std::sync::Arc<crate::ToolDefinition>)| {
             json!({"type": "function", "function": {

@@ -33,9 +33,18 @@ pub(super) fn read(answer: &Json) -> Option<(Said, Vec<Json>)> {
             _ => {}
         }
     }
+    // An input that could not be read is told the model; the provider would refuse it.
+    let blocks: Vec<Json> = content.iter().cloned().map(sendable).collect();
     // An empty message would be refused.
-    let item = (!content.is_empty()).then(|| json!({"role": "assistant", "content": content}));
+    let item = (!blocks.is_empty()).then(|| json!({"role": "assistant", "content": blocks}));
     Some((said, item.into_iter().collect()))
+}
+
+fn sendable(mut block: Json) -> Json {
+    if let Some(input) = block.get_mut("input").filter(|input| !input.is_object()) {
+        *input = json!({});
+    }
+    block
 }
 
 pub(super) fn results(results: &[CallResult]) -> Json {

@@ -81,7 +81,10 @@ pub(super) fn locate(roots: &Roots, path: &str) -> Result<PathBuf, String> {
         return Err("no folder is open to tools: the operator sets `tools.allowed_roots`".to_owned());
     }
     roots.locate(path).ok_or_else(|| {
-        format!("{} is outside the allowed roots (`tools.allowed_roots`), or leads nowhere", quoted(path))
+        format!(
+            "{} is outside the allowed roots (`tools.allowed_roots`), leads nowhere, or is weir's own",
+            quoted(path)
+        )
     })
 }
 

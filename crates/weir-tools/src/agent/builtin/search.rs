@@ -40,6 +40,7 @@ pub(super) fn search(roots: &Roots, args: &SearchArgs) -> Outcome {
     }
     let more = walk(&from, DEPTH_MAX, |found| {
         if found.kind.is_file()
+            && !roots.is_own(&found.path)
             && let Ok(text) = text_of(&found.path, &found.name)
         {
             hits.look(&found.name, &text, &args.text);

@@ -1,5 +1,8 @@
 use std::fs;
 
+use url::Url;
+use weir_core::address::TrustedProxies;
+
 use super::*;
 
 fn folder() -> (tempfile::TempDir, Roots) {
@@ -108,22 +111,122 @@ async fn a_script_lies_within_the_roots() {
 
 #[tokio::test]
 async fn a_url_must_be_one_and_be_there() {
-    let client = http_client();
+    let web = Web::new(loopback());
     for (url, said) in [
         ("nowhere", "no URL"),
         ("file:///etc/hostname", "neither http"),
         ("http://127.0.0.1:1/", "cannot be reached"),
     ] {
-        let error = fetch::fetch(&client, json!({"url": url})).await.unwrap_err();
+        let error = web.fetch(json!({"url": url})).await.unwrap_err();
         assert!(error.contains(said), "{url}: {error}");
     }
+}
+
+struct Nothing;
+
+impl weir_config::Sources for Nothing {
+    fn variable(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn read_file(&self, _: &std::path::Path) -> Result<String, String> {
+        Err("there are no files".to_owned())
+    }
+}
+
+fn loopback() -> TrustedProxies {
+    TrustedProxies::new(vec!["127.0.0.0/8".parse().unwrap()])
+}
+
+#[tokio::test]
+async fn what_only_this_machine_can_reach_is_not_fetched_however_it_is_written() {
+    use weir_testkit::{Script, ScriptedUpstream};
+    let upstream = ScriptedUpstream::start().await;
+    upstream.respond_once(Script::body(200, "text/plain", "secret"));
+    let port = Url::parse(&upstream.base_url()).unwrap().port().unwrap();
+    let web = Web::new(TrustedProxies::default());
+    for host in [
+        "127.0.0.1",
+        "localhost",
+        "LOCALHOST.",
+        "2130706433",
+        "0x7f.1",
+        "0177.0.0.1",
+        "127.1",
+        "0.0.0.0",
+        "0",
+        "[::1]",
+        "[::]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "169.254.169.254",
+        "[fd00:ec2::254]",
+    ] {
+        let error = web.fetch(json!({"url": format!("http://{host}:{port}/")})).await.unwrap_err();
+        assert!(
+            error.contains("no public address") && error.contains("tools.fetch_private"),
+            "{host}: {error}"
+        );
+    }
+    assert!(upstream.requests().is_empty(), "nobody was asked");
+    let opened = Web::new(loopback());
+    assert_eq!(opened.fetch(json!({"url": format!("http://localhost:{port}/")})).await.unwrap(), "secret");
+}
+
+#[tokio::test]
+async fn weirs_own_files_are_closed_and_what_lies_beside_them_is_open() {
+    let (outer, _) = folder();
+    let root = outer.path().join("root");
+    for (name, content) in [
+        ("weir.db", "rules"),
+        ("weir.db-wal", "rules"),
+        ("admin-token", "token-x"),
+        ("weir.yaml", "tools: {}"),
+    ] {
+        fs::write(root.join(name), content).unwrap();
+    }
+    fs::create_dir(root.join("sessions")).unwrap();
+    fs::write(root.join("sessions/s.json"), "token-x").unwrap();
+    std::os::unix::fs::symlink(root.join("admin-token"), root.join("innocent")).unwrap();
+    let loaded = weir_config::load(None, &root, &Nothing).unwrap().config;
+    let mut tools = weir_config::config::Tools { allowed_roots: vec![root.clone()], ..loaded.tools };
+    tools.own_files = ["weir.db", "weir.db-wal", "admin-token", "weir.yaml", "sessions"]
+        .map(|name| root.join(name))
+        .to_vec();
+    let roots = Roots::of(&tools);
+    for path in [
+        "weir.db",
+        "weir.db-wal",
+        "admin-token",
+        "./sub/../admin-token",
+        "innocent",
+        "weir.yaml",
+        "sessions/s.json",
+        "sessions/new.json",
+    ] {
+        for (tool, args) in [
+            ("read_file", json!({"path": path})),
+            ("write_file", json!({"path": path, "content": "x"})),
+            ("edit_file", json!({"path": path, "old": "token", "new": "x"})),
+            ("search_files", json!({"path": path, "text": "t"})),
+        ] {
+            let error = files(&roots, tool, args).await.unwrap_err();
+            assert!(error.contains("weir's own"), "{tool} {path}: {error}");
+        }
+    }
+    assert_eq!(
+        files(&roots, "search_files", json!({"text": "token-x"})).await.unwrap(),
+        "Nothing was found.\n"
+    );
+    assert_eq!(fs::read_to_string(root.join("admin-token")).unwrap(), "token-x");
+    assert!(files(&roots, "read_file", json!({"path": "a.txt"})).await.is_ok());
 }
 
 #[tokio::test]
 async fn a_page_comes_as_its_text_and_everything_else_says_what_it_is() {
     use weir_testkit::{Script, ScriptedUpstream};
     let upstream = ScriptedUpstream::start().await;
-    let client = http_client();
+    let web = Web::new(loopback());
     let table = [
         (Script::body(200, "text/plain", "page"), Ok("page")),
         (
@@ -137,7 +240,7 @@ async fn a_page_comes_as_its_text_and_everything_else_says_what_it_is() {
     ];
     for (script, expected) in table {
         upstream.respond_once(script);
-        let fetched = fetch::fetch(&client, json!({"url": upstream.base_url()})).await;
+        let fetched = web.fetch(json!({"url": upstream.base_url()})).await;
         match (fetched, expected) {
             (Ok(text), Ok(part)) => assert!(text.contains(part), "{part}: {text}"),
             (Err(error), Err(part)) => assert!(error.contains(part), "{part}: {error}"),

@@ -9,8 +9,9 @@ mod options;
 use weir_core::tool::PermissionLevel;
 use weir_core::tool::PermissionLevel::{Dangerous, Execute, ReadOnly, Write};
 
+use super::super::of_written;
 use super::{Roots, Word, classify_nested};
-use known::{DANGERS, NO_PATHS, READERS, SHELLS, WRAPPER_VALUES, WRAPPERS, WRITERS};
+use known::{DANGERS, LISTERS, NO_PATHS, READERS, SHELLS, WRAPPER_VALUES, WRAPPERS, WRITERS};
 
 /// What is run, and how.
 pub(super) struct Invocation<'i> {
@@ -51,7 +52,64 @@ impl Invocation<'_> {
             _ if WRITERS.contains(&name) => Write,
             _ => return Execute,
         };
-        known.max(options::level(name, rest)).max(self.outside(name, rest))
+        let level = known.max(options::level(name, rest)).max(self.outside(name, rest));
+        level.max(self.takes_along(name, rest)).max(self.by_paths(name, rest, known))
+    }
+
+    /// What the words say as paths, roots or none: the environment and the memory of processes, and files that run by
+    /// themselves once they are written.
+    fn by_paths(&self, name: &str, words: &[Word], known: PermissionLevel) -> PermissionLevel {
+        if NO_PATHS.contains(&name) {
+            return ReadOnly;
+        }
+        let changes = known >= Write || matches!(name, "cd" | "pushd");
+        let of = |word: &Word| match word {
+            Word::Literal(text) => {
+                let parts =
+                    std::iter::once(text.as_str()).chain(text.split_once('=').map(|(_, value)| value)).chain(
+                        text.strip_prefix("-C")
+                            .or_else(|| text.strip_prefix("-t"))
+                            .filter(|rest| !rest.is_empty()),
+                    );
+                let level = |part: &str| {
+                    of_a_process(part).max(if changes { of_written(part, self.roots) } else { ReadOnly })
+                };
+                parts.map(level).max().unwrap_or(ReadOnly)
+            }
+            // Which files it opens is not known; with roots that is dangerous already.
+            Word::Value | Word::Pattern if name == "git" => ReadOnly,
+            Word::Value => Execute,
+            Word::Pattern => ReadOnly,
+        };
+        words.iter().map(of).max().unwrap_or(ReadOnly)
+    }
+
+    /// A program that takes a folder as a whole: what of weir's own lies in it goes along, and so does what links in it
+    /// lead to.
+    fn takes_along(&self, name: &str, words: &[Word]) -> PermissionLevel {
+        if self.roots.is_empty() || matches!(name, "git" | "sed") || NO_PATHS.contains(&name) {
+            return ReadOnly;
+        }
+        let has = |letters: &str, long: &[&str]| {
+            words.iter().filter_map(Word::text).any(|word| has_option(word, letters, long))
+        };
+        let follows = match name {
+            "grep" | "egrep" | "fgrep" => has("R", &["dereference-recursive"]),
+            "find" => words.iter().filter_map(Word::text).any(|word| matches!(word, "-L" | "-H" | "-follow")),
+            "cp" => has("LH", &["dereference"]) && has("rRa", &["recursive", "archive"]),
+            "ls" => has("R", &["recursive"]) && has("LH", &["dereference", "dereference-command-line"]),
+            "tar" => has("h", &["dereference"]),
+            "tree" => has("l", &[]),
+            "du" => has("LD", &["dereference", "dereference-args"]),
+            "diff" => has("r", &["recursive"]) && !has("", &["no-dereference"]),
+            "zip" => has("r", &["recurse-paths"]) && !has("y", &["symlinks"]),
+            _ => false,
+        };
+        let recursive_grep =
+            matches!(name, "grep" | "egrep" | "fgrep") && has("rR", &["recursive", "dereference-recursive"]);
+        let whole = || words.iter().filter_map(Word::text).any(|word| self.roots.hold_own_below(word));
+        let takes = !LISTERS.contains(&name) && (whole() || recursive_grep && self.roots.hold_own_below("."));
+        if follows || takes { Dangerous } else { ReadOnly }
     }
 
     /// A program for files that is told a path outside the roots, or one that cannot be known.
@@ -120,6 +178,8 @@ impl Invocation<'_> {
             floor = floor.max(Execute);
         }
         match rest.get(own..).unwrap_or_default() {
+            // `env` by itself shows the whole environment.
+            [] if wrapper == "env" => floor.max(Execute),
             [] => floor,
             inner => floor.max(self.inner(inner, self.fed)),
         }
@@ -198,6 +258,63 @@ fn is_plain_sed(script: &str) -> bool {
         return matches!(parts.as_slice(), ["", _, _, flags] if flags.chars().all(|c| matches!(c, 'g' | 'i' | 'I' | 'p')));
     }
     false
+}
+
+/// Whether a word has one of these options: a letter among others, or a long one.
+fn has_option(word: &str, letters: &str, long: &[&str]) -> bool {
+    match word.strip_prefix("--") {
+        Some(name) => long.contains(&name.split('=').next().unwrap_or_default()),
+        None => word.strip_prefix('-').is_some_and(|word| word.contains(|c| letters.contains(c))),
+    }
+}
+
+/// What a path shows of processes: what lies in `/proc` besides the machine's own figures holds environments and memory.
+pub(super) fn of_a_process(path: &str) -> PermissionLevel {
+    const FIGURES: [&str; 9] =
+        ["cpuinfo", "meminfo", "version", "loadavg", "uptime", "stat", "mounts", "filesystems", "partitions"];
+    let mut parts = path.split('/').filter(|part| !part.is_empty() && *part != ".");
+    let proc = path.starts_with('/') && parts.next() == Some("proc");
+    let figures = proc && parts.next().is_some_and(|part| FIGURES.contains(&part)) && parts.next().is_none();
+    let up = path.contains("..") && path.split('/').any(|part| part == "proc");
+    let environ = path.rsplit('/').next() == Some("environ");
+    if proc && !figures || up || environ { Execute } else { ReadOnly }
+}
+
+/// Variables that hold no keys: the shell's own, and where and how one works.
+pub(super) fn is_harmless_variable(name: &str) -> bool {
+    const NAMES: [&str; 30] = [
+        "HOME",
+        "PWD",
+        "OLDPWD",
+        "USER",
+        "LOGNAME",
+        "SHELL",
+        "PATH",
+        "LANG",
+        "LC_ALL",
+        "LC_CTYPE",
+        "TERM",
+        "TMPDIR",
+        "TZ",
+        "HOSTNAME",
+        "HOSTTYPE",
+        "OSTYPE",
+        "MACHTYPE",
+        "UID",
+        "EUID",
+        "PPID",
+        "SHLVL",
+        "RANDOM",
+        "SECONDS",
+        "LINENO",
+        "COLUMNS",
+        "LINES",
+        "EDITOR",
+        "BASH_VERSION",
+        "EPOCHSECONDS",
+        "DISPLAY",
+    ];
+    NAMES.contains(&name)
 }
 
 /// Files that are none.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, header};
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -24,7 +25,7 @@ use weir_gateway::Gateway;
 use weir_report::Reporter;
 use weir_store::Cache;
 use weir_store::clock::SystemClock;
-use weir_tools::agent::{Api, Model, ModelError};
+use weir_tools::agent::{Api, Assembler, Model, ModelError, Said};
 
 use crate::exit::Failure;
 use crate::serve::report;
@@ -142,37 +143,54 @@ pub struct ThroughGateway {
 }
 
 impl Model for ThroughGateway {
-    async fn ask(&self, api: Api, request: Json) -> Result<Json, ModelError> {
-        let failed = |message: String| ModelError { message, refused: false };
+    async fn ask(&self, api: Api, request: Json, said: Said<'_>) -> Result<Json, ModelError> {
         let request = Request::post(format!("http://{}{}", self.address, api.path()))
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::AUTHORIZATION, format!("Bearer {}", expose(&self.key)))
             .header("anthropic-version", "2023-06-01")
             .body(Full::from(request.to_string()))
-            .map_err(|error| failed(error.to_string()))?;
+            .map_err(|error| ModelError::failed(error.to_string()))?;
         let answer = self.client.request(request).await;
-        let answer = answer.map_err(|error| failed(format!("weir's own gateway: {error}")))?;
+        let answer = answer.map_err(|error| ModelError::failed(format!("weir's own gateway: {error}")))?;
         let status = answer.status();
-        let decision =
-            answer.headers().get("x-weir-decision").and_then(|id| id.to_str().ok()).map(str::to_owned);
+        let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
+        let streams = header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream"));
+        let decision = header("x-weir-decision").map(str::to_owned);
+        if status.is_success() && streams {
+            return assembled(api, answer.into_body(), said).await;
+        }
         let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
         let body =
-            body.map_err(|_| failed("the model's answer broke off, or is too long".to_owned()))?.to_bytes();
+            body.map_err(|_| ModelError::failed("the model's answer broke off, or is too long"))?.to_bytes();
         let read: Result<Json, _> = serde_json::from_slice(&body);
         match read {
             Ok(answer) if status.is_success() => Ok(answer),
-            Err(_) if status.is_success() => Err(failed("the model's answer is no JSON".to_owned())),
-            read => Err(ModelError {
-                message: refusal(status, &read.unwrap_or_default(), decision.as_deref()),
-                refused: status.is_client_error(),
-            }),
+            Err(_) if status.is_success() => Err(ModelError::failed("the model's answer is no JSON")),
+            read => Err(refusal(status, &read.unwrap_or_default(), decision.as_deref())),
         }
     }
 }
 
+/// Reads a stream to its end.
+async fn assembled(api: Api, mut body: Incoming, said: Said<'_>) -> Result<Json, ModelError> {
+    let mut assembler = Assembler::new(api);
+    while let Some(frame) = body.frame().await {
+        // What came before the cut may be the whole answer, or tell of the failure.
+        let Ok(frame) = frame else { break };
+        if let Some(chunk) = frame.data_ref() {
+            assembler.push(chunk, said)?;
+        }
+    }
+    assembler.finish()
+}
+
 /// A refusal for a person: both protocols keep their words in the same place.
-fn refusal(status: http::StatusCode, body: &Json, decision: Option<&str>) -> String {
-    let said = body.pointer("/error/message").and_then(Json::as_str).unwrap_or("no reason was given");
+fn refusal(status: http::StatusCode, body: &Json, decision: Option<&str>) -> ModelError {
     let explain = decision.map(|id| format!(" (weir explain {id} says why)")).unwrap_or_default();
-    format!("the model's request was answered with {status}: {}{explain}", cleaned(said, TOLD_CHARS_MAX))
+    let error = body.get("error").unwrap_or(&Json::Null);
+    let told = ModelError::told(error, "");
+    let said = error.get("message").and_then(Json::as_str).unwrap_or("no reason was given");
+    let message =
+        format!("the model's request was answered with {status}: {}{explain}", cleaned(said, TOLD_CHARS_MAX));
+    ModelError { message, refused: status.is_client_error(), error_type: told.error_type }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use serde_json::Value as Json;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _};
 use tokio::sync::Mutex;
 use weir_core::tool::cleaned;
@@ -15,6 +16,12 @@ use crate::exit::say;
 
 /// How much of a question is shown, in characters.
 const QUESTION_CHARS_MAX: usize = 2_000;
+
+/// How much of one argument's value is shown, in characters.
+const VALUE_CHARS_MAX: usize = 2_000;
+
+/// How many arguments are shown.
+const VALUES_MAX: usize = 40;
 
 /// How often a person is asked again who says something else.
 const ASKED_MAX: usize = 5;
@@ -30,8 +37,9 @@ impl<R: AsyncBufRead + Unpin + Send> AtTerminal<R> {
         Self { input: Arc::new(Mutex::new(input)) }
     }
 
-    async fn answer(&self, pending: &PendingApproval, may_approve: bool) -> Option<bool> {
+    async fn answer(&self, pending: &PendingApproval, args: &Json, may_approve: bool) -> Option<bool> {
         say(format_args!("\n? {}", cleaned(&pending.question, QUESTION_CHARS_MAX)));
+        say(shown(args));
         if !may_approve {
             say(format_args!(
                 "  Somebody else must approve it, before {}: weir approvals approve {} --as NAME",
@@ -63,9 +71,33 @@ impl<R: AsyncBufRead + Unpin + Send> AtTerminal<R> {
 }
 
 impl<R: AsyncBufRead + Unpin + Send> Person for AtTerminal<R> {
-    fn ask<'a>(&'a self, pending: &'a PendingApproval, may_approve: bool) -> BoxFuture<'a, Option<bool>> {
-        self.answer(pending, may_approve).boxed()
+    fn ask<'a>(
+        &'a self,
+        pending: &'a PendingApproval,
+        args: &'a Json,
+        may_approve: bool,
+    ) -> BoxFuture<'a, Option<bool>> {
+        self.answer(pending, args, may_approve).boxed()
     }
+}
+
+/// What the tool would be given, a line for each argument: who says yes says it to these values. What is cut says so.
+fn shown(args: &Json) -> String {
+    let Some(members) = args.as_object() else { return String::new() };
+    let line = |(name, value): (&String, &Json)| {
+        let value = value.as_str().map_or_else(|| value.to_string(), |text| Json::from(text).to_string());
+        let chars = value.chars().count();
+        let cut = if chars > VALUE_CHARS_MAX {
+            format!(" [cut: {chars} characters in all; say no if you must see them]")
+        } else {
+            String::new()
+        };
+        format!("    {} = {}{cut}", cleaned(name, 100), cleaned(&value, VALUE_CHARS_MAX))
+    };
+    let lines: Vec<String> = members.iter().take(VALUES_MAX).map(line).collect();
+    let more = members.len().saturating_sub(VALUES_MAX);
+    let more = if more > 0 { format!("\n    [{more} more]") } else { String::new() };
+    format!("{}{more}", lines.join("\n"))
 }
 
 #[cfg(test)]
@@ -92,7 +124,20 @@ mod tests {
         ];
         for (typed, may_approve, expected) in table {
             let person = AtTerminal::new(typed.as_bytes());
-            assert_eq!(person.ask(&pending, may_approve).await, expected, "{typed:?} {may_approve}");
+            assert_eq!(
+                person.ask(&pending, &serde_json::json!({"path": "a"}), may_approve).await,
+                expected,
+                "{typed:?} {may_approve}"
+            );
         }
+    }
+
+    #[test]
+    fn who_is_asked_sees_what_the_tool_would_be_given() {
+        let args = serde_json::json!({"path": "a\u{1b}[2J.sh", "n": 3, "text": "x".repeat(5_000)});
+        let text = shown(&args);
+        assert!(text.contains("path = \"a\\u001b[2J.sh\"") && text.contains("n = 3"), "{text}");
+        assert!(text.contains("[cut: 5002 characters in all"), "{text}");
+        assert!(text.len() < 3_000 && !text.contains('\u{1b}'));
     }
 }

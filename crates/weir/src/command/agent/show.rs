@@ -1,6 +1,7 @@
 //! How a turn is shown: as lines of JSON on stdout, or readable: what happens on stderr, the result on stdout.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use weir_core::tool::cleaned;
 use weir_tools::agent::{Event, Events, Notice, TurnEnd, TurnResult};
@@ -24,12 +25,84 @@ impl Events for JsonLines {
     }
 }
 
-/// A line for what a person wants to see happen.
-pub struct Readable;
+/// A line for what a person wants to see happen; and what the model says as it comes, where somebody watches.
+pub struct Readable {
+    live: Option<Live>,
+    /// Whether the last piece of text did not end its line.
+    open: AtomicBool,
+}
+
+/// Where text is shown as it comes: on stdout if that is a terminal, which then need not show the answer again; else on
+/// stderr if that is one. What is read by programs is whole and comes once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Live {
+    Stdout,
+    Stderr,
+}
+
+impl Live {
+    fn here() -> Option<Self> {
+        if io::stdout().is_terminal() {
+            Some(Self::Stdout)
+        } else {
+            io::stderr().is_terminal().then_some(Self::Stderr)
+        }
+    }
+
+    fn show(self, text: &str) {
+        // A reader that has left does not stop the turn.
+        let _ = match self {
+            Self::Stdout => {
+                let mut out = io::stdout().lock();
+                out.write_all(text.as_bytes()).and_then(|()| out.flush())
+            }
+            Self::Stderr => io::stderr().lock().write_all(text.as_bytes()),
+        };
+    }
+}
+
+impl Readable {
+    /// For the terminals that are there.
+    pub fn new() -> Self {
+        Self { live: Live::here(), open: AtomicBool::new(false) }
+    }
+
+    fn piece(&self, text: &str) {
+        if let Some(live) = self.live {
+            let shown = harmless(text);
+            if let Some(last) = shown.chars().last() {
+                self.open.store(last != '\n', Ordering::Relaxed);
+                live.show(&shown);
+            }
+        }
+    }
+
+    /// Ends the line of a text that was shown in pieces.
+    fn end_line(&self) {
+        if let Some(live) = self.live.filter(|_| self.open.swap(false, Ordering::Relaxed)) {
+            live.show("\n");
+        }
+    }
+}
+
+/// A piece of a foreign text without what acts; its spaces and line ends stay.
+fn harmless(text: &str) -> String {
+    let shown = |c: char| match c {
+        '\n' | '\t' | ' ' => Some(c),
+        c if cleaned(c.encode_utf8(&mut [0; 4]), 1).is_empty() => None,
+        c => Some(c),
+    };
+    text.chars().filter_map(shown).collect()
+}
 
 impl Events for Readable {
     fn tell(&self, event: &Event<'_>) {
+        if !matches!(event, Event::TextDelta { .. }) {
+            self.end_line();
+        }
         match event {
+            Event::TextDelta { text, .. } => self.piece(text),
+            Event::Message { .. } if self.live.is_some() => {}
             Event::Message { text, .. } => say(clean(text)),
             Event::ToolStarted { tool, args, .. } => {
                 let args = if args.is_null() { String::new() } else { shortly(&args.to_string()) };
@@ -59,7 +132,7 @@ impl Events for Readable {
 /// Stdout cannot be written.
 pub fn result(result: &TurnResult) -> io::Result<()> {
     let mut text = String::new();
-    if result.end == TurnEnd::Answered {
+    if result.end == TurnEnd::Answered && Live::here() != Some(Live::Stdout) {
         text.push_str(&clean(&result.text));
         text.push('\n');
     }
@@ -110,6 +183,11 @@ fn shortly(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_piece_keeps_its_spaces_and_loses_what_acts() {
+        assert_eq!(harmless(" a\u{1b}[2J\u{202e}b \n\tc\u{7} "), " a[2Jb \n\tc ");
+    }
 
     #[test]
     fn a_foreign_text_keeps_its_lines_and_loses_what_acts() {

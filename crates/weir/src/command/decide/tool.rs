@@ -21,7 +21,7 @@ pub(super) struct ToolWorld {
 
 impl ToolWorld {
     pub(super) fn new(tools: Tools) -> Self {
-        let roots = Roots::new(&tools.allowed_roots);
+        let roots = Roots::of(&tools);
         Self { tools, roots }
     }
 

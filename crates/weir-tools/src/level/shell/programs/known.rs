@@ -51,7 +51,6 @@ pub(super) const READERS: &[&str] = &[
     "diff",
     "cmp",
     "comm",
-    "printenv",
     "seq",
     "sleep",
     "column",
@@ -224,6 +223,12 @@ pub(super) const WRAPPER_VALUES: &[&str] = &[
     "-c",
     "--signal",
     "--kill-after",
+];
+
+/// Programs that tell the names of what is in a folder, and not what it holds.
+pub(super) const LISTERS: &[&str] = &[
+    "ls", "stat", "find", "tree", "du", "df", "file", "test", "[", "readlink", "realpath", "cd", "pushd",
+    "popd", "pwd", "mkdir", "touch",
 ];
 
 /// Programs that open no files by the names they are given.

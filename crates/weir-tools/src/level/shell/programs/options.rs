@@ -109,6 +109,25 @@ fn special(program: &str, words: &[Word]) -> PermissionLevel {
             Some(word) => word.text().map_or(Execute, printed),
             None => ReadOnly,
         },
+        // `ps e` and `ps -E` show environments.
+        "ps" if unknown
+            || texts().any(|w| {
+                w.contains('E') || !w.starts_with('-') && w.contains('e') || w.starts_with("--e")
+            }) =>
+        {
+            Execute
+        }
+        // Its language reads the environment and other files.
+        "jq" if unknown
+            || texts().any(|w| {
+                ["env", "ENV", "include", "import", "input_filename"].iter().any(|name| w.contains(name))
+                    || w.starts_with("-f")
+                    || w.starts_with("-L")
+                    || w.starts_with("--from-file")
+            }) =>
+        {
+            Execute
+        }
         "date" if texts().any(|w| w.starts_with("-s") || w.starts_with("--s")) => Dangerous,
         "date" if texts().any(|w| !w.starts_with('-') && !w.starts_with('+')) => Execute,
         "less" | "more" if texts().any(|w| w.starts_with('+')) => Execute,
