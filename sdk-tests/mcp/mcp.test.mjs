@@ -101,3 +101,27 @@ test("server-filesystem works, within the ceiling of the key's channel", async (
 test("who has no key has no way in", async () => {
   await assert.rejects(connected(new StreamableHTTPClientTransport(url("everything"))), /API key/);
 });
+
+// The inspector's command line, with a server as its configuration names it.
+for (const [name, server] of Object.entries({
+  stdio: { command: binary, args: proxied(node, everything, "stdio"), env: process.env },
+  http: { type: "streamable-http", url: url("everything").toString(), headers: ada },
+})) {
+  test(`the inspector's command line before server-everything over ${name}`, async () => {
+    const folder = mkdtempSync(join(tmpdir(), "weir-mcp-"));
+    const config = join(folder, "mcp.json");
+    writeFileSync(config, JSON.stringify({ mcpServers: { weir: server } }));
+    const cli = `${modules}/node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js`;
+    const inspect = async (...args) => {
+      const { printed } = await run(node, [cli, "--cli", "--config", config, "--server", "weir", ...args]);
+      return JSON.parse(printed.slice(printed.indexOf("{")));
+    };
+    const { tools } = await inspect("--method", "tools/list");
+    assert.ok(tools.some((tool) => tool.name === "echo") && !tools.some((tool) => tool.name === "get-tiny-image"));
+    const said = await inspect("--method", "tools/call", "--tool-name", "echo", "--tool-arg", "message=hello");
+    assert.equal(said.content[0].text, "Echo: hello");
+    const denied = await inspect("--method", "tools/call", "--tool-name", "get-env");
+    assert.match(denied.content[0].text, /^Blocked: .*Relay this to the user/s);
+    assert.equal(denied.structuredContent.rule, "no-environment");
+  });
+}

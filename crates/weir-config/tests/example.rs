@@ -46,8 +46,8 @@ fn the_example_loads_as_it_stands() {
     let warned: Vec<&str> = loaded.warnings.iter().map(|w| w.path.as_str()).collect();
     assert_eq!(
         warned,
-        ["providers[0].name", "providers[1].name", "providers[2].name"],
-        "no key of the platform"
+        ["providers[0].name", "providers[1].name", "providers[2].name", "tools.allowed_roots[0]"],
+        "no key of the platform, and tools where weir's own files are"
     );
 }
 

@@ -13,7 +13,7 @@ mod common;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use common::{Given, load_text, load_with};
+use common::{BASE, Given, load_text, load_with};
 use weir_config::Config;
 use weir_config::config::{
     AbuseMode, Approver, Auth, DatabaseUrl, LogFormat, LogLevel, McpTransport, Protected, Role,
@@ -285,4 +285,60 @@ fn a_long_line_is_cut_around_what_is_wrong() {
     let lines: Vec<&str> = shown.lines().collect();
     let caret = lines[4].find('^').unwrap();
     assert_eq!(lines[3].chars().skip(caret).take(6).collect::<String>(), "\"here\"");
+}
+
+#[test]
+fn weirs_own_files_are_closed_to_tools_and_roots_around_them_are_warned_of() {
+    let warned = |text: &str| -> Vec<String> {
+        load_text(text).unwrap().warnings.iter().map(|warning| warning.path.to_string()).collect()
+    };
+    let loaded = load_text("data_dir: ./d\nstore: sqlite:./s/weir.db\nrules: [./r]\n").unwrap();
+    let own: Vec<String> = loaded
+        .config
+        .tools
+        .own_files
+        .iter()
+        .map(|path| path.strip_prefix(BASE).unwrap().display().to_string())
+        .collect();
+    assert_eq!(
+        own,
+        [
+            "d/admin-token",
+            "d/sessions",
+            "s/weir.db",
+            "s/weir.db-wal",
+            "s/weir.db-shm",
+            "s/weir.db-journal",
+            "r"
+        ]
+    );
+    for (roots, warns) in [(".", true), ("./d", true), ("./d/x", true), ("./work", false), ("./d2", false)] {
+        let text = format!("data_dir: ./d\ntools: {{allowed_roots: [\"{roots}\"]}}\n");
+        assert_eq!(warned(&text).iter().any(|path| path == "tools.allowed_roots[0]"), warns, "{roots}");
+    }
+}
+
+#[test]
+fn channels_that_nobody_can_be_on_are_warned_of() {
+    let table = [
+        ("{cli: execute, web: read_only, slack: write}", 0),
+        ("{clii: execute}", 1),
+        ("{Web: read_only}", 1),
+        ("{\" \": read_only}", 1),
+        ("{\"a\\tb\": read_only}", 1),
+        ("{clii: execute, cli: execute}", 0),
+        ("{}", 0),
+    ];
+    for (channels, expected) in table {
+        let loaded = load_text(&format!("tools: {{channel_permissions: {channels}}}\n")).unwrap();
+        let count =
+            loaded.warnings.iter().filter(|warning| warning.path.contains("channel_permissions")).count();
+        assert_eq!(count, expected, "{channels}: {:?}", loaded.warnings);
+    }
+    let text = "keys: [{key: k, user: u, channel: slak}]\ntools: {channel_permissions: {slack: write}}\n";
+    let warnings = load_text(text).unwrap().warnings;
+    assert!(
+        warnings.iter().any(|warning| warning.to_string().contains("did you mean `slack`")),
+        "{warnings:?}"
+    );
 }

@@ -37,6 +37,14 @@ impl ToolPolicy for OneHost {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    for line in fetched().await? {
+        println!("{line}");
+    }
+    Ok(())
+}
+
+/// What becomes of two calls.
+async fn fetched() -> Result<Vec<String>, Box<dyn std::error::Error>> {
     let database = Database::open(DatabaseOptions::new(DatabaseLocation::SqliteMemory)).await?;
     let clock = SystemClock::shared();
     let config =
@@ -58,6 +66,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     gate.report_definitions("", vec![fetch]).await;
     let caller = Arc::new(Caller::user("ada", "cli", CallSource::Session));
+    let mut lines = Vec::new();
     for url in ["https://docs.example/a", "https://elsewhere.example/b"] {
         let call = ToolCall {
             id: None,
@@ -69,11 +78,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         };
         let outcome = gate.call(call, async |_permitted| Executed::ok("a page")).await;
         match outcome.error() {
-            None => println!("{url}: it ran"),
-            Some(denial) => println!("{url}: {denial}"),
+            None => lines.push(format!("{url}: it ran")),
+            Some(denial) => lines.push(format!("{url}: {denial}")),
         }
     }
-    Ok(())
+    Ok(lines)
 }
 
 /// The defaults read neither environment nor files.
@@ -86,5 +95,22 @@ impl weir_config::Sources for NoSources {
 
     fn read_file(&self, path: &std::path::Path) -> Result<String, String> {
         Err(format!("{} is not read here", path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_policy_lets_one_host_through_and_its_reason_is_told() {
+        let lines = fetched().await.unwrap();
+        assert_eq!(lines.len(), 2);
+        assert!(lines[0].ends_with("it ran"), "{lines:?}");
+        let denied = &lines[1];
+        assert!(
+            denied.contains("denied by policy 'one-host'") && denied.contains("only docs.example"),
+            "{denied}"
+        );
     }
 }

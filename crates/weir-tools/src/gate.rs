@@ -27,7 +27,7 @@ use weir_telemetry::Telemetry;
 use crate::approval::Webhook;
 use crate::call::{Caller, ToolCall, ToolDefinition};
 use crate::observe::{Observer, Unobserved};
-use crate::outcome::{Denied, Ended, Executed, ToolOutcome};
+use crate::outcome::{Denied, Ended, Executed, ToolOutcome, UsedApproval};
 use crate::policy::Policies;
 use catalogue::{Catalogue, Entry};
 use exchange::Exchange;
@@ -170,22 +170,51 @@ impl Gate {
         F: FnOnce(Permitted) -> Fut,
         Fut: Future<Output = Executed<T>>,
     {
+        self.run(call, patience, None, executor).await
+    }
+
+    /// As [`Self::call`], for a further leg of a call whose tool asked for input: a yes for one run that let the leg before
+    /// through lets this one through, once.
+    pub(crate) async fn go_on<T, F, Fut>(
+        &self,
+        call: ToolCall,
+        leg: Option<&UsedApproval>,
+        executor: F,
+    ) -> ToolOutcome<T>
+    where
+        F: FnOnce(Permitted) -> Fut,
+        Fut: Future<Output = Executed<T>>,
+    {
+        self.run(call, Duration::ZERO, leg, executor).await
+    }
+
+    async fn run<T, F, Fut>(
+        &self,
+        call: ToolCall,
+        patience: Duration,
+        leg: Option<&UsedApproval>,
+        executor: F,
+    ) -> ToolOutcome<T>
+    where
+        F: FnOnce(Permitted) -> Fut,
+        Fut: Future<Output = Executed<T>>,
+    {
         let call_id = call.id_or_made();
         let inner = &self.inner;
         let mut made = inner.decide(&call, None).await;
         let mut exchange = Exchange::begin(Arc::clone(inner), &call, &call_id, &made);
         // Boxed: what waits for the store is large, and most calls need none of it.
-        let mut settled = Box::pin(inner.settle(made, &call, &call_id)).await;
+        let mut settled = Box::pin(inner.settle(made, &call, &call_id, leg)).await;
         if let Some(pending) = settled.pending.as_ref().filter(|_| patience > Duration::ZERO) {
             Box::pin(inner.wait_for_answer(&pending.id, patience)).await;
             // Other rules may be in force by now, and the answer is found as any other call would find it.
             made = inner.decide(&call, None).await;
-            settled = Box::pin(inner.settle(made, &call, &call_id)).await;
+            settled = Box::pin(inner.settle(made, &call, &call_id, None)).await;
         }
         exchange.settled(&settled);
         let decision = settled.made.decision().id;
         let tool = call.tool.clone();
-        let denied = settled.denied();
+        let (denied, used) = (settled.denied(), settled.used.clone());
         let ended = match settled.made.permit(call.args) {
             Ok(permitted) => {
                 exchange.runs();
@@ -199,7 +228,7 @@ impl Gate {
                 Ended::Denied(Box::new(denied.unwrap_or_else(|| Denied::new(made.unexplained(), None))))
             }
         };
-        let outcome = ToolOutcome { call_id, tool, decision, ended };
+        let outcome = ToolOutcome { call_id, tool, decision, used, ended };
         exchange.ended(&outcome);
         outcome
     }
@@ -217,18 +246,18 @@ impl Gate {
         let inner = &self.inner;
         let made = inner.decide(&call, Some(unlisted)).await;
         let mut exchange = Exchange::begin(Arc::clone(inner), &call, &call_id, &made);
-        let settled = Box::pin(inner.settle(made, &call, &call_id)).await;
+        let settled = Box::pin(inner.settle(made, &call, &call_id, None)).await;
         exchange.settled(&settled);
         let decision = settled.made.decision().id;
         let tool = call.tool.clone();
-        let denied = settled.denied();
+        let (denied, used) = (settled.denied(), settled.used.clone());
         let ended = match settled.made.permit(call.args) {
             Ok(_) => Ended::Ran(Executed::ok(())),
             Err(made) => {
                 Ended::Denied(Box::new(denied.unwrap_or_else(|| Denied::new(made.unexplained(), None))))
             }
         };
-        let outcome = ToolOutcome { call_id, tool, decision, ended };
+        let outcome = ToolOutcome { call_id, tool, decision, used, ended };
         exchange.evaluated(&outcome);
         outcome
     }

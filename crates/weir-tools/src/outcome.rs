@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use weir_core::DecisionId;
 use weir_core::Timestamp;
 use weir_core::tool::{Denial, DenialKind};
@@ -77,8 +78,19 @@ pub struct ToolOutcome<T> {
     pub tool: String,
     /// The decision, for `weir explain`.
     pub decision: DecisionId,
+    /// The yes for one run that let it through, if one did.
+    pub used: Option<UsedApproval>,
     /// How it ended.
     pub ended: Ended<T>,
+}
+
+/// A yes for one run, and when it was used: with it the next leg of the same call goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsedApproval {
+    /// The approval's id.
+    pub id: String,
+    /// When it let the call through.
+    pub at: Timestamp,
 }
 
 impl<T> ToolOutcome<T> {

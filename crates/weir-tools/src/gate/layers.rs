@@ -27,7 +27,7 @@ impl Settings {
         let mut tools = configured.clone();
         let set = overrides.levels.iter().map(|(name, set)| (name.clone(), set.level));
         tools.levels.extend(set);
-        Self { roots: Roots::new(&tools.allowed_roots), configured, overrides, tools }
+        Self { roots: Roots::of(&tools), configured, overrides, tools }
     }
 
     /// The ceiling of a channel. One that an operator set counts for its channel alone: it does not make the others

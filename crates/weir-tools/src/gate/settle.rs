@@ -18,7 +18,7 @@ use super::{Inner, Unlisted, tool_level};
 use crate::approval::{self, approval_id, digest_of};
 use crate::call::{Caller, ToolCall};
 use crate::level;
-use crate::outcome::{Denied, PendingApproval};
+use crate::outcome::{Denied, PendingApproval, UsedApproval};
 use crate::policy::PolicyRequest;
 
 /// How often an open approval is looked at while somebody waits for it.
@@ -33,6 +33,8 @@ pub(super) struct Settled {
     pub(super) pending: Option<PendingApproval>,
     /// The approval that let the call through.
     pub(super) approval: Option<String>,
+    /// As above, if it was for one run.
+    pub(super) used: Option<UsedApproval>,
     pub(super) digest: String,
 }
 
@@ -148,12 +150,18 @@ impl Inner {
     }
 
     /// Asks policies and people.
-    pub(super) async fn settle(&self, made: ToolDecision, call: &ToolCall, call_id: &str) -> Settled {
+    pub(super) async fn settle(
+        &self,
+        made: ToolDecision,
+        call: &ToolCall,
+        call_id: &str,
+        leg: Option<&UsedApproval>,
+    ) -> Settled {
         let made = self.ask_policies(made, call, call_id).await;
         let digest = digest_of(&call.args);
-        let mut settled = Settled { made, pending: None, approval: None, digest };
+        let mut settled = Settled { made, pending: None, approval: None, used: None, digest };
         if settled.made.needs_approval() {
-            settled = self.ask_person(settled, call).await;
+            settled = self.ask_person(settled, call, leg).await;
         }
         settled
     }
@@ -179,9 +187,9 @@ impl Inner {
     }
 
     /// Finds the approval of this call, or opens one.
-    async fn ask_person(&self, settled: Settled, call: &ToolCall) -> Settled {
+    async fn ask_person(&self, settled: Settled, call: &ToolCall, leg: Option<&UsedApproval>) -> Settled {
         let Settled { made, digest, .. } = settled;
-        let standing = self.standing(&made, call, &digest).await;
+        let standing = self.standing(&made, call, &digest, leg).await;
         let (standing, approval) = standing.unwrap_or_else(|error| {
             tracing::error!(%error, "an approval could not be stored: the call is denied");
             (Standing::Unavailable("approvals cannot be kept at this time".to_owned()), None)
@@ -193,8 +201,10 @@ impl Inner {
             expires_at: approval.expires_at,
         });
         let made = made.with_approval(&digest, &standing);
-        let used = made.denial().is_none().then(|| approval.map(|approval| approval.id)).flatten();
-        Settled { made, pending, approval: used, digest }
+        let granted = approval.filter(|_| made.denial().is_none());
+        let once = granted.as_ref().filter(|approval| approval.scope == Some(ApprovalScope::Once));
+        let used = once.and_then(|once| Some(UsedApproval { id: once.id.clone(), at: once.used_at? }));
+        Settled { made, pending, approval: granted.map(|approval| approval.id), used, digest }
     }
 
     async fn standing(
@@ -202,11 +212,18 @@ impl Inner {
         made: &ToolDecision,
         call: &ToolCall,
         digest: &str,
+        leg: Option<&UsedApproval>,
     ) -> Result<(Standing, Option<Approval>), StoreError> {
+        if let Some(leg) = leg
+            && let Some(approval) = self.database.approval_continue(&leg.id, leg.at, self.clock.now()).await?
+        {
+            // Whether it is this call's is seen from what it is bound to.
+            return Ok((Standing::Granted(grant(made, &approval)), Some(approval)));
+        }
         let mut new = self.new_approval(made, call, digest);
         for _ in 0..LOOKS_MAX {
             let now = self.clock.now();
-            let approval = match self.database.approval_ask(&new, now).await? {
+            let mut approval = match self.database.approval_ask(&new, now).await? {
                 Asked::TooMany => {
                     let why = format!("{PENDING_PER_CALLER_MAX} approvals of this caller wait already");
                     return Ok((Standing::Unavailable(why), None));
@@ -237,6 +254,7 @@ impl Inner {
                 }
                 ApprovalState::Approved => {
                     if self.database.approval_use(&approval, now).await? {
+                        approval.used_at = Some(now);
                         return Ok((Standing::Granted(grant(made, &approval)), Some(approval)));
                     }
                 }

@@ -101,12 +101,10 @@ impl Walk<'_> {
             | "list"
             | "pipeline"
             | "command_name"
-            | "word"
             | "number"
             | "raw_string"
             | "string"
             | "string_content"
-            | "concatenation"
             | "simple_expansion"
             | "special_variable_name"
             | "file_descriptor"
@@ -132,6 +130,7 @@ impl Walk<'_> {
                 PermissionLevel::Execute
             }
             "variable_name" => PermissionLevel::ReadOnly,
+            "word" | "concatenation" => programs::of_a_pattern(self.raw(node)),
             // Parts of a test, which is looked at as a whole.
             "unary_expression" | "binary_expression" | "test_operator" if within_test(node) => {
                 PermissionLevel::ReadOnly

@@ -360,6 +360,11 @@ fn what_shows_the_environment_is_no_mere_reading() {
         "timeout 5 printenv",
         "busybox env",
         "cd /proc/self; cat environ",
+        "grep -z . /proc/*/environ",
+        "cat /pro?/self/environ",
+        "cat /*/self/environ",
+        "cat {/proc/self/environ,x}",
+        "cat ..//../\"proc\"/*/environ",
     ];
     let none = Roots::default();
     for command in shows {

@@ -108,6 +108,27 @@ impl Database {
         Ok(used == 1)
     }
 
+    /// Goes on with a call of several legs, of which one yes for a single run let the one before through at `used_at`. Each
+    /// leg is gone on with once: the time moves, and is what the next leg must name.
+    ///
+    /// # Errors
+    /// See [`crate::ErrorKind`]; whoever asks denies then.
+    pub async fn approval_continue(
+        &self,
+        id: &str,
+        used_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<Approval>> {
+        const SQL: &str = "UPDATE approvals SET used_at = $1 WHERE id = $2 AND used_at = $3 AND state = 'approved' \
+                           AND withdrawn_at IS NULL AND grant_until > $4";
+        let (used, at) = (to_ms(used_at), to_ms(now));
+        let next = at.max(used.saturating_add(1));
+        let done = transact!(self, tx => {
+            sqlx::query(SQL).bind(next).bind(id).bind(used).bind(at).execute(&mut *tx).await?.rows_affected()
+        })?;
+        if done == 1 { self.approval(id, now).await } else { Ok(None) }
+    }
+
     /// Withdraws a yes that is not used up. Says whether there was one.
     ///
     /// # Errors

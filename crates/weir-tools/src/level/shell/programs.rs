@@ -48,6 +48,8 @@ impl Invocation<'_> {
             "sed" => sed(rest),
             // Where relative paths start is no longer known behind it.
             "cd" | "pushd" | "popd" if !self.roots.is_empty() => Execute,
+            // A second file is written.
+            "uniq" if rest.iter().all(|word| word.text().is_some()) && operands(rest) < 2 => ReadOnly,
             _ if READERS.contains(&name) => ReadOnly,
             _ if WRITERS.contains(&name) => Write,
             _ => return Execute,
@@ -98,17 +100,23 @@ impl Invocation<'_> {
             "find" => words.iter().filter_map(Word::text).any(|word| matches!(word, "-L" | "-H" | "-follow")),
             "cp" => has("LH", &["dereference"]) && has("rRa", &["recursive", "archive"]),
             "ls" => has("R", &["recursive"]) && has("LH", &["dereference", "dereference-command-line"]),
-            "tar" => has("h", &["dereference"]),
+            // Its first word may be options without a dash.
+            "tar" => {
+                has("h", &["dereference"])
+                    || words.first().and_then(Word::text).is_some_and(|word| word.contains('h'))
+            }
             "tree" => has("l", &[]),
             "du" => has("LD", &["dereference", "dereference-args"]),
             "diff" => has("r", &["recursive"]) && !has("", &["no-dereference"]),
             "zip" => has("r", &["recurse-paths"]) && !has("y", &["symlinks"]),
             _ => false,
         };
-        let recursive_grep =
-            matches!(name, "grep" | "egrep" | "fgrep") && has("rR", &["recursive", "dereference-recursive"]);
+        // Without a path it looks below where it is.
+        let everywhere = matches!(name, "grep" | "egrep" | "fgrep")
+            && has("rR", &["recursive", "dereference-recursive"])
+            && operands(words) < 2;
         let whole = || words.iter().filter_map(Word::text).any(|word| self.roots.hold_own_below(word));
-        let takes = !LISTERS.contains(&name) && (whole() || recursive_grep && self.roots.hold_own_below("."));
+        let takes = !LISTERS.contains(&name) && (whole() || everywhere && self.roots.hold_own_below("."));
         if follows || takes { Dangerous } else { ReadOnly }
     }
 
@@ -260,6 +268,11 @@ fn is_plain_sed(script: &str) -> bool {
     false
 }
 
+/// How many words are no options, or values of some.
+fn operands(words: &[Word]) -> usize {
+    words.iter().filter_map(Word::text).filter(|word| !word.starts_with('-') || *word == "-").count()
+}
+
 /// Whether a word has one of these options: a letter among others, or a long one.
 fn has_option(word: &str, letters: &str, long: &[&str]) -> bool {
     match word.strip_prefix("--") {
@@ -278,6 +291,23 @@ pub(super) fn of_a_process(path: &str) -> PermissionLevel {
     let up = path.contains("..") && path.split('/').any(|part| part == "proc");
     let environ = path.rsplit('/').next() == Some("environ");
     if proc && !figures || up || environ { Execute } else { ReadOnly }
+}
+
+/// As [`of_a_process`], of a pattern or braces as they are written: what it may become is what counts.
+pub(super) fn of_a_pattern(raw: &str) -> PermissionLevel {
+    const MARKS: [char; 4] = ['*', '?', '[', '{'];
+    if !raw.contains(MARKS) {
+        return ReadOnly;
+    }
+    let plain: String = raw.chars().filter(|c| !matches!(c, '"' | '\'' | '\\')).collect();
+    let named = plain.split(['/', '{', '}', ',']).any(|part| part == "proc");
+    // The first part of an absolute path, or any behind `..`, that a pattern can make `proc`.
+    let first = |path: &str| {
+        path.strip_prefix('/')
+            .is_some_and(|rest| rest.split('/').find(|p| !p.is_empty()).is_some_and(|p| p.contains(MARKS)))
+    };
+    let open = plain.split(['{', ',']).any(first) || first(&plain) || plain.contains("..");
+    if named || open { Execute } else { ReadOnly }
 }
 
 /// Variables that hold no keys: the shell's own, and where and how one works.

@@ -14,7 +14,7 @@ use super::call::Call;
 use super::*;
 use crate::approval::digest_of;
 use crate::mcp::answer::Form;
-use crate::outcome::PendingApproval;
+use crate::outcome::{PendingApproval, UsedApproval};
 
 /// How long a client is asked while its call waits; the approval stays open for longer.
 const ASK_DEADLINE: Duration = Duration::from_secs(120);
@@ -126,8 +126,22 @@ struct State {
     server: String,
     tool: String,
     digest: String,
-    /// What the client's call brought along for the server.
+    /// What the client's call brought along for the server; of a leg, what the server's result did.
     theirs: Value,
+    /// The state belongs to a result in which the server asked for input: the yes that had let the call through, which
+    /// lets its next leg through.
+    #[serde(default)]
+    leg: Option<UsedApproval>,
+}
+
+/// A call that came back to weir.
+pub(super) struct Back {
+    /// The call as the server is to see it.
+    pub(super) frame: Frame,
+    /// Whether a person has answered weir's question.
+    pub(super) answered: bool,
+    /// The yes that the leg before was let through by.
+    pub(super) leg: Option<UsedApproval>,
 }
 
 impl Session {
@@ -170,6 +184,7 @@ impl Session {
             tool: call.tool.clone(),
             digest: digest_of(&call.arguments),
             theirs: call.theirs.clone(),
+            leg: None,
         };
         let sealed = self.shared.gate.seal(&self.caller, serde_json::to_string(&state).ok()?)?;
         let params = form(pending, self.shared.gate.lets_askers_approve());
@@ -182,12 +197,35 @@ impl Session {
         Some(answer::result(id, result, Form { says_complete: true, promised: false }))
     }
 
+    /// A result in which the server asks for input, with a state that lets the next leg of this call, and nothing else,
+    /// through by the same yes. Any other result stays as it is.
+    pub(super) fn with_leg(&self, frame: Frame, call: &Call, used: &UsedApproval) -> Frame {
+        let Some(Ok(result)) = frame.result().map(Members::read) else { return frame };
+        if result.string("resultType").as_deref() != Some("input_required") {
+            return frame;
+        }
+        let state = State {
+            approval: used.id.clone(),
+            server: self.shared.server.clone(),
+            tool: call.tool.clone(),
+            digest: digest_of(&call.arguments),
+            theirs: json!({"requestState": result.string("requestState")}),
+            leg: Some(used.clone()),
+        };
+        let sealed =
+            serde_json::to_string(&state).ok().and_then(|text| self.shared.gate.seal(&self.caller, text));
+        let Some(sealed) = sealed else { return frame };
+        let with = json!({"requestState": format!("{STATE}{sealed}")});
+        let id = frame.id().unwrap_or_default().to_owned();
+        Frame::answer(&id, "result", &result.replaced(&["requestState"], &with))
+    }
+
     /// A call that comes back with an answer for weir: takes the answer, and gives the call as it was before it was
     /// asked. `Ok(None)`: it does not come back to weir.
     ///
     /// # Errors
     /// The state is not weir's, another caller's, or another call's.
-    pub(super) async fn comes_back(&self, frame: &Frame, call: &Call) -> Result<Option<Frame>, String> {
+    pub(super) async fn comes_back(&self, frame: &Frame, call: &Call) -> Result<Option<Back>, String> {
         let state = call.theirs.get("requestState").and_then(Value::as_str);
         let Some(sealed) = state.and_then(|state| state.strip_prefix(STATE)) else { return Ok(None) };
         let opened = self.shared.gate.open(&self.caller, sealed);
@@ -197,11 +235,19 @@ impl Session {
         if !same || state.digest != digest_of(&call.arguments) {
             return Err("`requestState` belongs to another call".to_owned());
         }
+        let params = Members::read(frame.params().unwrap_or_default())?;
+        if let Some(leg) = state.leg {
+            // The answers are the server's; so is the state, if it gave one.
+            let theirs = state.theirs.get("requestState").filter(|state| !state.is_null());
+            let with = theirs.map_or_else(|| json!({}), |theirs| json!({"requestState": theirs}));
+            let frame = frame.with_params(&params.replaced(&["requestState"], &with));
+            return Ok(Some(Back { frame, answered: false, leg: Some(leg) }));
+        }
         let said =
             call.theirs.pointer(&format!("/inputResponses/{QUESTION}")).map_or(Said::Nothing, Said::of);
         self.takes(said, &state.approval).await;
-        let params = Members::read(frame.params().unwrap_or_default())?;
-        Ok(Some(frame.with_params(&params.replaced(&["requestState", "inputResponses"], &state.theirs))))
+        let frame = frame.with_params(&params.replaced(&["requestState", "inputResponses"], &state.theirs));
+        Ok(Some(Back { frame, answered: true, leg: None }))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::call::ToolCall;
 use crate::mcp::answer::Form;
 use crate::mcp::client::Asking;
 use crate::mcp::members::strict_value;
-use crate::outcome::{Ended, Executed, ToolOutcome};
+use crate::outcome::{Ended, Executed, ToolOutcome, UsedApproval};
 
 /// The members of a call's parameters that have a meaning.
 const KNOWN: [&str; 5] = ["name", "arguments", "_meta", "requestState", "inputResponses"];
@@ -68,19 +68,19 @@ impl Session {
 
     async fn gated(&self, mut incoming: Incoming, call: Call, form: Form, asking: Asking) -> Answer {
         let id = incoming.frame.id().unwrap_or_default().to_owned();
-        let asked = match self.comes_back(&incoming.frame, &call).await {
-            Ok(Some(frame)) => {
-                incoming.frame = frame;
-                true
+        let (asked, leg) = match self.comes_back(&incoming.frame, &call).await {
+            Ok(Some(back)) => {
+                incoming.frame = back.frame;
+                (back.answered, back.leg)
             }
-            Ok(None) => false,
+            Ok(None) => (false, None),
             Err(said) => return answer::error(&id, answer::INVALID_PARAMS, &said).into(),
         };
-        let mut outcome = self.through_the_gate(&incoming, &call).await;
+        let mut outcome = self.through_the_gate(&incoming, &call, leg.as_ref()).await;
         if let Some(pending) = outcome.denied().and_then(|denied| denied.pending.clone()) {
             match asking {
                 Asking::Elicitation if self.asked_meanwhile(&pending, &incoming.outlet).await => {
-                    outcome = self.through_the_gate(&incoming, &call).await;
+                    outcome = self.through_the_gate(&incoming, &call, None).await;
                 }
                 // Once: a person who has answered and whose answer changes nothing is told so.
                 Asking::InputRequired if !asked => {
@@ -91,7 +91,12 @@ impl Session {
                 _ => {}
             }
         }
-        self.told(&id, outcome, form)
+        let used = outcome.used.clone();
+        let mut told = self.told(&id, outcome, form);
+        if let Some(used) = used {
+            told.frame = self.with_leg(told.frame, &call, &used);
+        }
+        told
     }
 
     fn told(&self, id: &str, outcome: ToolOutcome<Result<Answer, Trouble>>, form: Form) -> Answer {
@@ -110,6 +115,7 @@ impl Session {
         &self,
         incoming: &Incoming,
         call: &Call,
+        leg: Option<&UsedApproval>,
     ) -> ToolOutcome<Result<Answer, Trouble>> {
         let call = ToolCall {
             id: incoming.frame.id().map(ToOwned::to_owned),
@@ -125,7 +131,7 @@ impl Session {
             headers: incoming.headers.clone(),
         };
         // What is sent are the bytes that were judged: the permit is for them.
-        self.shared.gate.call(call, |_permitted| self.run(outgoing)).await
+        self.shared.gate.go_on(call, leg, |_permitted| self.run(outgoing)).await
     }
 
     async fn run(&self, outgoing: Outgoing) -> Executed<Result<Answer, Trouble>> {

@@ -11,6 +11,7 @@ pub(super) const READERS: &[&str] = &[
     "egrep",
     "fgrep",
     "stat",
+    "sort",
     "file",
     "pwd",
     "echo",
@@ -100,7 +101,7 @@ pub(super) const READERS: &[&str] = &[
 pub(super) const WRITERS: &[&str] = &[
     "touch", "mkdir", "rmdir", "cp", "mv", "ln", "tee", "sed", "install", "tar", "zip", "unzip", "gzip",
     "gunzip", "bzip2", "bunzip2", "xz", "unxz", "zstd", "split", "csplit", "mktemp", "mkfifo", "chmod",
-    "truncate", "dos2unix", "unix2dos", "sort", "uniq", "xxd", "date", "more", "less",
+    "truncate", "dos2unix", "unix2dos", "uniq", "xxd", "date", "more", "less",
 ];
 
 /// Programs that do what cannot be taken back, or that give another's rights.
