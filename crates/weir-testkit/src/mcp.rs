@@ -178,6 +178,17 @@ impl Server {
                 let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
                 text(&names.collect::<Vec<_>>().join(" "))
             }
+            // Since 2026-07-28 a tool may ask for input with its result; the state says which leg it is.
+            _ if params["arguments"]["legs"].is_u64() => {
+                let done = params["requestState"].as_str().and_then(|state| state.strip_prefix("leg-"));
+                let done: u64 = done.and_then(|done| done.parse().ok()).unwrap_or(0);
+                if done < params["arguments"]["legs"].as_u64().unwrap_or(0) {
+                    let ask = json!({"method": "elicitation/create", "params": {"message": "well?"}});
+                    json!({"resultType": "input_required", "inputRequests": {"q": ask}, "requestState": format!("leg-{}", done + 1)})
+                } else {
+                    text(&params["inputResponses"].to_string())
+                }
+            }
             _ => text(&params["arguments"].to_string()),
         };
         say(&json!({"jsonrpc": "2.0", "id": id, "result": result}));

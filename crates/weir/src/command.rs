@@ -66,7 +66,10 @@ fn author() -> String {
 /// The login name at this machine: what the environment says, else the name of the account that runs this, else its number.
 /// A service has no such environment, and is somebody all the same.
 fn account() -> Option<String> {
-    let variable = |name| std::env::var(name).ok().filter(|name| !name.trim().is_empty());
+    let variable = |name| {
+        let value = std::env::var_os(name)?.into_string().ok()?;
+        Some(value).filter(|value| !value.trim().is_empty())
+    };
     let named = || {
         let uid = rustix::process::getuid().as_raw().to_string();
         let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();

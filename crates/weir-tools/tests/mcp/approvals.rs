@@ -39,7 +39,9 @@ async fn an_earlier_client_is_asked_while_its_call_waits() {
     client.shake_hands(json!({"elicitation": {}})).await;
     let yes = json!({"action": "accept", "content": {"answer": "approve"}});
     let (question, result) = asked(&mut client, yes.clone()).await;
-    assert!(question["message"].as_str().unwrap().contains("Somebody should look"), "{question}");
+    let message = question["message"].as_str().unwrap();
+    assert!(message.contains("Somebody should look"), "{question}");
+    assert!(message.ends_with("Arguments: {\"a\":1}"), "who agrees sees to what: {question}");
     assert_eq!(text(&result), r#"{"a":1}"#);
     // One yes is for one call.
     let (_, result) = asked(&mut client, json!({"action": "decline"})).await;
@@ -125,5 +127,45 @@ async fn since_2026_the_question_is_the_result_and_its_state_is_sealed() {
     // Used up: the same answer does not run it again.
     let again = ada.post(&headers, call(json!({"a": 1}), back(state))).await;
     assert_eq!(again.last()["result"]["structuredContent"]["kind"], "approval_required");
+    ada.mcp.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_yes_for_one_run_holds_for_the_legs_of_one_call_each_of_them_once() {
+    let bench = bench(Approver::Other).await;
+    let ada = Web::new(&bench);
+    let headers =
+        [("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tools/call"), ("mcp-name", "echo")];
+    let call = |arguments: Value, more: Value| {
+        let mut call = modern("e", "tools/call", json!({"name": "echo", "arguments": arguments}));
+        call["params"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        call
+    };
+    let arguments = json!({"legs": 2});
+    let denied = ada.post(&headers, call(arguments.clone(), json!({}))).await;
+    let id = denied.last()["result"]["structuredContent"]["approval_id"].as_str().unwrap().to_owned();
+    approve(&bench, &id).await;
+    let answers = json!({"q": {"action": "accept", "content": {"n": 1}}});
+    let back = |result: &Value| json!({"requestState": result["requestState"], "inputResponses": answers});
+    let first = ada.post(&headers, call(arguments.clone(), json!({}))).await.last()["result"].clone();
+    assert_eq!(
+        (&first["resultType"], &first["inputRequests"]["q"]["params"]["message"]),
+        (&json!("input_required"), &json!("well?"))
+    );
+    assert!(!first["requestState"].as_str().unwrap().contains("leg-1"), "the state is sealed");
+    // A call from its beginning is another call.
+    let anew = ada.post(&headers, call(arguments.clone(), json!({}))).await;
+    assert_eq!(anew.last()["result"]["structuredContent"]["kind"], "approval_required");
+    // The state belongs to these arguments.
+    let other = ada.post(&headers, call(json!({"legs": 3}), back(&first))).await;
+    assert_eq!(other.last()["error"]["code"], -32602);
+    let second = ada.post(&headers, call(arguments.clone(), back(&first))).await.last()["result"].clone();
+    assert_eq!(second["resultType"], "input_required", "{second}");
+    let replayed = ada.post(&headers, call(arguments.clone(), back(&first))).await;
+    assert_eq!(replayed.last()["result"]["structuredContent"]["kind"], "approval_required", "each leg once");
+    let done = ada.post(&headers, call(arguments.clone(), back(&second))).await.last()["result"].clone();
+    assert_eq!(text(&done), answers.to_string(), "{done}");
+    let over = ada.post(&headers, call(arguments, back(&second))).await;
+    assert_eq!(over.last()["result"]["structuredContent"]["kind"], "approval_required");
     ada.mcp.shutdown().await;
 }

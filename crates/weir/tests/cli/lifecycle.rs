@@ -224,3 +224,22 @@ async fn a_rule_that_is_stored_counts_after_the_next_start() {
         http::post_json(&format!("{}/v1/chat/completions", weir.data()), &key, &chat("sim/echo")).await;
     assert_eq!(answer.status, 403, "{}", answer.text());
 }
+
+#[tokio::test]
+async fn a_tool_server_without_a_valid_key_says_what_it_needs() {
+    let config = "tools: {mcp_servers: [{name: kit, command: [/no/such/program]}]}\n";
+    let weir = WeirProcess::start(binary(), config).await;
+    let url = format!("{}/mcp/kit", weir.data());
+    for headers in [&[][..], &[("authorization", "Bearer anonymous")], &[("x-api-key", "wrong")]] {
+        let answer =
+            http::post_json(&url, headers, &json!({"jsonrpc": "2.0", "id": 1, "method": "ping"})).await;
+        assert_eq!(answer.status, 401, "{}", answer.text());
+        let error = &answer.json()["error"];
+        assert_eq!(error["error_type"], "invalid_api_key");
+        let said = error["message"].as_str().unwrap();
+        assert!(
+            said.contains("Tool servers need a valid API key") && !said.contains("free models"),
+            "{said}"
+        );
+    }
+}

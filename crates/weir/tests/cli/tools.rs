@@ -170,6 +170,70 @@ fn a_hook_narrows_and_never_widens() {
     assert_eq!(hook(&folder, "claude-code", &post), json!({}));
 }
 
+/// What Claude Code and Codex send before a tool runs, with all members that they have: the form is theirs, and another
+/// member is no error.
+#[test]
+fn the_agents_own_events_are_read_and_answered_in_their_own_form() {
+    let folder = folder();
+    let cwd = folder.path().display().to_string();
+    let claude = |tool: &str, input: Value| {
+        json!({
+            "session_id": "0a1b2c3d-0000-4000-8000-000000000000",
+            "transcript_path": "/home/ada/.claude/projects/-home-ada-x/0a1b2c3d.jsonl",
+            "cwd": cwd, "permission_mode": "default", "hook_event_name": "PreToolUse",
+            "tool_name": tool, "tool_input": input, "tool_use_id": "toolu_01ABC",
+        })
+    };
+    let codex = |tool: &str, input: Value| {
+        json!({
+            "session_id": "01990000-0000-7000-8000-000000000000", "turn_id": "5", "transcript_path": null,
+            "cwd": cwd, "model": "gpt-5-codex", "permission_mode": "default", "hook_event_name": "PreToolUse",
+            "tool_name": tool, "tool_input": input, "tool_use_id": "call_abc",
+        })
+    };
+    let hooks =
+        json!({"command": "*** Begin Patch\n*** Add File: .git/hooks/pre-commit\n+#!/bin/sh\n*** End Patch"});
+    let table = [
+        ("claude-code", claude("Bash", json!({"command": "git status", "description": "Look"})), true),
+        (
+            "claude-code",
+            claude("Bash", json!({"command": "sudo ls", "timeout": 1000, "run_in_background": false})),
+            false,
+        ),
+        ("claude-code", claude("Read", json!({"file_path": "notes.txt", "offset": 1, "limit": 10})), true),
+        ("claude-code", claude("mcp__files__delete", json!({"path": "a"})), false),
+        ("codex", codex("Bash", json!({"command": "git status"})), true),
+        ("codex", codex("Bash", json!({"command": "rm -rf ."})), false),
+        ("codex", codex("mcp__files__delete", json!({"path": "a"})), false),
+    ];
+    for (agent, event, allowed) in table {
+        let answer = hook(&folder, agent, &event);
+        if allowed {
+            assert_eq!(answer, json!({}), "an allow is silence: Codex takes no other {event}");
+        } else {
+            assert_eq!(answer["hookSpecificOutput"]["hookEventName"], "PreToolUse");
+            assert!(
+                reason(&answer).contains("Blocked: ") && answer.as_object().unwrap().len() == 1,
+                "{answer}"
+            );
+        }
+    }
+    let weak = Folder::with(&[(
+        "weir.yaml",
+        "tools: {channel_permissions: {cli: write}, levels: {run_it: read_only}}\n",
+    )]);
+    let patch = hook(&weak, "codex", &codex("apply_patch", hooks));
+    assert!(reason(&patch).contains("needs Execute permission"), "{patch}");
+    // What is suggested is what the agent has.
+    for (agent, own, others) in [("claude-code", "'Read'", "'run_it'"), ("codex", "'apply_patch'", "'Read'")]
+    {
+        let denied = hook(&weak, agent, &codex("mcp__x__y", json!({})));
+        let said = reason(&denied).to_owned();
+        assert!(said.contains("such as") && !said.contains(others), "{said}");
+        assert!(said.contains(own) || said.contains("'Bash'"), "{said}");
+    }
+}
+
 #[test]
 fn a_hook_that_cannot_decide_denies() {
     let broken = Folder::with(&[("weir.yaml", "rules: [./rules]\n"), ("rules/a.yaml", "rules: [{id: x}]\n")]);

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
+use weir_core::tool::{Arguments, cleaned};
 
 use super::call::Call;
 use super::*;
@@ -18,6 +19,9 @@ use crate::outcome::{PendingApproval, UsedApproval};
 
 /// How long a client is asked while its call waits; the approval stays open for longer.
 const ASK_DEADLINE: Duration = Duration::from_secs(120);
+
+/// How much of the arguments a question shows, in characters.
+const VALUES_CHARS_MAX: usize = 2_000;
 
 /// The key of the question in a result, and of its answer.
 const QUESTION: &str = "weir-approval";
@@ -97,8 +101,12 @@ impl Said {
     }
 }
 
-/// The question as a form.
-fn form(pending: &PendingApproval, theirs: bool) -> Value {
+/// The question as a form. The values of the arguments go back to the client that sent them, for its person to see what
+/// they agree to; they are kept nowhere.
+fn form(pending: &PendingApproval, arguments: &Arguments, theirs: bool) -> Value {
+    let values = arguments.as_value().to_string();
+    let cut = if values.chars().count() > VALUES_CHARS_MAX { " (cut)" } else { "" };
+    let values = cleaned(&values, VALUES_CHARS_MAX);
     let (hint, first) = if theirs {
         (String::new(), "approve")
     } else {
@@ -110,7 +118,7 @@ fn form(pending: &PendingApproval, theirs: bool) -> Value {
     };
     json!({
         "mode": "form",
-        "message": format!("{}{hint}", pending.question),
+        "message": format!("{}{hint} Arguments{cut}: {values}", pending.question),
         "requestedSchema": {
             "type": "object",
             "properties": {"answer": {"type": "string", "title": "Answer", "enum": [first, "deny"]}},
@@ -146,9 +154,14 @@ pub(super) struct Back {
 
 impl Session {
     /// Asks the person while the call waits; true when the call is worth another try.
-    pub(super) async fn asked_meanwhile(&self, pending: &PendingApproval, outlet: &Outlet) -> bool {
+    pub(super) async fn asked_meanwhile(
+        &self,
+        pending: &PendingApproval,
+        arguments: &Arguments,
+        outlet: &Outlet,
+    ) -> bool {
         let gate = &self.shared.gate;
-        let question = form(pending, gate.lets_askers_approve());
+        let question = form(pending, arguments, gate.lets_askers_approve());
         let asking = async {
             let said =
                 self.asks.ask(outlet, &question).await.map_or(Said::Nothing, |result| Said::of(&result));
@@ -187,7 +200,7 @@ impl Session {
             leg: None,
         };
         let sealed = self.shared.gate.seal(&self.caller, serde_json::to_string(&state).ok()?)?;
-        let params = form(pending, self.shared.gate.lets_askers_approve());
+        let params = form(pending, &call.arguments, self.shared.gate.lets_askers_approve());
         let asks = json!({QUESTION: {"method": "elicitation/create", "params": params}});
         let result = json!({
             "resultType": "input_required",

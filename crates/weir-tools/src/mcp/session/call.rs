@@ -79,7 +79,9 @@ impl Session {
         let mut outcome = self.through_the_gate(&incoming, &call, leg.as_ref()).await;
         if let Some(pending) = outcome.denied().and_then(|denied| denied.pending.clone()) {
             match asking {
-                Asking::Elicitation if self.asked_meanwhile(&pending, &incoming.outlet).await => {
+                Asking::Elicitation
+                    if self.asked_meanwhile(&pending, &call.arguments, &incoming.outlet).await =>
+                {
                     outcome = self.through_the_gate(&incoming, &call, None).await;
                 }
                 // Once: a person who has answered and whose answer changes nothing is told so.

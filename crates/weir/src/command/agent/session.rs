@@ -222,7 +222,7 @@ fn forget_old(folder: &Path) {
     sessions.sort_by(|a, b| b.cmp(a));
     let mut seen = std::collections::BTreeSet::new();
     sessions.retain(|(_, id)| seen.insert(id.clone()));
-    let oldest = SystemTime::now().checked_sub(KEPT).unwrap_or(SystemTime::UNIX_EPOCH);
+    let oldest = SystemTime::from(SystemClock.now()).checked_sub(KEPT).unwrap_or(SystemTime::UNIX_EPOCH);
     for (place, (at, id)) in sessions.iter().enumerate() {
         if place < SESSIONS_MAX && *at >= oldest {
             continue;
@@ -330,7 +330,7 @@ mod tests {
         let aged = new_id();
         for end in ["json", "lock"] {
             let file = File::create(at.join(format!("{aged}.{end}"))).unwrap();
-            file.set_modified(SystemTime::now() - KEPT - Duration::from_secs(60)).unwrap();
+            file.set_modified(SystemTime::from(SystemClock.now()) - KEPT - Duration::from_secs(60)).unwrap();
         }
         drop(Session::begin(folder.path(), &new_id(), "ada", "web", "m").unwrap());
         assert!(count() <= SESSIONS_MAX + 1, "{}", count());
