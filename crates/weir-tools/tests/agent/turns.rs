@@ -212,7 +212,6 @@ async fn an_approval_that_waited_is_told_of_when_the_session_is_gone_on_with() {
         scope: weir_store::database::ApprovalScope::Once,
         until: None,
     };
-    use weir_core::clock::Clock as _;
     bench.database.approval_answer(&id, &answer, "bob", bench.clock.now()).await.unwrap();
     bench.turn.history = kept;
     bench.turn.model = crate::support::Scripted::of(script());
