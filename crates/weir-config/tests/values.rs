@@ -309,6 +309,8 @@ fn weirs_own_files_are_closed_to_tools_and_roots_around_them_are_warned_of() {
             "s/weir.db-wal",
             "s/weir.db-shm",
             "s/weir.db-journal",
+            "s/weir.db.lock",
+            "s/weir.db.secret",
             "r"
         ]
     );

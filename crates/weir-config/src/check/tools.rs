@@ -47,8 +47,8 @@ impl Check<'_, '_> {
         let mut own = vec![config.data_dir.join("admin-token"), config.data_dir.join(SESSIONS)];
         if let DatabaseUrl::Sqlite(file) = &config.store {
             own.push(file.clone());
-            // What SQLite keeps beside it.
-            own.extend(["-wal", "-shm", "-journal"].map(|end| {
+            // What SQLite keeps beside it, and weir: its lock, and the secret that seals what must not be read.
+            own.extend(["-wal", "-shm", "-journal", ".lock", ".secret"].map(|end| {
                 let mut beside = file.clone().into_os_string();
                 beside.push(end);
                 PathBuf::from(beside)

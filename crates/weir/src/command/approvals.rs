@@ -163,6 +163,9 @@ fn shown(approval: &Approval, json: bool) -> Result<Verdict, Failure> {
         }
         text.push('\n');
     }
+    if let Some(by) = &approval.withdrawn_by {
+        text.push_str(&format!("withdrawn by {by}: it lets no call through any more\n"));
+    }
     output::text(&text)?;
     Ok(Verdict::Good)
 }
