@@ -102,6 +102,9 @@ test("who has no key has no way in", async () => {
   await assert.rejects(connected(new StreamableHTTPClientTransport(url("everything"))), /API key/);
 });
 
+// It has no secrets to keep.
+process.env.MCP_INSPECTOR_SECRET_STORE = "memory";
+
 // The inspector's command line, with a server as its configuration names it.
 for (const [name, server] of Object.entries({
   stdio: { command: binary, args: proxied(node, everything, "stdio"), env: process.env },
