@@ -171,7 +171,7 @@ fingerprint_header: X-JA4
 free_models: {requests: 1, per: 1d}
 abuse: {quarantine: {first: 0s, second: 100ms, held_max: 1, held_per_identity_max: 2}}
 stop_loss: {share_percent: 2.5, protect: [byok]}
-failures: {log_level: warn, retries: {attempts: 3, base: 0ms}, sentry_dsn: 'https://k@sentry.test/1', sentry_environment: staging}
+failures: {log_level: warn, retries: {attempts: 3, base: 60ms}, sentry_dsn: 'https://k@sentry.test/1', sentry_environment: staging}
 tools:
   channel_permissions: {web: ReadOnly, cli: DANGER}
   levels: {'a.b c': none}
@@ -343,4 +343,29 @@ fn channels_that_nobody_can_be_on_are_warned_of() {
         warnings.iter().any(|warning| warning.to_string().contains("did you mean `slack`")),
         "{warnings:?}"
     );
+}
+
+/// Settings of retries that do nothing, or not what they look like, are told of.
+#[test]
+fn retries_that_are_hardly_meant_are_warned_of() {
+    let table = [
+        ("{base: 1ms}", "failures.retries.base"),
+        ("{base: 0ms}", "failures.retries.base"),
+        ("{retry_after_max: 0s}", "failures.retries.retry_after_max"),
+        ("{max: 2m}", "failures.retries.max"),
+        ("{base: 90s, max: 90s}", "failures.retries.base"),
+        ("{retry_after_max: 5m}", "failures.retries.retry_after_max"),
+        ("{attempts: 50}", "failures.retries.attempts"),
+    ];
+    let load_from = |text: &str| -> Vec<String> {
+        load_text(text).unwrap().warnings.iter().map(|warning| warning.path.clone()).collect()
+    };
+    for (retries, path) in table {
+        let loaded = load_from(&format!("failures: {{retries: {retries}}}\n"));
+        assert!(loaded.iter().any(|warned| warned.contains(path)), "{retries}: {loaded:?}");
+    }
+    for retries in ["{}", "{attempts: 4, base: 100ms, max: 5s, retry_after_max: 60s}"] {
+        let loaded = load_from(&format!("failures: {{retries: {retries}}}\n"));
+        assert!(!loaded.iter().any(|warned| warned.contains("retries")), "{retries}: {loaded:?}");
+    }
 }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::decision::Decision;
 use crate::ids::DecisionId;
 
-pub use attempt::{FailedAttempt, NextStep, RecordedEvidence, Skipped};
+pub use attempt::{FailedAttempt, FallbackDecision, NextStep, RecordedEvidence, Skipped};
 pub use past::{Past, PastFacts, PastIdentity, PastRequest};
 pub use stages::{Stage, StageTimes};
 pub use tool::ToolRecord;
@@ -118,6 +118,9 @@ pub struct RequestResult {
     pub tool: Option<Box<ToolRecord>>,
     /// How long the caller was told to wait, in seconds: of a limit, what was left of its window.
     pub retry_after_s: Option<u64>,
+    /// The decisions about fallback models, in order, also about those that did not take over. Where one of them was
+    /// more severe and became the record's, the one about the model that was asked for stands among them.
+    pub fallbacks: Vec<FallbackDecision>,
 }
 
 /// How long the parts of a request took, in milliseconds.

@@ -5,14 +5,18 @@
 //! key. Texts are read once from front to back: the time is linear in their length, whatever they hold. A secret is
 //! replaced within the quotes that hold it, so that JSON stays JSON.
 
+mod accounts;
 mod formats;
 mod known;
 mod records;
 mod scan;
+mod words;
 
 use std::borrow::Cow;
 
+pub use accounts::{tells_of_account, without_accounts};
 pub use known::{without_echo, without_secrets};
+pub use words::{without_words, words};
 
 /// What stands in the place of a secret.
 pub const PLACEHOLDER: &str = "[REDACTED]";

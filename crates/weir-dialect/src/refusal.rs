@@ -197,6 +197,8 @@ pub enum Unavailable {
     Draining,
     /// weir has no room for another request.
     Busy,
+    /// weir itself has failed: a defect.
+    Defect,
 }
 
 /// The refusals without their data, so that a test can walk all ways out.
@@ -409,6 +411,7 @@ impl Unavailable {
             Self::Dependency { name } => format!("the {name} does not answer"),
             Self::Draining => "shutting down".to_owned(),
             Self::Busy => "no room for another request".to_owned(),
+            Self::Defect => "a defect of weir's own".to_owned(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde::Serialize;
+use weir_core::failure::Class;
 
 use crate::json;
 use crate::refusal::to_bytes;
@@ -32,6 +33,33 @@ pub fn rewrite(
         Some(body) => (status, body, Some(CONTEXT_LENGTH_EXCEEDED)),
         None => (status, body.clone(), None),
     }
+}
+
+/// The answer in the place of a provider's that tells of the platform's account: of the same status, in weir's words.
+#[must_use]
+pub fn generic(class: Class) -> (Bytes, &'static str) {
+    let (error_type, text) = match class {
+        Class::RateLimited => {
+            ("rate_limit_exceeded", "The provider limits requests at present. Try again later.")
+        }
+        Class::ModelNotFound => {
+            ("model_not_found", "The provider does not serve this model. Choose another model.")
+        }
+        Class::Overloaded => {
+            ("temporarily_unavailable", "The provider is out of capacity at present. Try again shortly.")
+        }
+        class => (class.as_str(), "The provider failed. Choose another model, or send the request later."),
+    };
+    (to_bytes(&Seed { error: text, error_type, message: text }), error_type)
+}
+
+/// What the house's own model, which answers too long a request with a bare 500, would have said.
+#[must_use]
+pub fn too_long(estimated: u64, window: u64) -> Bytes {
+    let text = format!(
+        "This model's maximum context length is {window} tokens. The request needs about {estimated} tokens, with what may be written. Send less, or lower the maximum of output tokens."
+    );
+    to_bytes(&Seed { error: &text, error_type: CONTEXT_LENGTH_EXCEEDED, message: &text })
 }
 
 #[derive(Serialize)]

@@ -1,5 +1,6 @@
 //! Stage *pass*: the answer on its way to the client, whether weir's own or a provider's.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,6 +8,7 @@ use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use weir_core::Boundary;
 use weir_core::failure::{CredentialOwner, Owner};
+use weir_core::redact::{tells_of_account, without_accounts};
 use weir_dialect::{Dialect, Refusal, RefusalKind, models_list, seed_error};
 use weir_rules::Fact;
 
@@ -17,12 +19,12 @@ use crate::failed::{Failed, Tried};
 use crate::guest::GuestBody;
 use crate::pass::{Call, PassBody};
 use crate::reading::Reading;
-use crate::trouble::Trouble;
 
 /// The headers of a provider's answer that reach the client. The rest would tell one provider from another, which a
 /// quarantine must not, or describe the connection to the provider.
 const PASSED: [HeaderName; 3] = [CONTENT_TYPE, CACHE_CONTROL, RETRY_AFTER];
 
+const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const X_WEIR_DECISION: HeaderName = HeaderName::from_static("x-weir-decision");
 const X_WEIR_OVERHEAD_MS: HeaderName = HeaderName::from_static("x-weir-overhead-ms");
@@ -79,7 +81,7 @@ pub(crate) fn pass(
     tried: Tried,
     headers: &HeaderMap,
 ) -> Response<ResponseBody> {
-    let Answered { head, reading, begun } = answered;
+    let Answered { head, reading, begun, prompts } = answered;
     let (begun, body) = match begun {
         Begun::Whole(bytes) => return whole_answer(exchange, &head, bytes, &reading),
         Begun::Going(begun, body) => (begun, body),
@@ -87,10 +89,14 @@ pub(crate) fn pass(
     let mut response = Response::new(());
     *response.status_mut() = head.status;
     pass_headers(&head.headers, response.headers_mut());
+    if let Some(encoding) = head.headers.get(CONTENT_ENCODING) {
+        // One that was not opened.
+        response.headers_mut().insert(CONTENT_ENCODING, encoding.clone());
+    }
     finish_head(&mut exchange, head.status, response.headers_mut());
     exchange.enter(Stage::Pass);
     let reads = exchange.inner.rules.peek().rules.reads_on(Boundary::Failure, Fact::RequestHeaders);
-    let call = Call { tried, status: head.status.as_u16(), headers: reads.then(|| headers.clone()) };
+    let call = Call { tried, status: head.status.as_u16(), headers: reads.then(|| headers.clone()), prompts };
     let body = PassBody::new(body, begun, reading, exchange, call);
     response.map(|()| ResponseBody::Pass(Box::new(body)))
 }
@@ -112,7 +118,7 @@ fn whole_answer(
 pub(crate) fn failed(exchange: Exchange, failed: &Failed) -> Response<ResponseBody> {
     if passes_as_sent(&exchange, failed) {
         let own = failed.failure.circumstances().credential == CredentialOwner::User;
-        return as_sent(exchange, &failed.trouble, own);
+        return as_sent(exchange, failed, own);
     }
     let refusal = failed.refusal(&exchange);
     refuse(exchange, Stage::Send, &refusal)
@@ -134,14 +140,13 @@ fn passes_as_sent(exchange: &Exchange, failed: &Failed) -> bool {
     }
 }
 
-/// A provider's error as it came, without what looks like a secret ([`Trouble::clean`]); `own` says that the key was the
+/// A provider's error as it came, without what looks like a secret ([`crate::trouble::Trouble::clean`]); `own` says that the key was the
 /// caller's. Under the seed's prefixes it is made readable first.
-fn as_sent(mut exchange: Exchange, trouble: &Trouble, own: bool) -> Response<ResponseBody> {
-    let kind = trouble.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let body = trouble.body.clone();
+fn as_sent(mut exchange: Exchange, failed: &Failed, own: bool) -> Response<ResponseBody> {
+    let trouble = &failed.trouble;
     let (status, body, error_type) = match exchange.dialect {
-        Dialect::Seed => seed_error::rewrite(trouble.status, kind, &body, own),
-        Dialect::OpenAi | Dialect::Anthropic => (trouble.status, body, None),
+        Dialect::Seed => under_the_seeds_prefixes(failed, own),
+        Dialect::OpenAi | Dialect::Anthropic => (trouble.status, trouble.body.clone(), None),
     };
     exchange.draft.result.error_type = error_type.map(str::to_owned);
     let mut response = Response::new(ResponseBody::from(body));
@@ -152,7 +157,45 @@ fn as_sent(mut exchange: Exchange, trouble: &Trouble, own: bool) -> Response<Res
     } else if let Some(encoding) = trouble.headers.get(CONTENT_ENCODING) {
         response.headers_mut().insert(CONTENT_ENCODING, encoding.clone());
     }
+    // As with weir's own answers: the SDKs would try a 5xx again, which has been done.
+    if !matches!(status, 429 | 503) {
+        response.headers_mut().insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
+    }
     complete(exchange, response)
+}
+
+/// What spec A10 makes of a provider's error, without what tells of the platform's account.
+fn under_the_seeds_prefixes(failed: &Failed, own: bool) -> (u16, Bytes, Option<&'static str>) {
+    let (failure, trouble) = (&failed.failure, &failed.trouble);
+    if let Some((estimated, window)) = failed.too_long {
+        let body = seed_error::too_long(estimated, window);
+        return (trouble.status, body, Some(seed_error::CONTEXT_LENGTH_EXCEEDED));
+    }
+    let kind = trouble.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if own {
+        return seed_error::rewrite(trouble.status, kind, &trouble.body, own);
+    }
+    if tells_of_the_platform(failed, &trouble.body) {
+        let (body, error_type) = seed_error::generic(failure.class());
+        return (trouble.status, body, Some(error_type));
+    }
+    seed_error::rewrite(trouble.status, kind, &without_names(&trouble.body), own)
+}
+
+/// Whether an error with the platform's key speaks of its account, in words that help no caller. Where the request
+/// itself is at fault they do help, and only names are taken out.
+pub(crate) fn tells_of_the_platform(failed: &Failed, said: &[u8]) -> bool {
+    failed.failure.circumstances().credential != CredentialOwner::User
+        && !failed.failure.is_the_requests()
+        && tells_of_account(&String::from_utf8_lossy(said))
+}
+
+/// Without the names of accounts.
+pub(crate) fn without_names(said: &Bytes) -> Bytes {
+    match std::str::from_utf8(said).map(without_accounts) {
+        Ok(Cow::Owned(clean)) => clean.into(),
+        Ok(Cow::Borrowed(_)) | Err(_) => said.clone(),
+    }
 }
 
 /// A whole answer, given at once: the exchange ends with it.

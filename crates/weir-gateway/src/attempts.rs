@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 use rand::RngExt as _;
-use weir_core::Decision;
 use weir_core::failure::{Class, CredentialOwner, Retry};
 use weir_core::record::{NextStep, Skipped};
+use weir_core::{Decision, Timestamp};
 use weir_dialect::{Refusal, RequestBody};
 use weir_rules::enforce::{Enforcement, Permit, enforce};
+use weir_rules::failure::of_credential;
 
 use crate::begin::{Answered, begin};
 use crate::exchange::Exchange;
@@ -153,8 +154,13 @@ impl<'a> Attempts<'a> {
                 Ok((answered, tried))
             }
             Err(trouble) => {
-                let headers = Some(&self.arrived.head.headers);
-                let failed = failed::classify(exchange, trouble, &tried, headers, self.body.body());
+                let request = failed::Request {
+                    headers: Some(&self.arrived.head.headers),
+                    prompts: &failed::prompts_read(exchange, self.body),
+                    said: Some(self.body.body()),
+                };
+                let mut failed = failed::classify(exchange, trouble, &tried, &request);
+                failed.too_long = self.too_long(&failed);
                 self.learn(exchange, &failed, key);
                 Err(Attempted::Failed(Box::new(failed), tried))
             }
@@ -199,6 +205,14 @@ impl<'a> Attempts<'a> {
         begun
     }
 
+    /// Whether a bare 500 of the house's is explained by a request that cannot fit (spec A10).
+    fn too_long(&self, failed: &Failed) -> Option<(u64, u64)> {
+        let trouble = &failed.trouble;
+        let bare = trouble.is_an_answer() && trouble.status == 500 && trouble.body.trim_ascii().is_empty();
+        let window = self.target.model.context_window.filter(|_| bare && self.target.provider.house)?;
+        Some((self.body.tokens_estimate(), window)).filter(|(estimated, window)| estimated >= window)
+    }
+
     /// Another permit from the decision that the model was permitted by: each attempt consumes one.
     fn permit(&self, exchange: &Exchange) -> Result<Permit, Refusal> {
         match self.decision.as_ref().or(exchange.draft.decision.as_ref()).map(enforce) {
@@ -210,7 +224,7 @@ impl<'a> Attempts<'a> {
     fn tried(&self, exchange: &Exchange, key: usize, number: u32) -> Tried {
         let credential = if self.target.byok {
             CredentialOwner::User
-        } else if self.other_key(exchange, key) {
+        } else if self.comes_back(exchange, key) {
             CredentialOwner::Pooled
         } else {
             // The last one of a pool is not pooled any more: there is none to take its place.
@@ -225,10 +239,11 @@ impl<'a> Attempts<'a> {
     }
 
     /// The key to call with: the first of the pool that lives and was not tried in this round; where none does, the one
-    /// that was refused longest ago. A caller's own key is always tried.
+    /// that was refused longest ago or is the first to be throttled no more, if that is soon, or if this request has
+    /// waited for it. A caller's own key is always tried.
     ///
     /// # Errors
-    /// All keys are dead until a time that the provider has named.
+    /// All keys are dead or throttled until a time that the provider has named.
     fn choose_key(&self, exchange: &mut Exchange) -> Result<usize, (Box<Failed>, Tried)> {
         let pool = self.target.provider.keys.len();
         let all_is_well = self.keys.is_empty() && exchange.settings.known_dead.is_empty();
@@ -241,21 +256,26 @@ impl<'a> Attempts<'a> {
         if let Some(key) = living.clone().find(untried).or_else(|| living.clone().next()) {
             return Ok(key);
         }
-        let refused = lives.iter().filter_map(|(key, life)| match life {
+        let now = exchange.inner.clock.now();
+        let waited = self.tries > 1;
+        let is_far = |until: Timestamp| {
+            plan::is_far(Some(seconds_until(until, now)), &exchange.settings.config.failures.retries)
+        };
+        let may_be_tried = lives.iter().filter_map(|(key, life)| match life {
             Life::Refused(until) => Some((*until, *key)),
-            Life::Lives | Life::DeadUntil(..) => None,
+            Life::Throttled(until, _) if waited || !is_far(*until) => Some((*until, *key)),
+            Life::Lives | Life::Throttled(..) | Life::DeadUntil(..) => None,
         });
-        if let Some((_, key)) = refused.min() {
+        if let Some((_, key)) = may_be_tried.min() {
             return Ok(key);
         }
         let first_back = lives.into_iter().filter_map(|(key, life)| match life {
-            Life::DeadUntil(until, failure) => Some((until, key, failure)),
+            Life::DeadUntil(until, failure) | Life::Throttled(until, failure) => Some((until, key, failure)),
             Life::Lives | Life::Refused(_) => None,
         });
         let Some((until, key, failure)) = first_back.min_by_key(|(until, ..)| *until) else { return Ok(0) };
-        let wait = until.duration_since(exchange.inner.clock.now()).max(SignedDuration::ZERO);
         let tried = self.tried(exchange, key, 0);
-        let failed = failed::remembered(exchange, &failure, wait.as_secs_f64(), &tried);
+        let failed = failed::remembered(exchange, &failure, seconds_until(until, now), &tried);
         Err((Box::new(failed), tried))
     }
 
@@ -266,6 +286,26 @@ impl<'a> Attempts<'a> {
             && (0..pool).any(|other| {
                 other != key && !self.keys.contains(&other) && self.life(exchange, other).lives()
             })
+    }
+
+    /// Whether the pool has another key that lives, or that is throttled and no worse: then it is not empty.
+    fn comes_back(&self, exchange: &Exchange, key: usize) -> bool {
+        let pool = self.target.provider.keys.len();
+        let is_throttled = |other| matches!(self.life(exchange, other), Life::Throttled(..));
+        self.other_key(exchange, key) || (0..pool).any(|other| other != key && is_throttled(other))
+    }
+
+    /// When the first key of the pool comes back, in seconds, as far as the provider has said so.
+    fn back_in_s(&self, exchange: &Exchange) -> Option<f64> {
+        if self.target.byok || exchange.settings.known_dead.is_empty() {
+            return None;
+        }
+        let now = exchange.inner.clock.now();
+        let known = (0..self.target.provider.keys.len()).filter_map(|key| match self.life(exchange, key) {
+            Life::DeadUntil(until, _) | Life::Throttled(until, _) => Some(until),
+            Life::Lives | Life::Refused(_) => None,
+        });
+        known.min().map(|until| seconds_until(until, now))
     }
 
     fn learn(&mut self, exchange: &Exchange, failed: &Failed, key: usize) {
@@ -279,7 +319,7 @@ impl<'a> Attempts<'a> {
     async fn go_on(&mut self, exchange: &mut Exchange, failed: Failed, tried: &Tried) -> bool {
         let standing = self.standing(exchange, &failed, tried);
         let retries = exchange.settings.config.failures.retries;
-        let failed = self.keep(failed);
+        let failed = self.keep(exchange, failed);
         match plan(&standing, &retries) {
             Plan::End => false,
             Plan::NextKey => {
@@ -313,6 +353,7 @@ impl<'a> Attempts<'a> {
             retry: if tried.number == 0 { Retry::Failover } else { failure.retry() },
             hint_s: failure.classification().retry_after_s,
             other_key: tried.number != 0 && self.other_key(exchange, tried.key),
+            other_model: self.looked_at < self.first.model.fallbacks.len().min(FALLBACKS_MAX),
             tries: self.tries,
             calls: self.calls,
             paused: self.paused,
@@ -322,8 +363,12 @@ impl<'a> Attempts<'a> {
 
     /// Keeps the most informative failure; of two that tell as much, the earlier. What a fallback needs of this one is
     /// given back.
-    fn keep(&mut self, failed: Failed) -> TooLong {
+    fn keep(&mut self, exchange: &Exchange, mut failed: Failed) -> TooLong {
         let class = failed.failure.class();
+        if of_credential(class) && failed.failure.classification().retry_after_s.is_none() {
+            // Of a pool the caller is told when the first key comes back, whichever was asked last.
+            failed.back_in_s = self.back_in_s(exchange);
+        }
         if self.best.as_ref().is_none_or(|best| class.informs() > best.failure.class().informs()) {
             self.best = Some(Box::new(failed));
         }
@@ -357,6 +402,11 @@ impl<'a> Attempts<'a> {
 enum TooLong {
     No,
     Yes(Option<u64>),
+}
+
+/// How long it is until then, in seconds; 0 when it was.
+fn seconds_until(until: Timestamp, now: Timestamp) -> f64 {
+    until.duration_since(now).max(SignedDuration::ZERO).as_secs_f64()
 }
 
 /// Why a fallback model cannot take over.

@@ -10,11 +10,13 @@ use http::response::Parts;
 use http::{HeaderMap, Response};
 use http_body_util::BodyExt as _;
 use weir_core::ApiKind;
+use weir_dialect::Prompts;
 use weir_dialect::failure::{Phase, TransportFault};
 use weir_dialect::rename::{JsonRenamer, StreamRenamer};
 
 use crate::body::UpstreamBody;
 use crate::cut::only_announces;
+use crate::encoded;
 use crate::exchange::Exchange;
 use crate::reading::{Piece, Reading, Renamer};
 use crate::trouble::Trouble;
@@ -29,8 +31,8 @@ const ERROR_BYTES_MAX: usize = 256 * 1024;
 /// How long the whole of a provider's error may take to come.
 const ERROR_BODY_WAIT: Duration = Duration::from_secs(10);
 
-/// How long the head of a stream waits for its first events, which may tell an error that another attempt can mend. No
-/// event waits for this: it ends with the first one.
+/// How long the head of a stream waits for its first events, which may tell an error that another attempt can mend. It
+/// ends with the first that is of an answer; what only announces one waits no longer than this.
 const FIRST_EVENTS_WAIT: Duration = Duration::from_millis(10);
 
 /// A provider's answer that is none of the errors that show at its beginning.
@@ -38,6 +40,8 @@ pub(crate) struct Answered {
     pub(crate) head: Parts,
     pub(crate) reading: Reading,
     pub(crate) begun: Begun,
+    /// The request's prompts, where a rule on failures reads them.
+    pub(crate) prompts: Prompts,
 }
 
 /// What of it has been read.
@@ -67,13 +71,22 @@ pub(crate) async fn begin(
     }
     let events = is_event_stream(&head.headers, stream);
     let renamer = renamer(exchange, kind, events, asked_model);
+    let closed = encoded::is_closed(&head.headers);
+    if closed && !matches!(renamer, Renamer::Nothing) {
+        // Unread it would name the model that served a downgraded request.
+        let cause = "the provider's answer is compressed in a way that weir does not open";
+        return Err(Trouble::within(&head, Bytes::from_static(cause.as_bytes()), Phase::Body, cause));
+    }
     let mut reading = Reading::new(kind, events, Arc::clone(asked_model), renamer);
-    let begun = if events {
+    let begun = if closed {
+        reading.leave_closed();
+        Begun::Going(None, body)
+    } else if events {
         first_events(&head, body, &mut reading, idle).await?
     } else {
         whole(&head, body, &mut reading, idle).await?
     };
-    Ok(Box::new(Answered { head, reading, begun }))
+    Ok(Box::new(Answered { head, reading, begun, prompts: Prompts::default() }))
 }
 
 /// Whether an answer is a stream of events: by its type, or because one was asked for and it does not say that it is
@@ -95,34 +108,60 @@ fn renamer(exchange: &Exchange, kind: ApiKind, events: bool, asked_model: &str) 
     }
 }
 
+/// The beginning of a stream: what comes within a moment, until there is something of an answer. An error after nothing
+/// but announcements can still be followed by another attempt.
 async fn first_events(
     head: &Parts,
     mut body: UpstreamBody,
     reading: &mut Reading,
     idle: Duration,
 ) -> Result<Begun, Trouble> {
-    let Ok(first) = tokio::time::timeout(FIRST_EVENTS_WAIT, body.frame()).await else {
-        return Ok(Begun::Going(None, body));
-    };
-    let fault = |cause| Trouble::broke(head, TransportFault::Reset, Phase::Stream, cause);
-    let first = match first {
-        None => return Err(fault("the provider's stream ended before it began")),
-        Some(Err(_)) => return Err(fault("the provider's stream broke off before it began")),
-        Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
-    };
-    // Events begin with the name of a field, so this is no stream of them: some send an error as they would without one.
-    if first.trim_ascii_start().first() == Some(&b'{') {
-        let rest = Box::pin(error_body(body, idle)).await;
-        let cause = "the provider sent an object instead of a stream";
-        return Err(Trouble::within(head, [first, rest].concat().into(), Phase::Stream, cause));
-    }
-    Ok(match reading.read(first) {
-        Piece::Error { before, rest } if only_announces(reading.kind, &before) => {
-            let cause = "the provider told of an error instead of an answer";
-            return Err(Trouble::within(head, rest, Phase::Stream, cause));
+    let until = tokio::time::Instant::now() + FIRST_EVENTS_WAIT;
+    let mut announced = BytesMut::new();
+    let mut first = true;
+    loop {
+        let Ok(frame) = tokio::time::timeout_at(until, body.frame()).await else { break };
+        let data = match frame {
+            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+            None if announced.is_empty() => {
+                return Err(no_stream(head, "the provider's stream ended before it began"));
+            }
+            Some(Err(_)) if announced.is_empty() => {
+                return Err(no_stream(head, "the provider's stream broke off before it began"));
+            }
+            // What ends or breaks off after its announcement is read as any other stream that does so too early.
+            None | Some(Err(_)) => break,
+        };
+        // Events begin with the name of a field, so this is no stream of them: some send an error as they would without
+        // one.
+        if std::mem::take(&mut first) && data.trim_ascii_start().first() == Some(&b'{') {
+            let rest = Box::pin(error_body(body, idle)).await;
+            let cause = "the provider sent an object instead of a stream";
+            return Err(Trouble::within(head, [data, rest].concat().into(), Phase::Stream, cause));
         }
-        piece => Begun::Going(Some(piece), body),
-    })
+        match reading.read(data) {
+            Piece::Good(good) => {
+                announced.extend_from_slice(&good);
+                if !only_announces(reading.kind, &announced) || reading.within_event() {
+                    break;
+                }
+            }
+            Piece::Error { before, rest } => {
+                announced.extend_from_slice(&before);
+                if only_announces(reading.kind, &announced) {
+                    let cause = "the provider told of an error instead of an answer";
+                    return Err(Trouble::within(head, rest, Phase::Stream, cause));
+                }
+                return Ok(Begun::Going(Some(Piece::Error { before: announced.freeze(), rest }), body));
+            }
+        }
+    }
+    let begun = (!announced.is_empty()).then(|| Piece::Good(announced.freeze()));
+    Ok(Begun::Going(begun, body))
+}
+
+fn no_stream(head: &Parts, cause: &'static str) -> Trouble {
+    Trouble::broke(head, TransportFault::Reset, Phase::Stream, cause)
 }
 
 async fn whole(

@@ -12,6 +12,7 @@ use tokio::time::Sleep;
 use weir_dialect::simulate::{End, Part};
 
 use crate::client::PooledBody;
+use crate::encoded::EncodedBody;
 use crate::guest::GuestBody;
 use crate::pass::PassBody;
 
@@ -19,6 +20,8 @@ use crate::pass::PassBody;
 pub(crate) enum UpstreamBody {
     /// From a connection.
     Incoming(PooledBody),
+    /// From a connection, compressed.
+    Encoded(Box<EncodedBody>),
     /// From the simulated provider.
     Simulated(SimulatedBody),
 }
@@ -38,6 +41,7 @@ impl Body for UpstreamBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         match self.get_mut() {
             Self::Incoming(body) => Pin::new(body).poll_frame(cx).map_err(|_| BrokenOff),
+            Self::Encoded(body) => body.poll_opened(cx),
             Self::Simulated(body) => body.poll_part(cx),
         }
     }

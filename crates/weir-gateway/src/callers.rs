@@ -14,6 +14,9 @@ const ANONYMOUS_WORD: &str = "anonymous";
 /// The header that brings the caller's own key for the resolved model's provider.
 pub(crate) const BYOK_HEADER: &str = "x-weir-byok";
 
+/// The longest key of a provider's, in bytes: those that are signed tokens are long.
+const OWN_KEY_BYTES_MAX: usize = 4096;
+
 // As constants: a look-up by text reads the name anew each time.
 const BYOK: HeaderName = HeaderName::from_static(BYOK_HEADER);
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -73,6 +76,16 @@ pub(crate) fn check_own_key(headers: &HeaderMap) -> Result<(), Refusal> {
             None,
             format!("The header `{BYOK_HEADER}` is empty: put your provider's key there, or leave it out."),
         )),
+        Presented::Key(key)
+            if key.len() > OWN_KEY_BYTES_MAX || !key.bytes().all(|b| b.is_ascii_graphic()) =>
+        {
+            Err(Refusal::invalid(
+                None,
+                format!(
+                    "The header `{BYOK_HEADER}` holds no key: one is a single word of visible ASCII, of at most {OWN_KEY_BYTES_MAX} bytes. Send your provider's key as it was given."
+                ),
+            ))
+        }
         Presented::Nothing | Presented::Key(_) => Ok(()),
     }
 }

@@ -147,10 +147,16 @@ fn may_tell_error(event: &[u8]) -> bool {
 
 /// Whether these events only announce an answer, of which nothing has come yet.
 pub(crate) fn only_announces(kind: ApiKind, events: &[u8]) -> bool {
+    if kind == ApiKind::ChatCompletions {
+        return String::from_utf8_lossy(events).lines().all(|line| match line.split_once(':') {
+            Some(("data", data)) => names_a_role_alone(data),
+            _ => true,
+        });
+    }
     let announcing: &[&str] = match kind {
         ApiKind::Messages | ApiKind::CountTokens => &["message_start", "ping"],
         ApiKind::Responses => &["response.created", "response.queued", "response.in_progress"],
-        // Chunks have no names, and the first may hold text.
+        // Chunks have no names.
         ApiKind::ChatCompletions | ApiKind::Embeddings => &[],
     };
     let mut announces = false;
@@ -163,6 +169,21 @@ pub(crate) fn only_announces(kind: ApiKind, events: &[u8]) -> bool {
         // Blank lines, comments and fields that hold nothing of an answer.
         _ => true,
     })
+}
+
+/// Whether a chunk of a chat only says who will speak: its deltas hold nothing besides the role but what is empty.
+fn names_a_role_alone(data: &str) -> bool {
+    let Ok(chunk) = serde_json::from_str::<serde_json::Value>(data) else { return false };
+    let Some(choices) = chunk.get("choices").and_then(serde_json::Value::as_array) else { return false };
+    let is_empty = |value: &serde_json::Value| {
+        value.is_null() || value.as_str() == Some("") || value.as_array().is_some_and(Vec::is_empty)
+    };
+    let says_nothing = |choice: &serde_json::Value| {
+        let delta = choice.get("delta").and_then(serde_json::Value::as_object);
+        choice.get("finish_reason").is_none_or(is_empty)
+            && delta.is_some_and(|delta| delta.iter().all(|(name, value)| name == "role" || is_empty(value)))
+    };
+    !choices.is_empty() && choices.iter().all(says_nothing)
 }
 
 #[cfg(test)]

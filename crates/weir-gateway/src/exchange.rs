@@ -137,6 +137,11 @@ impl Exchange {
         self.started.elapsed().saturating_sub(self.not_ours)
     }
 
+    /// The stage that it is in.
+    pub(crate) const fn stage(&self) -> Stage {
+        self.stage.0
+    }
+
     /// Notes that a stage begins, and with it the time that the one before it took.
     pub(crate) fn enter(&mut self, stage: Stage) {
         let now = Instant::now();

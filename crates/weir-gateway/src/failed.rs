@@ -1,14 +1,17 @@
 //! A failed attempt: classified, noted in the record, counted and told of, all in one place. Who is told logs it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue};
+use weir_core::Boundary;
 use weir_core::failure::{AllExhausted, Class, CredentialOwner, FailureEvent, FailureObserver as _};
 use weir_core::record::{FailedAttempt, NextStep, Skipped};
-use weir_core::redact::{without_echo, without_secrets};
-use weir_dialect::Refusal;
-use weir_rules::EvaluateContext;
-use weir_rules::failure::{About, Circumstances, UpstreamFailure};
+use weir_core::redact::{without_echo, without_secrets, without_words, words};
+use weir_dialect::failure::Evidence;
+use weir_dialect::{Prompts, Refusal, RequestBody};
+use weir_rules::failure::{About, Circumstances, Told, UpstreamFailure, is_of_errors};
+use weir_rules::{EvaluateContext, Fact};
 
 use crate::decide::VisibleHeaders;
 use crate::exchange::Exchange;
@@ -35,23 +38,53 @@ pub(crate) struct Failed {
     pub(crate) trouble: Trouble,
     /// How many fallback models could not take a longer request.
     pub(crate) skipped: usize,
+    /// When another key of the provider's comes back, in seconds, where the failure itself does not say.
+    pub(crate) back_in_s: Option<f64>,
+    /// How many tokens the request needs, and the model's window, where that explains a bare 500 of the house's.
+    pub(crate) too_long: Option<(u64, u64)>,
 }
 
 impl Failed {
     /// What the caller is told. After a downgrade the provider's words would name another model.
     pub(crate) fn refusal(&self, exchange: &Exchange) -> Refusal {
-        self.failure.refusal(exchange.draft.result.abuse_downgraded_from.is_none(), self.skipped)
+        let told = Told {
+            words: exchange.draft.result.abuse_downgraded_from.is_none(),
+            skipped: self.skipped,
+            back_in_s: self.back_in_s,
+        };
+        self.failure.refusal(&told)
     }
 }
 
-/// Classifies what went wrong: the one way from trouble to an error. `said` is the request, as far as it is still there.
+/// The request that failed, as far as it is still there.
+#[derive(Clone, Copy)]
+pub(crate) struct Request<'a> {
+    pub(crate) headers: Option<&'a HeaderMap>,
+    /// Where a rule on failures reads them.
+    pub(crate) prompts: &'a Prompts,
+    /// Its body.
+    pub(crate) said: Option<&'a [u8]>,
+}
+
+/// The prompts of a request, if a rule on failures reads them.
+pub(crate) fn prompts_read(exchange: &Exchange, body: &RequestBody) -> Prompts {
+    let active = exchange.inner.rules.load();
+    let reads = |fact| active.rules.reads_on(Boundary::Failure, fact);
+    if reads(Fact::RequestUserPrompt) || reads(Fact::RequestSystemPrompt) {
+        body.prompts()
+    } else {
+        Prompts::default()
+    }
+}
+
+/// Classifies what went wrong: the one way from trouble to an error.
 pub(crate) fn classify(
     exchange: &mut Exchange,
     mut trouble: Trouble,
     tried: &Tried,
-    headers: Option<&HeaderMap>,
-    said: &[u8],
+    request: &Request<'_>,
 ) -> Failed {
+    let headers = request.headers;
     let inner = Arc::clone(&exchange.inner);
     let now = inner.clock.now();
     let mut evidence = trouble.evidence(&tried.target, exchange.draft.facts.request.api.as_str(), now);
@@ -71,12 +104,14 @@ pub(crate) fn classify(
     let about = About {
         recorded: &exchange.draft.facts,
         headers: headers.as_ref().map(|headers| headers as &dyn weir_rules::StringMap),
+        prompts: [&request.prompts.user, &request.prompts.system]
+            .map(|prompt| prompt.as_ref().map_or("", |prompt| prompt.expose())),
         context: &context,
     };
     let failure = UpstreamFailure::classify(&inner.rules.load().rules, evidence, circumstances, &about);
-    let failed = Failed { failure, trouble, skipped: 0 };
+    let failed = Failed { failure, trouble, skipped: 0, back_in_s: None, too_long: None };
     exchange.draft.result.failures.push(recorded(&failed.failure, tried, failed.trouble.cause));
-    let event = event(exchange, &failed, tried, said);
+    let event = event(exchange, &failed, tried, request.said);
     inner.meters.upstream_failed(&event);
     exchange.draft.watched.attempt_failed(event.class, event.owner, event.http_status);
     inner.observers.failed(&event);
@@ -100,11 +135,15 @@ pub(crate) fn remembered(
         class = failure.class().as_str(),
         retry_after_s,
         decision = %exchange.id,
-        "not called: the key is known to be dead"
+        "not called: the key is known to be dead or throttled"
     );
-    let cause = "the key is known to be dead, and was not tried again";
+    let cause = if failure.class() == Class::RateLimited {
+        "the key is throttled for longer than a request may wait, and was not tried again"
+    } else {
+        "the key is known to be dead, and was not tried again"
+    };
     exchange.draft.result.failures.push(recorded(&failure, tried, cause));
-    Failed { failure, trouble: Trouble::default(), skipped: 0 }
+    Failed { failure, trouble: Trouble::default(), skipped: 0, back_in_s: None, too_long: None }
 }
 
 /// Notes what is done about the latest failure.
@@ -151,7 +190,7 @@ fn recorded(failure: &UpstreamFailure, tried: &Tried, cause: &'static str) -> Fa
 }
 
 /// The keys that took part: the provider's, and what the caller showed.
-fn secrets<'a>(tried: &'a Tried, headers: Option<&'a HeaderMap>) -> Vec<&'a str> {
+pub(crate) fn secrets<'a>(tried: &'a Tried, headers: Option<&'a HeaderMap>) -> Vec<&'a str> {
     let target = &tried.target;
     let used = if target.byok { target.own.as_ref() } else { target.provider.keys.get(tried.key) };
     let shown = headers.into_iter().flat_map(|headers| SHOWN.iter().filter_map(|name| headers.get(*name)));
@@ -166,8 +205,10 @@ fn without_scheme(value: &str) -> &str {
     value.rsplit(' ').next().unwrap_or(value)
 }
 
-fn event(exchange: &Exchange, failed: &Failed, tried: &Tried, said: &[u8]) -> FailureEvent {
+fn event(exchange: &Exchange, failed: &Failed, tried: &Tried, said: Option<&[u8]>) -> FailureEvent {
     let (found, evidence) = (failed.failure.classification(), failed.failure.evidence());
+    let words = Words::new(evidence, tried, said);
+    let [code, kind] = failed.failure.known();
     // Where the provider itself answered, its own message says what happened.
     let own = Some(failed.trouble.cause).filter(|_| !failed.trouble.is_an_answer());
     let causes = own.map(str::to_owned).into_iter().chain(failed.trouble.causes.iter().cloned()).collect();
@@ -189,14 +230,34 @@ fn event(exchange: &Exchange, failed: &Failed, tried: &Tried, said: &[u8]) -> Fa
         http_status: evidence.http_status,
         phase: evidence.phase.as_str(),
         transport: evidence.transport.as_str(),
-        code: evidence.code.clone(),
-        kind: evidence.kind.clone(),
+        code: if code { evidence.code.clone() } else { words.of(&evidence.code) },
+        kind: if kind { evidence.kind.clone() } else { words.of(&evidence.kind) },
         // What the caller asked is the caller's to see, and nobody's to log.
-        message: without_echo(&evidence.message, said).into_owned(),
+        message: words.of(&evidence.message),
         credential: tried.credential,
         attempt: tried.number,
         attempts: tried.of,
         house: tried.target.provider.house,
         causes,
     })
+}
+
+/// Which words of a provider's may be told of: names of the configuration, what errors are made of, and what the request
+/// did not say.
+struct Words<'a> {
+    names: HashSet<String>,
+    said: Option<&'a [u8]>,
+}
+
+impl<'a> Words<'a> {
+    fn new(evidence: &Evidence, tried: &Tried, said: Option<&'a [u8]>) -> Self {
+        let names = [&evidence.provider, &evidence.operation, &evidence.model, &tried.target.id];
+        Self { names: names.into_iter().flat_map(|name| words(name)).collect(), said }
+    }
+
+    fn of(&self, text: &str) -> String {
+        let text = without_echo(text, self.said.unwrap_or_default());
+        let known = |word: &str| is_of_errors(word) || self.names.contains(word);
+        without_words(&text, self.said, &known).into_owned()
+    }
 }

@@ -1,8 +1,10 @@
-//! Keys of the platform's that are known to be dead: used up until a reset, or refused a moment ago.
+//! Keys of the platform's that are known to be dead or throttled: used up until a reset, refused or slowed a moment ago.
 //!
 //! A key whose reset time the provider has named is not tried before it. One that was refused without a time is passed
 //! over while another key of its pool lives, and tried again when none does: only the provider knows whether it has come
-//! back. The memory belongs to one configuration; a new one begins without any.
+//! back. A throttled one is no dead one: it is passed over as long as the provider asks for, and whoever looks it up
+//! says whether that is so short that it may be tried all the same. The memory belongs to one configuration; a new one
+//! begins without any.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,6 +20,9 @@ const DEAD_MAX: usize = 1024;
 
 /// How long a key that was refused without a reset time is passed over, in seconds.
 const REFUSED_S: f64 = 60.0;
+
+/// How long a key that was throttled without a hint is passed over, in seconds.
+const THROTTLED_S: f64 = 5.0;
 
 /// How far in the future a reset may lie, in seconds: an account can be topped up before it.
 const RESET_S_MAX: f64 = 24.0 * 60.0 * 60.0;
@@ -36,6 +41,8 @@ struct Dead {
     until: Timestamp,
     /// Whether the provider itself named the time.
     named: bool,
+    /// Whether it only asks for patience.
+    throttled: bool,
     failure: Arc<UpstreamFailure>,
 }
 
@@ -56,6 +63,8 @@ pub(crate) enum Life {
     Refused(Timestamp),
     /// The provider has said when it comes back.
     DeadUntil(Timestamp, Arc<UpstreamFailure>),
+    /// It is throttled until then.
+    Throttled(Timestamp, Arc<UpstreamFailure>),
 }
 
 impl Life {
@@ -85,9 +94,10 @@ impl KnownDead {
             .iter()
             .filter_map(|scope| dead.get(scope))
             .filter(|dead| dead.until > now)
-            .max_by_key(|dead| (dead.named, dead.until));
+            .max_by_key(|dead| (!dead.throttled, dead.named, dead.until));
         match found {
             None => Life::Lives,
+            Some(dead) if dead.throttled => Life::Throttled(dead.until, Arc::clone(&dead.failure)),
             Some(dead) if dead.named => Life::DeadUntil(dead.until, Arc::clone(&dead.failure)),
             Some(dead) => Life::Refused(dead.until),
         }
@@ -103,12 +113,14 @@ impl KnownDead {
         now: Timestamp,
     ) {
         let Some(model) = dies_for(failure, model) else { return };
+        let throttled = failure.class() == Class::RateLimited;
         let named = failure.classification().retry_after_s;
-        let seconds = named.unwrap_or(REFUSED_S).clamp(0.0, RESET_S_MAX);
+        let unnamed = if throttled { THROTTLED_S } else { REFUSED_S };
+        let seconds = named.unwrap_or(unnamed).clamp(0.0, RESET_S_MAX);
         let Ok(after) = SignedDuration::try_from_secs_f64(seconds) else { return };
         let Ok(until) = now.checked_add(after) else { return };
         let scope = Scope { provider: Arc::clone(provider), key, model };
-        let entry = Dead { until, named: named.is_some(), failure: Arc::new(failure.clone()) };
+        let entry = Dead { until, named: named.is_some(), throttled, failure: Arc::new(failure.clone()) };
         let mut dead = self.lock();
         if dead.len() >= DEAD_MAX && !dead.contains_key(&scope) {
             make_room(&mut dead, now);
@@ -134,7 +146,7 @@ impl KnownDead {
     }
 }
 
-/// For which model a key is dead after this failure: `Some(None)` for all, none when it is not dead.
+/// For which model a key is dead or throttled after this failure: `Some(None)` for all, none when it is neither.
 fn dies_for(failure: &UpstreamFailure, model: &str) -> Option<Option<String>> {
     let circumstances = failure.circumstances();
     // The session of the house is not a key; a caller's own key is the caller's business.
@@ -143,7 +155,7 @@ fn dies_for(failure: &UpstreamFailure, model: &str) -> Option<Option<String>> {
     }
     match failure.class() {
         Class::AuthInvalid => Some(None),
-        Class::QuotaExhausted | Class::PermissionDenied => Some(Some(model.to_owned())),
+        Class::QuotaExhausted | Class::PermissionDenied | Class::RateLimited => Some(Some(model.to_owned())),
         _ => None,
     }
 }
@@ -174,7 +186,7 @@ mod tests {
         let circumstances = Circumstances { credential, ..Circumstances::default() };
         let context = EvaluateContext { subject: "", at: Timestamp::UNIX_EPOCH };
         let recorded = RecordedFacts::default();
-        let about = About { recorded: &recorded, headers: None, context: &context };
+        let about = About { recorded: &recorded, headers: None, prompts: ["", ""], context: &context };
         UpstreamFailure::classify(&RuleSet::default(), evidence, circumstances, &about)
     }
 
@@ -212,7 +224,8 @@ mod tests {
             (402, CredentialOwner::Pooled, true),
             (403, CredentialOwner::Platform, true),
             (401, CredentialOwner::User, false),
-            (429, CredentialOwner::Platform, false),
+            (429, CredentialOwner::Platform, true),
+            (429, CredentialOwner::User, false),
             (500, CredentialOwner::Platform, false),
             (400, CredentialOwner::Platform, false),
         ] {

@@ -12,6 +12,7 @@ mod classifier;
 mod client;
 mod cut;
 mod decide;
+mod encoded;
 mod exchange;
 mod failed;
 mod gateway;

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::future::Future as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -12,17 +13,22 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body as _, Frame};
 use tokio::time::{Instant, Sleep};
-use weir_core::redact::redact;
+use weir_core::redact::{redact, without_secrets};
 use weir_dialect::failure::{Phase, TransportFault, Via};
 use weir_dialect::refusal::stream_error;
-use weir_dialect::{Dialect, Observed};
+use weir_dialect::{Dialect, Observed, Prompts, Refusal};
 
+use crate::answer;
 use crate::body::{BrokenOff, UpstreamBody};
 use crate::cut::first_event;
 use crate::exchange::Exchange;
 use crate::failed::{self, Failed, Tried};
+use crate::pipeline;
 use crate::reading::{Piece, Reading};
 use crate::trouble::Trouble;
+
+/// The `error_type` of a defect of weir's own.
+const DEFECT_TYPE: &str = "temporarily_unavailable";
 
 type Polled = Poll<Option<Result<Frame<Bytes>, BrokenOff>>>;
 
@@ -49,6 +55,8 @@ pub(crate) struct Call {
     pub(crate) status: u16,
     /// The request's headers, where a rule on failures reads them.
     pub(crate) headers: Option<HeaderMap>,
+    /// Its prompts, likewise.
+    pub(crate) prompts: Prompts,
 }
 
 impl PassBody {
@@ -75,7 +83,12 @@ impl PassBody {
         }
     }
 
+    /// Passes on what has come. A defect of weir's own ends the answer in the client's protocol.
     pub(crate) fn poll_pass(&mut self, cx: &mut Context<'_>) -> Polled {
+        catch_unwind(AssertUnwindSafe(|| self.poll_read(cx))).unwrap_or_else(|_| self.defective())
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Polled {
         if let Some(piece) = self.begun.take()
             && let Some(polled) = self.piece(piece)
         {
@@ -118,7 +131,7 @@ impl PassBody {
                 {
                     exchange.draft.watched.first_chunk();
                 }
-                Some(data(chunk))
+                Some(data(if self.reading.has_failed() { self.clean(chunk) } else { chunk }))
             }
             Piece::Error { before, rest } => Some(self.error_within(before, rest)),
         }
@@ -141,7 +154,7 @@ impl PassBody {
             return self.error_within(Bytes::new(), rest);
         }
         let seen = self.reading.usage.observed();
-        if !seen.finished && seen.error.is_none() {
+        if !seen.finished && seen.error.is_none() && !self.reading.is_closed() {
             return self.broke(TransportFault::Reset, "the provider's answer ended before it was complete");
         }
         self.ended = true;
@@ -163,20 +176,48 @@ impl PassBody {
             ..self.trouble(TransportFault::None)
         };
         let Some(failed) = self.classify(trouble) else { return Poll::Ready(None) };
-        if self.reading.events && self.is_ours_to_tell(&failed) {
+        if self.reading.events && self.is_ours_to_tell(&failed, &rest) {
             return self.end_in_words(before, &failed, &seen);
         }
         // The provider's own words reach the client, and whatever it sends after them.
         let mut sent = BytesMut::from(&before[..]);
-        let rest = match std::str::from_utf8(&rest).map(redact) {
-            Ok(Cow::Owned(clean)) => clean.into(),
-            Ok(Cow::Borrowed(_)) | Err(_) => rest,
-        };
+        let rest = self.clean(rest);
         sent.extend_from_slice(&self.reading.renamed(rest));
         if sent.is_empty() {
             return self.end();
         }
         data(sent.freeze())
+    }
+
+    /// Without what looks like a secret, the keys that took part, and the names of the platform's accounts.
+    fn clean(&self, said: Bytes) -> Bytes {
+        let Ok(text) = std::str::from_utf8(&said) else { return said };
+        let known = without_secrets(text, &failed::secrets(&self.call.tried, self.call.headers.as_ref()));
+        let clean: Bytes = match redact(&known) {
+            Cow::Owned(clean) => clean.into(),
+            Cow::Borrowed(_) => match known {
+                Cow::Owned(clean) => clean.into(),
+                Cow::Borrowed(_) => said.clone(),
+            },
+        };
+        if self.call.tried.target.byok { clean } else { answer::without_names(&clean) }
+    }
+
+    /// weir itself has failed.
+    fn defective(&mut self) -> Polled {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let seen = self.reading.usage.observed();
+        if let Some(exchange) = &mut self.exchange {
+            exchange.draft.result.error_type = Some(DEFECT_TYPE.to_owned());
+        }
+        if self.reading.events {
+            return self.end_with(Bytes::new(), &pipeline::defect(), &seen);
+        }
+        self.ended = true;
+        self.complete();
+        Poll::Ready(Some(Err(BrokenOff)))
     }
 
     /// Ends a stream that broke with the protocol's own terminal event; a body that is no stream is cut off, which its
@@ -208,29 +249,39 @@ impl PassBody {
     fn classify(&mut self, trouble: Trouble) -> Option<Failed> {
         let exchange = self.exchange.as_mut()?;
         // The request's body is not kept for as long as an answer streams.
-        let failed = failed::classify(exchange, trouble, &self.call.tried, self.call.headers.as_ref(), &[]);
+        let Call { tried, headers, prompts, .. } = &self.call;
+        let request = failed::Request { headers: headers.as_ref(), prompts, said: None };
+        let failed = failed::classify(exchange, trouble, tried, &request);
         failed::ended(exchange, failed.failure.class());
         Some(failed)
     }
 
     /// Whether the client is told in weir's words: but for a key of its own, and under the seed's prefixes, where the
     /// provider's pass; the platform's account and a quarantine show nowhere.
-    fn is_ours_to_tell(&self, failed: &Failed) -> bool {
+    fn is_ours_to_tell(&self, failed: &Failed, said: &[u8]) -> bool {
         let Some(exchange) = &self.exchange else { return false };
         let hidden = exchange.draft.result.abuse_downgraded_from.is_some();
         let theirs = exchange.dialect == Dialect::Seed || self.call.tried.target.byok;
-        hidden || !theirs || failed.failure.is_the_platforms_account()
+        let accounts =
+            failed.failure.is_the_platforms_account() || answer::tells_of_the_platform(failed, said);
+        hidden || !theirs || accounts
     }
 
     fn end_in_words(&mut self, before: Bytes, failed: &Failed, seen: &Observed) -> Polled {
+        let Some(refusal) = self.exchange.as_ref().map(|exchange| failed.refusal(exchange)) else {
+            return Poll::Ready(None);
+        };
+        self.end_with(before, &refusal, seen)
+    }
+
+    fn end_with(&mut self, before: Bytes, refusal: &Refusal, seen: &Observed) -> Polled {
         self.ended = true;
         let Some(exchange) = &self.exchange else { return Poll::Ready(None) };
         let seen = Observed { mid_event: self.reading.within_event(), ..seen.clone() };
         let request_id = &exchange.draft.result.request_id;
-        let refusal = failed.refusal(exchange);
         let reading = &self.reading;
         let event =
-            stream_error(reading.kind, &refusal, &exchange.id, request_id, &reading.asked_model, &seen);
+            stream_error(reading.kind, refusal, &exchange.id, request_id, &reading.asked_model, &seen);
         self.complete();
         if before.is_empty() {
             return data(event);

@@ -2,9 +2,11 @@
 //! hands on what the next one needs.
 
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -23,7 +25,7 @@ use crate::body::ResponseBody;
 use crate::callers::{Caller, check_own_key};
 use crate::decide::{self, Asked};
 use crate::exchange::{Exchange, Stage};
-use crate::failed::{Failed, Tried};
+use crate::failed::{self, Failed, Tried};
 use crate::gateway::Inner;
 use crate::guest;
 use crate::identify::{self, Origin};
@@ -85,13 +87,19 @@ pub(crate) async fn handle(
     }
     // Apart from this future, which hyper keeps for as long as the connection lives: what the stages need is given back
     // before a stream begins.
-    match Box::pin(serve(&mut exchange, &arrived, body)).await {
-        Ok(Outcome::Models) => answer::models(exchange),
-        Ok(Outcome::Answer(answered, tried)) => {
+    let served = AssertUnwindSafe(Box::pin(serve(&mut exchange, &arrived, body))).catch_unwind().await;
+    match served {
+        Ok(Ok(Outcome::Models)) => answer::models(exchange),
+        Ok(Ok(Outcome::Answer(answered, tried))) => {
             answer::pass(exchange, *answered, tried, &arrived.head.headers)
         }
-        Err(Ended::Refused(stage, refusal)) => answer::refuse(exchange, stage, &refusal),
-        Err(Ended::Failed(failed)) => answer::failed(exchange, &failed),
+        Ok(Err(Ended::Refused(stage, refusal))) => answer::refuse(exchange, stage, &refusal),
+        Ok(Err(Ended::Failed(failed))) => answer::failed(exchange, &failed),
+        // A defect of weir's own: the hook has told of it. It ends this request alone, and in the caller's dialect.
+        Err(_) => {
+            let stage = exchange.stage();
+            answer::refuse(exchange, stage, &defect())
+        }
     }
 }
 
@@ -132,7 +140,10 @@ async fn serve(exchange: &mut Exchange, arrived: &Arrived, body: Incoming) -> Re
     let target = prepared.at(Stage::Enforce)?;
     exchange.enter(Stage::Send);
     match attempts::send(exchange, permit, target, arrived, &body).await {
-        Ok((answered, tried)) => Ok(Outcome::Answer(answered, tried)),
+        Ok((mut answered, tried)) => {
+            answered.prompts = failed::prompts_read(exchange, &body);
+            Ok(Outcome::Answer(answered, tried))
+        }
         Err(Unanswered::Failed(failed)) => Err(Ended::Failed(failed)),
         Err(Unanswered::Refused(refusal)) => Err(Ended::Refused(Stage::Send, refusal)),
     }
@@ -344,6 +355,14 @@ fn permit(exchange: &mut Exchange) -> Result<Permit, Refusal> {
 /// No stage before this one can leave the decision out; if one ever did, nothing would be sent.
 pub(crate) fn undecided() -> Refusal {
     Refusal::TemporarilyUnavailable { reason: weir_dialect::refusal::Unavailable::Busy, retry_after_s: None }
+}
+
+/// weir itself has failed.
+pub(crate) const fn defect() -> Refusal {
+    Refusal::TemporarilyUnavailable {
+        reason: weir_dialect::refusal::Unavailable::Defect,
+        retry_after_s: None,
+    }
 }
 
 /// A delay that is due.

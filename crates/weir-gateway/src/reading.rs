@@ -23,6 +23,8 @@ pub(crate) struct Reading {
     passed: Before,
     /// Whether an error was found already.
     failed: bool,
+    /// Whether it is compressed in a way that is not opened: then nothing is read of it.
+    closed: bool,
 }
 
 /// Puts the asked name in the place of the real one, in a downgraded answer.
@@ -61,11 +63,31 @@ impl Reading {
             held: Bytes::new(),
             passed: Before::default(),
             failed: false,
+            closed: false,
         }
+    }
+
+    /// Nothing of the answer can be read.
+    pub(crate) const fn leave_closed(&mut self) {
+        self.closed = true;
+        self.events = false;
+    }
+
+    /// Whether the answer has come to its end as far as can be told. Of one that cannot be read its length is the end.
+    pub(crate) const fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Whether an error was found in it.
+    pub(crate) const fn has_failed(&self) -> bool {
+        self.failed
     }
 
     /// Reads a piece of the answer.
     pub(crate) fn read(&mut self, data: Bytes) -> Piece {
+        if self.closed {
+            return Piece::Good(data);
+        }
         self.usage.push(&data);
         if self.usage.has_error() && !self.failed {
             return self.error(data);
@@ -79,6 +101,9 @@ impl Reading {
 
     /// Reads the end of the answer: an event whose blank line never came may be an error.
     pub(crate) fn end(&mut self) -> Option<Bytes> {
+        if self.closed {
+            return None;
+        }
         self.usage.end();
         let rest = std::mem::take(&mut self.held);
         (self.usage.has_error() && !self.failed).then(|| {

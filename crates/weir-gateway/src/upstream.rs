@@ -16,6 +16,7 @@ use weir_rules::enforce::Permit;
 
 use crate::body::{SimulatedBody, UpstreamBody};
 use crate::client::{ClientError, HttpClient};
+use crate::encoded::{EncodedBody, Encoding};
 use crate::resolve::Target;
 use crate::resolver::DnsFailed;
 use crate::settings::Credential;
@@ -100,7 +101,12 @@ impl Upstream {
             }
         })?;
         match self.client.request(request).await {
-            Ok(response) => Ok(response.map(UpstreamBody::Incoming)),
+            Ok(mut response) => Ok(match Encoding::take(response.headers_mut()) {
+                None => response.map(UpstreamBody::Incoming),
+                Some(encoding) => {
+                    response.map(|body| UpstreamBody::Encoded(Box::new(EncodedBody::new(body, encoding))))
+                }
+            }),
             Err(error) => Err(no_answer(&error)),
         }
     }

@@ -2,9 +2,13 @@
 
 mod acting;
 mod area_b;
+mod discretion;
+mod encoded;
 mod matrix;
+mod opening;
 mod pools;
 mod telling;
+mod throttled;
 mod within;
 
 use serde_json::{Value, json};

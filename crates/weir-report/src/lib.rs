@@ -7,6 +7,7 @@
 //! What is reported goes to Sentry, if there is a DSN, and as one error line to the log; everything else is one line at
 //! the level of demotions. Nothing here waits for anything while a request does.
 
+mod defects;
 mod ledger;
 mod log;
 mod meters;

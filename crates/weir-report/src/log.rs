@@ -27,6 +27,9 @@ pub(crate) const DOMAIN: &str = "llm_provider";
 /// has been made.
 pub(crate) const REPORTED: &str = "weir_report::reported";
 
+/// The target of the lines on defects of weir's own.
+pub(crate) const DEFECT: &str = "weir_report::defect";
+
 /// How a call failed, in the words of the tag `failure`.
 pub(crate) fn failure(event: &FailureEvent) -> &'static str {
     if event.transport.is_empty() && event.http_status != 0 { "non_2xx" } else { "transport" }

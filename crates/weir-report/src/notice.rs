@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use weir_core::failure::{AllExhausted, Class, FailureEvent, Owner};
 use weir_core::stop::RuleStop;
 
+use crate::defects::Defect;
+
 /// Something to report.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Notice {
@@ -19,6 +21,8 @@ pub(crate) enum Notice {
     Exhausted(Exhausted),
     /// A rule that the stop-loss has taken back to shadow.
     Stopped(RuleStop),
+    /// weir itself has failed.
+    Defect(Defect),
 }
 
 /// What a window has counted.
@@ -60,6 +64,7 @@ impl Notice {
             Self::Surge(_) => "surge",
             Self::Exhausted(_) => "all_exhausted",
             Self::Stopped(_) => "rule_stopped",
+            Self::Defect(_) => "defect",
         }
     }
 
@@ -70,6 +75,7 @@ impl Notice {
             Self::Summary(tally) | Self::Surge(tally) => Some(&tally.example),
             Self::Exhausted(exhausted) => exhausted.request.last(),
             Self::Stopped(_) => None,
+            Self::Defect(_) => None,
         }
     }
 
@@ -79,6 +85,7 @@ impl Notice {
             Self::Summary(tally) | Self::Surge(tally) => Some(tally.until),
             Self::First(_) | Self::Exhausted(_) => self.example().map(|event| event.at),
             Self::Stopped(stop) => Some(stop.at),
+            Self::Defect(defect) => Some(defect.at),
         }
     }
 
@@ -92,6 +99,7 @@ impl Notice {
                 let (window, chain) = (seconds(tally.window), tally.example.chain());
                 format!("{count} {times} for {identities} in {window}: {chain}")
             }
+            Self::Defect(defect) => defect.message(),
             Self::Surge(tally) => {
                 let (window, chain) = (seconds(tally.window), tally.example.chain());
                 format!("{} for {} in {window}: {chain}", what(&tally.example), tally.identities)
@@ -111,6 +119,7 @@ impl Notice {
             Self::Surge(Tally { example: event, .. }) => {
                 of(&["weir", "surge", &event.provider, event.class.as_str(), event.owner.as_str()])
             }
+            Self::Defect(defect) => of(&["weir", "defect", &defect.place]),
             Self::Exhausted(exhausted) => of(&["weir", "all_exhausted", &exhausted.providers.join("+")]),
             Self::Stopped(stop) => of(&["weir", "rule_stopped", &stop.rule]),
         }

@@ -1,17 +1,20 @@
 //! The reporter: told by the gateway, it enters what failed, tells what is to be told, logs and counts the rest.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::panic::PanicHookInfo;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use sentry::types::Dsn;
 use tokio::sync::Notify;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio_util::task::AbortOnDropHandle;
 use weir_core::clock::SharedClock;
 use weir_core::failure::{AllExhausted, FailureEvent, FailureObserver};
 use weir_core::secret::{Secret, expose};
 use weir_core::stop::RuleStop;
 
+use crate::defects::{self, Defect, Places, WAITING_MAX};
 use crate::ledger::{Ledger, Verdict};
 use crate::log::{self, DemotionLevel};
 use crate::meters::{Meters, Outcome};
@@ -46,6 +49,7 @@ pub enum ReportError {
 pub struct Reporter {
     inner: Arc<Inner>,
     _windows: Arc<AbortOnDropHandle<()>>,
+    _defects: Arc<AbortOnDropHandle<()>>,
 }
 
 struct Inner {
@@ -56,6 +60,8 @@ struct Inner {
     sentry: ArcSwapOption<Sentry>,
     options: ArcSwap<ReportOptions>,
     meters: Meters,
+    /// Where the hook leaves what it has met.
+    defects: Sender<Defect>,
 }
 
 impl Reporter {
@@ -65,7 +71,9 @@ impl Reporter {
     /// The DSN cannot be read.
     pub fn start(options: ReportOptions, clock: SharedClock) -> Result<Self, ReportError> {
         let sentry = sentry(&options, &clock)?;
+        let (defects, coming) = channel(WAITING_MAX);
         let inner = Arc::new(Inner {
+            defects,
             ledger: Mutex::new(Ledger::new(options.window)),
             opened: Notify::new(),
             sentry: ArcSwapOption::new(sentry.map(Arc::new)),
@@ -74,7 +82,14 @@ impl Reporter {
             clock,
         });
         let windows = AbortOnDropHandle::new(tokio::spawn(turn_windows(inner.clone())));
-        Ok(Self { inner, _windows: Arc::new(windows) })
+        let told = AbortOnDropHandle::new(tokio::spawn(tell_defects(Arc::downgrade(&inner), coming)));
+        Ok(Self { inner, _windows: Arc::new(windows), _defects: Arc::new(told) })
+    }
+
+    /// What [`std::panic::set_hook`] is given, so that a defect of weir's own is reported: one event for each place in a
+    /// window, and one line of the log for each panic. What a panic was about is told nowhere.
+    pub fn panic_hook(&self) -> impl Fn(&PanicHookInfo<'_>) + Send + Sync + 'static {
+        defects::hook(self.inner.defects.clone(), self.inner.clock.clone())
     }
 
     /// Reports by other options from now on. What is under way to the old place still gets there.
@@ -165,6 +180,18 @@ impl Inner {
         self.tell_all(told);
         if let Some(sentry) = self.sentry.load().as_ref() {
             sentry.tell_dropped();
+        }
+    }
+}
+
+/// Tells of each place once in a window.
+async fn tell_defects(inner: Weak<Inner>, mut coming: Receiver<Defect>) {
+    let mut places = Places::default();
+    while let Some(defect) = coming.recv().await {
+        let Some(inner) = inner.upgrade() else { return };
+        let window = inner.options.load().window;
+        if places.is_news(&defect, window) {
+            inner.tell(&Notice::Defect(defect));
         }
     }
 }

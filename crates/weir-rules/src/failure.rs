@@ -7,6 +7,7 @@
 mod line;
 mod past;
 mod upstream;
+mod vocabulary;
 
 use std::sync::LazyLock;
 
@@ -24,7 +25,8 @@ use crate::set::{EvaluateContext, RuleSet};
 
 pub(crate) use line::FailureLine;
 pub(crate) use past::classify_past;
-pub use upstream::{About, UpstreamFailure};
+pub use upstream::{About, Told, UpstreamFailure};
+pub use vocabulary::is_of_errors;
 
 /// The name of the built-in pack in diagnostics.
 pub const PACK_NAME: &str = "built-in/failure.yaml";

@@ -14,6 +14,11 @@ use crate::raw::{
     RawSecret, RawStopLoss,
 };
 
+/// What the gateway keeps to, whatever is configured: `weir-gateway/src/attempts/plan.rs`.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSES_MAX: Duration = Duration::from_secs(60);
+const CALLS_MAX: u32 = 20;
+
 const ACCESS_ID: &str = "cf-access-client-id";
 const ACCESS_SECRET: &str = "cf-access-client-secret";
 
@@ -145,7 +150,40 @@ impl Check<'_, '_> {
             self.error(&path.key("max"), "the longest pause is shorter than the first")
                 .help("raise `max`, or lower `base`");
         }
+        self.unwise_retries(&retries, raw, path);
         retries
+    }
+
+    /// What is allowed and hardly meant.
+    fn unwise_retries(&mut self, retries: &Retries, raw: &RawRetries, path: &Path) {
+        if raw.base.is_some() && retries.base < PAUSE_MIN {
+            self.warning(&path.key("base"), "no pause is shorter than 50 ms: this has no effect")
+                .help("set 50ms or more");
+        }
+        if raw.retry_after_max.is_some() && retries.retry_after_max < retries.base {
+            self.warning(
+                &path.key("retry_after_max"),
+                "what a provider asks for is never waited: no pause is shorter than `base`",
+            )
+            .help("raise it; the default is 30s");
+        }
+        for (name, given, pause) in [
+            ("base", raw.base.is_some(), retries.base),
+            ("max", raw.max.is_some(), retries.max),
+            ("retry_after_max", raw.retry_after_max.is_some(), retries.retry_after_max),
+        ] {
+            if given && pause > PAUSES_MAX {
+                self.warning(
+                    &path.key(name),
+                    "a request pauses for at most 60 s in all: after a longer pause it is not tried again",
+                )
+                .help("set 60s or less");
+            }
+        }
+        if retries.attempts > CALLS_MAX {
+            self.warning(&path.key("attempts"), "a request costs at most 20 calls in all")
+                .help("set 20 or less");
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::decision::{Errored, Matched};
+use crate::decision::{Decision, Errored, Matched, Outcome};
 use crate::failure::{Class, CredentialOwner, Owner, Report, Retry};
 
 /// One failed attempt of a request, in the order in which they were made.
@@ -97,6 +97,48 @@ impl NextStep {
             Self::Again => "the same model was tried again",
             Self::NextKey => "the next key of the pool was taken",
             Self::Fallback => "a fallback model was tried",
+        }
+    }
+}
+
+/// The decision about one of the models that a request went to besides the one of the record: a fallback is a request
+/// of its own, and was decided anew.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FallbackDecision {
+    /// The model.
+    pub model: String,
+    /// What was decided about it.
+    pub outcome: Outcome,
+    /// The rule that decided; none when nothing matched.
+    pub rule: Option<String>,
+    /// The rule's reason.
+    pub because: Option<String>,
+    /// The sum of the scores of the rules that matched.
+    pub sus_score: i64,
+    /// The rules that matched.
+    pub matched: Vec<Matched>,
+    /// The rules that could not be evaluated.
+    pub errored: Vec<Errored>,
+    /// The epoch of the rules that were asked.
+    pub epoch: u64,
+    /// Whether the model took over.
+    pub taken: bool,
+}
+
+impl FallbackDecision {
+    /// What is kept of a decision about a model.
+    #[must_use]
+    pub fn of(model: &str, decision: &Decision, taken: bool) -> Self {
+        Self {
+            model: model.to_owned(),
+            outcome: decision.outcome.clone(),
+            rule: decision.rule.clone(),
+            because: decision.because.clone(),
+            sus_score: decision.sus_score,
+            matched: decision.matched.clone(),
+            errored: decision.errored.clone(),
+            epoch: decision.epoch,
+            taken,
         }
     }
 }

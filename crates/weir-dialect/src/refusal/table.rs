@@ -193,6 +193,9 @@ fn unavailable_words(reason: &Unavailable) -> &'static str {
         Unavailable::Dependency { .. } => "The service cannot answer now. Try again shortly.",
         Unavailable::Draining => "The service is restarting. Try again at once.",
         Unavailable::Busy => "The service is at capacity. Try again shortly.",
+        Unavailable::Defect => {
+            "The service failed on this request, and its operator has been told. Try another request."
+        }
     }
 }
 
@@ -271,6 +274,11 @@ fn failed(call: &FailedCall) -> Row<'static> {
         Class::Upstream5xx => {
             row(502, "The provider failed. Choose another model, or send the request later.")
         }
+        // It was reached, and began to answer.
+        Class::Network if (200..300).contains(&call.upstream_status) => row(
+            502,
+            "The provider's answer was empty or broke off before its end. Choose another model, or send the request later.",
+        ),
         Class::Network => {
             row(502, "The provider could not be reached. Choose another model, or send the request later.")
         }

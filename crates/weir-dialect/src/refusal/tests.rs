@@ -214,6 +214,7 @@ fn the_log_names_the_cause() {
         (unavailable(Unavailable::Dependency { name: "store" }), "the store does not answer"),
         (unavailable(Unavailable::Draining), "shutting down"),
         (unavailable(Unavailable::Busy), "no room for another request"),
+        (unavailable(Unavailable::Defect), "a defect of weir's own"),
         (Refusal::UsageLimitExceeded { budget_usd: None }.to_string(), "the key's budget is used up"),
         (Refusal::AbuseBlocked { rule: None, instead: None }.to_string(), "blocked by the classifier"),
         (Refusal::ModelNotFound { model: None }.to_string(), "no model was named"),
@@ -245,7 +246,12 @@ fn the_log_names_the_cause() {
     for (found, expected) in table {
         assert_eq!(found, expected);
     }
-    for reason in [Unavailable::Dependency { name: "store" }, Unavailable::Draining, Unavailable::Busy] {
+    for reason in [
+        Unavailable::Dependency { name: "store" },
+        Unavailable::Draining,
+        Unavailable::Busy,
+        Unavailable::Defect,
+    ] {
         let refusal = Refusal::TemporarilyUnavailable { reason, retry_after_s: Some(2) };
         let answer = refusal.answer(Dialect::OpenAi, &decision(), "r");
         assert_eq!((answer.status, header(&answer, "retry-after")), (503, Some("2")));

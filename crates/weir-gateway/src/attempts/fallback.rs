@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use weir_config::Resolved;
 use weir_core::Decision;
-use weir_core::record::Skipped;
+use weir_core::record::{FallbackDecision, Skipped};
 use weir_dialect::Refusal;
 use weir_rules::enforce::{Enforcement, Permit, enforce};
 use weir_store::LimitCharge;
@@ -29,6 +29,7 @@ impl Attempts<'_> {
             match self.check(exchange, &name, too_long).await {
                 Ok((target, decision)) => {
                     exchange.draft.result.served_model = Some(target.id.clone());
+                    taken(exchange, &target.id);
                     self.target = target;
                     self.decision = Some(decision);
                     self.keys.clear();
@@ -112,6 +113,7 @@ impl Attempts<'_> {
         let decision =
             decide::again(exchange, headers, self.body, target).ok_or("there is no decision about it")?;
         let by = |what: &str| format!("{what} by rule `{}`", decision.rule.as_deref().unwrap_or("unknown"));
+        note(exchange, FallbackDecision::of(&target.id, &decision, false));
         let permit = match enforce(&decision) {
             Enforcement::Block => return Err(by("blocked")),
             Enforcement::RateLimit => return Err(by("rate-limited")),
@@ -122,10 +124,21 @@ impl Attempts<'_> {
         }
         limits(exchange, &decision).await?;
         self.hold(exchange, &permit).await?;
-        if decision.action() > exchange.draft.decision.as_ref().map_or(decision.action(), Decision::action) {
-            exchange.draft.decision = Some(decision.clone());
-        }
+        self.prevail(exchange, &decision);
         Ok(decision)
+    }
+
+    /// The most severe decision is the record's; the one that it replaces is kept beside it.
+    fn prevail(&self, exchange: &mut Exchange, decision: &Decision) {
+        let Some(until_now) = &exchange.draft.decision else { return };
+        if decision.action() <= until_now.action() {
+            return;
+        }
+        // Of a fallback's it is noted already.
+        if self.decision.is_none() {
+            note(exchange, FallbackDecision::of(&self.first.id, until_now, true));
+        }
+        exchange.draft.decision = Some(decision.clone());
     }
 
     /// The artificial delay, unless the request has had one.
@@ -139,6 +152,11 @@ impl Attempts<'_> {
         exchange.enter(Stage::Send);
         Ok(())
     }
+}
+
+/// Notes a decision about one of the models.
+fn note(exchange: &mut Exchange, decision: FallbackDecision) {
+    exchange.draft.result.fallbacks.push(decision);
 }
 
 /// Counts the limits that the first decision did not count already.
@@ -158,6 +176,13 @@ async fn limits(exchange: &Exchange, decision: &Decision) -> Result<(), String> 
         Ok(())
     } else {
         Err("the limit of a rule is exceeded".to_owned())
+    }
+}
+
+/// The model takes over: its decision is the latest one about it.
+fn taken(exchange: &mut Exchange, model: &str) {
+    if let Some(decided) = exchange.draft.result.fallbacks.iter_mut().rev().find(|d| d.model == model) {
+        decided.taken = true;
     }
 }
 

@@ -24,8 +24,10 @@ pub(crate) struct Standing {
     pub(crate) retry: Retry,
     /// How long the provider asks to wait, in seconds.
     pub(crate) hint_s: Option<f64>,
-    /// Whether the pool has a key that this request has not tried, and that is not known to be dead.
+    /// Whether the pool has a key that this request has not tried, and against which nothing is known.
     pub(crate) other_key: bool,
+    /// Whether there is a fallback model that was not looked at.
+    pub(crate) other_model: bool,
     /// How often this model was tried, with one key or with several in a row.
     pub(crate) tries: u32,
     /// How many calls the request has cost.
@@ -60,6 +62,8 @@ pub(crate) fn plan(standing: &Standing, retries: &Retries) -> Plan {
         Retry::Failover => Plan::Fallback,
         // Another key has an allowance of its own.
         Retry::Same if standing.other_key && standing.class == Class::RateLimited => Plan::NextKey,
+        // It will not be back before the longest wait is over: another model may serve at once.
+        Retry::Same if standing.other_model && is_far(standing.hint_s, retries) => Plan::Fallback,
         Retry::Same if standing.tries < retries.attempts => {
             let pause = pause(standing.tries, standing.hint_s, standing.random, retries);
             if standing.paused.saturating_add(pause) > PAUSES_MAX {
@@ -70,6 +74,11 @@ pub(crate) fn plan(standing: &Standing, retries: &Retries) -> Plan {
         }
         Retry::Same => Plan::Fallback,
     }
+}
+
+/// Whether a provider asks for more patience than one request has.
+pub(crate) fn is_far(hint_s: Option<f64>, retries: &Retries) -> bool {
+    hint_s.is_some_and(|seconds| seconds > retries.retry_after_max.as_secs_f64())
 }
 
 /// How long to wait after the try number `tries`: what the provider asks for within bounds, else twice as long each
@@ -104,6 +113,7 @@ mod tests {
             retry: class.retry(),
             hint_s: None,
             other_key: false,
+            other_model: false,
             tries: 1,
             calls: 1,
             paused: Duration::ZERO,
@@ -141,6 +151,18 @@ mod tests {
         assert_eq!(of(3, 0), Plan::Fallback, "three tries in all");
         assert_eq!(of(2, 59), Plan::Again(Duration::from_secs(1)));
         assert_eq!(of(2, 60), Plan::Fallback, "no more waiting");
+    }
+
+    /// What asks for more patience than a request has goes to another model; where there is none the wait is capped.
+    #[test]
+    fn a_far_hint_makes_way_for_another_model() {
+        let of = |hint_s, other_model| {
+            plan(&Standing { hint_s, other_model, ..standing(Class::RateLimited) }, &RETRIES)
+        };
+        assert_eq!(of(Some(7_200.0), true), Plan::Fallback);
+        assert_eq!(of(Some(7_200.0), false), Plan::Again(Duration::from_secs(30)));
+        assert_eq!(of(Some(30.0), true), Plan::Again(Duration::from_secs(30)));
+        assert_eq!(of(None, true), Plan::Again(Duration::from_millis(500)));
     }
 
     #[test]

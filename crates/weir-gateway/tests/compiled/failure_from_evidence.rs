@@ -10,7 +10,7 @@ fn answer(_failure: UpstreamFailure) {}
 fn main() {
     let context = EvaluateContext { subject: "", at: Timestamp::UNIX_EPOCH };
     let recorded = RecordedFacts::default();
-    let about = About { recorded: &recorded, headers: None, context: &context };
+    let about = About { recorded: &recorded, headers: None, prompts: ["", ""], context: &context };
     let rules = RuleSet::default();
     answer(UpstreamFailure::classify(&rules, Evidence::default(), Circumstances::default(), &about));
 }

@@ -12,6 +12,8 @@ use weir_core::stop::RuleStop;
 use crate::log::{DOMAIN, failure};
 use crate::notice::{Notice, Tally};
 
+/// The domain of defects of weir's own.
+const OWN_DOMAIN: &str = "weir";
 /// The tag of who must act; an event that has it was classed.
 pub(crate) const OWNER: &str = "weir.owner";
 /// The tag of the class.
@@ -45,6 +47,9 @@ pub(crate) fn of(notice: &Notice, model: impl Fn(&str) -> String) -> Event<'stat
     }
     match notice {
         Notice::First(_) => {}
+        Notice::Defect(_) => {
+            event.tags.insert("domain".to_owned(), OWN_DOMAIN.to_owned());
+        }
         Notice::Summary(tally) | Notice::Surge(tally) => event.extra.extend(counted(tally)),
         Notice::Exhausted(exhausted) => {
             event.tags.insert("failure".to_owned(), "all_exhausted".to_owned());

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use weir_core::failure::{Class, Owner, Report, Retry};
 use weir_core::record::{RecordedEvidence, RecordedFacts};
+use weir_core::redact::without_accounts;
 use weir_dialect::failure::{Evidence, TransportFault};
 use weir_dialect::{FailedCall, Refusal};
 
@@ -31,7 +32,7 @@ const SAID_CHARS_MAX: usize = 200;
 /// let evidence = Evidence::read(&FailureInput { status: Some(529), ..FailureInput::default() });
 /// let recorded = RecordedFacts::default();
 /// let context = EvaluateContext { subject: "", at: Timestamp::UNIX_EPOCH };
-/// let about = About { recorded: &recorded, headers: None, context: &context };
+/// let about = About { recorded: &recorded, headers: None, prompts: ["", ""], context: &context };
 /// let failure = UpstreamFailure::classify(&RuleSet::default(), evidence, Circumstances::default(), &about);
 /// assert_eq!(failure.class(), Class::Overloaded);
 /// ```
@@ -44,6 +45,17 @@ pub struct UpstreamFailure {
     known: [bool; 2],
 }
 
+/// What stands in an answer besides the failure itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Told {
+    /// Whether the provider's own words may.
+    pub words: bool,
+    /// How many fallback models could not take a longer request.
+    pub skipped: usize,
+    /// When another key of the provider's comes back, in seconds, where the failure does not say when its own does.
+    pub back_in_s: Option<f64>,
+}
+
 /// The request that failed.
 #[derive(Clone, Copy)]
 pub struct About<'a> {
@@ -51,6 +63,8 @@ pub struct About<'a> {
     pub recorded: &'a RecordedFacts,
     /// Its headers, as rules may see them.
     pub headers: Option<&'a dyn StringMap>,
+    /// Its prompts, the user's and the system's, where a rule reads them.
+    pub prompts: [&'a str; 2],
     /// Whom it concerns, and when.
     pub context: &'a EvaluateContext<'a>,
 }
@@ -69,6 +83,9 @@ impl UpstreamFailure {
         if let Some(headers) = about.headers {
             facts.set_map(Fact::RequestHeaders, headers);
         }
+        let [user, system] = about.prompts;
+        facts.set_str(Fact::RequestUserPrompt, user);
+        facts.set_str(Fact::RequestSystemPrompt, system);
         let found = rules.decide_failure(&facts, about.context);
         let known = [&evidence.code, &evidence.kind].map(|word| is_known(rules, word));
         Self { evidence, circumstances, found, known }
@@ -131,24 +148,42 @@ impl UpstreamFailure {
         self.circumstances.credential != CredentialOwner::User && of_credential(self.class())
     }
 
-    /// What the caller is told (design, section 6). `tells` says whether the provider's own words may stand in the
-    /// answer: they do where the request itself is at fault, redacted. `skipped` is how many fallback models could not
-    /// take a longer request.
+    /// What the caller is told (design, section 6). The provider's own words stand in the answer where the request
+    /// itself is at fault, redacted, and without what names the platform's account.
     #[must_use]
-    pub fn refusal(&self, tells: bool, skipped: usize) -> Refusal {
+    pub fn refusal(&self, told: &Told) -> Refusal {
         let says =
-            tells && matches!(self.owner(), Owner::Caller | Owner::User) && is_the_requests(self.class());
-        let said = says.then(|| weir_core::redact::excerpt(self.evidence.message.trim(), SAID_CHARS_MAX));
+            told.words && matches!(self.owner(), Owner::Caller | Owner::User) && self.is_the_requests();
+        let said = says.then(|| {
+            let message = self.evidence.message.trim();
+            let own = self.circumstances.credential == CredentialOwner::User;
+            let message = if own { message.into() } else { without_accounts(message) };
+            weir_core::redact::excerpt(&message, SAID_CHARS_MAX)
+        });
+        let retry_after_s = self.found.retry_after_s.or(told.back_in_s);
         Refusal::Failed(FailedCall {
             class: self.class(),
             owner: self.owner(),
             own_key: self.circumstances.credential == CredentialOwner::User,
             provider: self.evidence.provider.clone(),
             upstream_status: self.evidence.status,
-            retry_after_s: self.found.retry_after_s.map(whole_seconds),
+            retry_after_s: retry_after_s.map(whole_seconds),
             said: said.filter(|said| !said.is_empty()),
-            skipped,
+            skipped: told.skipped,
         })
+    }
+
+    /// Whether the request itself is at fault, so that the provider's words help whoever made it.
+    #[must_use]
+    pub fn is_the_requests(&self) -> bool {
+        is_the_requests(self.class())
+    }
+
+    /// Whether a code or a type is a word that rules know, and no text that a provider has made up for one request:
+    /// the code's, then the type's.
+    #[must_use]
+    pub fn known(&self) -> [bool; 2] {
+        self.known
     }
 
     /// What a record may keep of the evidence: none of the provider's own words. `cause` is what happened, in weir's.

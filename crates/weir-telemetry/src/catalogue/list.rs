@@ -102,6 +102,7 @@ pub const METRICS: &[Metric] = &[
         &[],
         "weir's own share of a request up to its answer's head, without artificial delay and without the provider's time.",
     ),
+    counter("weir_panics_total", &[], "Panics: defects of weir's own."),
     gauge("weir_policy_epoch", &[], "The number of the rule set in force on this node."),
     seconds("weir_quarantine_delay_seconds", &[], "Artificial delays that were applied."),
     gauge("weir_quarantine_held", &[], "Requests that wait in quarantine now."),

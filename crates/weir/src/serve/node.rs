@@ -129,6 +129,7 @@ impl Base {
         .map_err(of_rules)?;
         let reporter = Reporter::start(report::options(config), clock.clone());
         let reporter = reporter.map_err(|e| Failure::No(format!("failures.sentry_dsn: {e}")))?;
+        std::panic::set_hook(Box::new(reporter.panic_hook()));
         Ok(Self { clock, database, cache, directory, recorder, rules, rulebook, reporter })
     }
 }

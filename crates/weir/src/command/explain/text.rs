@@ -56,6 +56,7 @@ pub fn render(record: &Record, rule: &RuleNow, ways: &Ways) -> String {
     rules(&mut text, decision);
     enforced(&mut text, record);
     failed::attempts(&mut text, record);
+    failed::fallbacks(&mut text, record);
     if lifts(record) {
         text.named("until", &until(record, rule));
         lift(&mut text, record, ways);

@@ -1,6 +1,6 @@
 //! The failed attempts of a request in words: what each was, by which rule, what it was read from, and what was done.
 
-use weir_core::record::{FailedAttempt, Record, RecordedEvidence};
+use weir_core::record::{FailedAttempt, FallbackDecision, Record, RecordedEvidence};
 
 use super::Text;
 
@@ -9,6 +9,28 @@ pub(super) fn attempts(text: &mut Text, record: &Record) {
     for attempt in &record.result.failures {
         text.list("failed", lines(attempt));
     }
+}
+
+/// The decisions about fallback models: each is one of its own.
+pub(super) fn fallbacks(text: &mut Text, record: &Record) {
+    let lines = record.result.fallbacks.iter().flat_map(decided).collect::<Vec<_>>();
+    if !lines.is_empty() {
+        text.list("fallbacks", lines);
+    }
+}
+
+fn decided(decided: &FallbackDecision) -> Vec<String> {
+    let FallbackDecision { model, outcome, epoch, .. } = decided;
+    let by = decided.rule.as_ref().map_or_else(|| "no rule".to_owned(), |rule| format!("rule {rule}"));
+    let taken = if decided.taken { "it was sent to" } else { "it was not sent to" };
+    let mut lines = vec![format!("{model}: {} by {by} (epoch {epoch}); {taken}", outcome.as_str())];
+    lines.extend(decided.because.as_ref().map(|because| format!("  because {because}")));
+    let others = decided.matched.iter().filter(|matched| Some(&matched.rule) != decided.rule.as_ref());
+    lines.extend(others.map(|matched| format!("  matched {} ({})", matched.rule, matched.action)));
+    lines.extend(
+        decided.errored.iter().map(|errored| format!("  errored {}: {}", errored.rule, errored.error)),
+    );
+    lines
 }
 
 fn lines(attempt: &FailedAttempt) -> Vec<String> {

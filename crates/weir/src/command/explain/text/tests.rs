@@ -177,7 +177,7 @@ fn a_spent_budget_is_lifted_by_another_key() {
 #[test]
 fn failed_attempts_are_told_one_by_one() {
     use weir_core::failure::{Class, CredentialOwner};
-    use weir_core::record::{FailedAttempt, NextStep, RecordedEvidence, Skipped};
+    use weir_core::record::{FailedAttempt, FallbackDecision, NextStep, RecordedEvidence, Skipped};
 
     let attempt = |number, class: Class, next, wait_ms| FailedAttempt {
         number,
@@ -225,6 +225,17 @@ fn failed_attempts_are_told_one_by_one() {
             ..attempt(0, Class::Unknown, NextStep::End, 0)
         },
     ];
+    record.result.fallbacks = vec![FallbackDecision {
+        model: "small".into(),
+        outcome: Action::Block.into(),
+        rule: Some("no-small".into()),
+        because: Some("Small ones are for others.".into()),
+        sus_score: 0,
+        matched: vec![],
+        errored: vec![],
+        epoch: 4,
+        taken: false,
+    }];
     let text = render(&record, &RuleNow::Unknown, &ways(false));
     let expected = "\
 failed       attempt 1: rate_limited, openai/gpt-4o (openai, credential pooled, key 2 of the pool)
@@ -240,6 +251,8 @@ failed       no call: unknown, openai/gpt-4o (openai, credential pooled, key 2 o
                by no rule: owner operator, retry same, report log
                read nothing
                then the caller was told
+fallbacks    small: block by rule no-small (epoch 4); it was not sent to
+               because Small ones are for others.
 ";
     assert!(text.contains(expected), "{text}");
     assert!(text.contains("the provider failed: rate_limited, after 1 attempt\n"), "{text}");
