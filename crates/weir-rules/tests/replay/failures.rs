@@ -22,7 +22,7 @@ fn record(rules: &RuleSet, status: u16, body: &str) -> Record {
     let request = RequestFacts { api: "chat_completions".to_owned(), ..RequestFacts::default() };
     let facts = RecordedFacts { request, stats_known: true, ..RecordedFacts::default() };
     let context = EvaluateContext { subject: "user:a", at: at() };
-    let about = About { recorded: &facts, headers: None, context: &context };
+    let about = About { recorded: &facts, headers: None, prompts: ["", ""], context: &context };
     let circumstances = Circumstances { attempt: 1, attempts: 1, ..Circumstances::default() };
     let failure = UpstreamFailure::classify(rules, evidence, circumstances, &about);
     let found = failure.classification();
