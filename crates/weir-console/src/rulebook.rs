@@ -19,9 +19,10 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use weir_core::clock::SharedClock;
 use weir_rules::{
-    ActiveRules, Change, Diagnostic, LiveRules, LoadOptions, Loaded, RuleSet, SourceFile, Stopped, diff,
+    ActiveRules, Change, Diagnostic, LiveRules, LoadOptions, Loaded, RuleChange, RuleSet, SourceFile,
+    Stopped, diff, diff_values,
 };
-use weir_store::database::{RulesVersion, StoredStop};
+use weir_store::database::{RulesVersion, RulesWrite, StoredStop};
 use weir_store::{Database, ErrorKind, StoreError};
 
 pub use self::draft::{Draft, Example, RuleText, Saved};
@@ -424,7 +425,7 @@ impl Rulebook {
                 current = before.epoch,
                 "an edit was based on rules that are not in force"
             );
-            return Err(ApplyError::Conflict { current: before.epoch });
+            return Err(ApplyError::Conflict { current: before.epoch, expected: note.expected_epoch });
         }
         let options = self.load_options();
         let (before, candidate) = blocking(move || {
@@ -444,39 +445,43 @@ impl Rulebook {
         note: &Note<'_>,
     ) -> Result<Applied, ApplyError> {
         if note.expected_epoch.is_some_and(|expected| expected != before.epoch) {
-            return Err(ApplyError::Conflict { current: before.epoch });
+            return Err(ApplyError::Conflict { current: before.epoch, expected: note.expected_epoch });
         }
         let Candidate { loaded: Loaded { rules, warnings }, text } = candidate;
-        let changes = diff(&before.rules, &rules);
+        let detailed = diff_values(&before.rules, &rules);
         let epoch = if before.epoch > 0 && text == before.text {
             before.epoch
         } else {
-            self.store(&text, &changes, note).await?
+            self.store(&text, &detailed, note).await?
         };
+        let changes = detailed.into_iter().map(|rule| rule.change).collect();
         if let Some(live) = &self.inner.live {
             live.swap(rules, epoch);
         }
         Ok(Applied { epoch, changes, warnings })
     }
 
-    async fn store(&self, text: &str, changes: &[Change], note: &Note<'_>) -> Result<u64, ApplyError> {
-        let database = &self.inner.database;
-        let now = self.now();
-        let summary = format!("{}{}", note.prefix, summary::of(changes));
-        let stored = database.rules_replace(text, &summary, note.author, now, note.expected_epoch).await;
-        let epoch = match stored {
+    async fn store(&self, text: &str, changes: &[RuleChange], note: &Note<'_>) -> Result<u64, ApplyError> {
+        let rules: Vec<Change> = changes.iter().map(|rule| rule.change.clone()).collect();
+        let summary = format!("{}{}", note.prefix, summary::of(&rules));
+        let write = RulesWrite {
+            text,
+            summary: &summary,
+            changes: json!(changes),
+            author: note.author,
+            action: Some(note.action),
+            at: self.now(),
+            expected_epoch: note.expected_epoch,
+        };
+        let epoch = match self.inner.database.rules_write(&write).await {
             Ok(epoch) => epoch,
             Err(error) if error.kind() == ErrorKind::Conflict => {
-                return Err(ApplyError::Conflict { current: database.rules_current().await?.epoch });
+                let current = self.inner.database.rules_current().await?.epoch;
+                return Err(ApplyError::Conflict { current, expected: note.expected_epoch });
             }
             Err(error) => return Err(error.into()),
         };
         tracing::info!(epoch, author = note.author, summary, "the rules have changed");
-        let detail = json!({ "summary": summary });
-        // The rules are stored and will be in force: a failure here must not say otherwise.
-        if let Err(error) = database.audit(note.author, note.action, &epoch.to_string(), &detail, now).await {
-            tracing::error!(%error, epoch, "the audit list could not take a change of the rules");
-        }
         Ok(epoch)
     }
 

@@ -27,8 +27,10 @@ impl From<ApplyError> for Problem {
                 let detail = format!("the rules have {} error(s); nothing was changed", errors.len());
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail).with_errors(errors)
             }
-            ApplyError::Conflict { current } => {
-                let detail = format!("the rules in force are those of epoch {current}; read them again");
+            ApplyError::Conflict { current, .. } => {
+                let detail = format!(
+                    "{error}; nothing was changed: read /api/rules/history/{current}, and send it again"
+                );
                 Self::conflict(detail).with_epoch(current)
             }
             ApplyError::FilesAreMaster(files) => {
@@ -240,7 +242,7 @@ pub(crate) async fn check(State(console): State<Console>, request: Request) -> R
 
 #[utoipa::path(get, path = "/api/rules/history", operation_id = "listRulesHistory", tag = "rules",
     params(("limit" = Option<u32>, Query, description = "Sets at most, 1 to 1000")),
-    responses((status = 200, description = "`{items, next}`: epoch, time, author and summary of each set, newest first", body = Object)))]
+    responses((status = 200, description = "`{items, next}`: epoch, time, author, summary and changes (each rule with the values of its keys before and after) of each set, newest first", body = Object)))]
 pub(crate) async fn history(
     State(console): State<Console>,
     RawQuery(query): RawQuery,

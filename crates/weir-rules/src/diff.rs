@@ -55,13 +55,58 @@ pub fn diff(old: &RuleSet, new: &RuleSet) -> Vec<Change> {
     changes
 }
 
+/// One rule that differs, with the values of its keys before and after.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RuleChange {
+    /// The rule, and how it differs.
+    #[serde(flatten)]
+    pub change: Change,
+    /// The keys whose values differ, in the order of the alphabet: all of a rule that is new or gone.
+    pub values: Vec<ValueChange>,
+}
+
+/// The value of one key before and after.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ValueChange {
+    /// The key.
+    pub key: String,
+    /// Its value before; null when it was not written.
+    pub from: Json,
+    /// Its value now; null when it is not written.
+    pub to: Json,
+}
+
+/// As [`diff`], with the values.
+#[must_use]
+pub fn diff_values(old: &RuleSet, new: &RuleSet) -> Vec<RuleChange> {
+    let of = |rules: &RuleSet, id: &str| rules.get(id).map(members).unwrap_or_default();
+    let with_values = |change: Change| {
+        let (before, after) = (of(old, &change.rule), of(new, &change.rule));
+        let value = |members: &serde_json::Map<String, Json>, key: &str| {
+            members.get(key).cloned().unwrap_or_default()
+        };
+        let keys = changed_keys(&before, &after).into_iter();
+        let values = keys
+            .map(|key| ValueChange { from: value(&before, &key), to: value(&after, &key), key })
+            .collect();
+        RuleChange { change, values }
+    };
+    diff(old, new).into_iter().map(with_values).collect()
+}
+
 /// The keys whose values differ, in the order of the alphabet.
 fn changed_fields(old: &Rule, new: &Rule) -> Vec<String> {
-    let members = |rule: &Rule| match rule.to_json() {
+    changed_keys(&members(old), &members(new))
+}
+
+fn members(rule: &Rule) -> serde_json::Map<String, Json> {
+    match rule.to_json() {
         Ok(Json::Object(members)) => members,
         _ => serde_json::Map::new(),
-    };
-    let (old, new) = (members(old), members(new));
+    }
+}
+
+fn changed_keys(old: &serde_json::Map<String, Json>, new: &serde_json::Map<String, Json>) -> Vec<String> {
     let mut keys: Vec<String> =
         old.keys().chain(new.keys()).filter(|key| old.get(*key) != new.get(*key)).cloned().collect();
     keys.sort_unstable();

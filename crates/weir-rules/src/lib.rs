@@ -29,7 +29,7 @@ mod yaml;
 pub mod vocabulary;
 
 pub use diagnostic::{Diagnostic, Severity};
-pub use diff::{Change, ChangeKind, diff};
+pub use diff::{Change, ChangeKind, RuleChange, ValueChange, diff, diff_values};
 pub use facts::{Fact, FactError, FactType, Facts, OwnedFacts, StringMap, World, prompt_window};
 pub use failure::{Circumstances, Classification, CredentialOwner};
 pub use live::{ActiveRules, LiveRules, Positions, Stopped};

@@ -31,7 +31,7 @@ pub use self::approvals::{
     Answer, Answered, Approval, ApprovalFilter, ApprovalScope, ApprovalState, Asked, NewApproval,
     PENDING_PER_CALLER_MAX, Question, SESSION_GRANT_MAX,
 };
-pub use self::audit::AuditEntry;
+pub use self::audit::{AuditEntry, AuditFilter};
 pub use self::changes::{CHANGES_KEPT, Change, ChangeKind};
 pub use self::definitions::StoredDefinition;
 pub use self::identities::{IdentityChange, IdentityRow};
@@ -39,7 +39,7 @@ pub use self::keys::{KeyOrigin, KeyOwner, NewKey, OwnerFault, StoredKey};
 pub use self::overrides::{OVERRIDES_MAX, Override, OverrideKind, Overrides};
 pub use self::records::{DecisionFilter, PAGE_LIMIT_MAX, Page, Retention, UsageFilter};
 pub use self::replay::{Portion, Replay, ReplayRange};
-pub use self::rules::{RULE_SETS_KEPT, RulesVersion, StoredRules};
+pub use self::rules::{CHANGES_BYTES_MAX, RULE_SETS_KEPT, RulesVersion, RulesWrite, StoredRules};
 pub use self::sessions::StoredSession;
 pub use self::stops::{STOP_LOSS_AUTHOR, STOPS_KEPT, StoredStop};
 

@@ -12,10 +12,12 @@ pub enum ApplyError {
     #[error("the rules have errors")]
     Diagnostics(Vec<Diagnostic>),
     /// The set that was changed from is not the one in force.
-    #[error("the rules in force are those of epoch {current}")]
+    #[error("the rules in force are those of epoch {current}{}", based(*.expected))]
     Conflict {
         /// The epoch in force.
         current: u64,
+        /// The epoch that the change was based on.
+        expected: Option<u64>,
     },
     /// The rules are written in files.
     #[error("the rules are written in files: {}", list(.0))]
@@ -35,6 +37,10 @@ pub enum ApplyError {
     /// The store could not be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+fn based(expected: Option<u64>) -> String {
+    expected.map(|epoch| format!(", and this was based on epoch {epoch}")).unwrap_or_default()
 }
 
 fn list(files: &[PathBuf]) -> String {

@@ -115,6 +115,6 @@ async fn a_comparison_says_what_would_change() {
     assert_eq!(a.live.load().epoch, 1);
     assert!(matches!(
         a.book.apply(&[file("b.yaml", &one("b"))], "ada", Some(4)).await,
-        Err(ApplyError::Conflict { current: 1 })
+        Err(ApplyError::Conflict { current: 1, .. })
     ));
 }

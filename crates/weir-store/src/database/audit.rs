@@ -1,10 +1,11 @@
 //! The audit log: who did what through the admin API or the command line.
 
 use serde::Serialize;
+use sqlx::QueryBuilder;
 use weir_core::Timestamp;
 
 use super::{Database, read, to_i64, transact};
-use crate::clock::from_ms;
+use crate::clock::{from_ms, to_ms};
 use crate::error::{Result, StoreError};
 
 /// One entry of the audit log.
@@ -22,6 +23,21 @@ pub struct AuditEntry {
     pub subject: String,
     /// The particulars. Callers put no secret into it.
     pub detail: serde_json::Value,
+}
+
+/// Which entries to list; every member that is given narrows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// At or after this time.
+    pub since: Option<Timestamp>,
+    /// By this author.
+    pub author: Option<String>,
+    /// This action, or all whose first word it is: `rules` is also `rules.apply`.
+    pub action: Option<String>,
+    /// From before this entry.
+    pub before: Option<u64>,
+    /// Entries at most.
+    pub limit: u32,
 }
 
 /// Adds an entry inside a transaction.
@@ -69,10 +85,33 @@ impl Database {
     /// # Errors
     /// `Corrupt` when an entry cannot be read.
     pub async fn audit_list(&self, before: Option<u64>, limit: u32) -> Result<Vec<AuditEntry>> {
-        const SQL: &str = "SELECT id, at, author, action, subject, detail FROM audit WHERE id < $1 \
-                           ORDER BY id DESC LIMIT $2";
-        let before = before.map_or(i64::MAX, to_i64);
-        let rows: Vec<Row> = read!(self, pool => sqlx::query_as(SQL).bind(before).bind(i64::from(limit)).fetch_all(pool).await?)?;
+        self.audit_find(&AuditFilter { before, limit, ..AuditFilter::default() }).await
+    }
+
+    /// The entries that a filter lets pass, newest first.
+    ///
+    /// # Errors
+    /// `Corrupt` when an entry cannot be read.
+    pub async fn audit_find(&self, filter: &AuditFilter) -> Result<Vec<AuditEntry>> {
+        let rows: Vec<Row> = read!(self, pool => {
+            let mut select =
+                QueryBuilder::new("SELECT id, at, author, action, subject, detail FROM audit WHERE id < ");
+            select.push_bind(filter.before.map_or(i64::MAX, to_i64));
+            if let Some(since) = filter.since {
+                select.push(" AND at >= ").push_bind(to_ms(since));
+            }
+            if let Some(author) = &filter.author {
+                select.push(" AND author = ").push_bind(author);
+            }
+            if let Some(action) = &filter.action {
+                let prefix = format!("{action}.");
+                let length = to_i64(prefix.chars().count() as u64);
+                select.push(" AND (action = ").push_bind(action).push(" OR substr(action, 1, CAST(");
+                select.push_bind(length).push(" AS INTEGER)) = ").push_bind(prefix).push(")");
+            }
+            select.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(filter.limit));
+            select.build_query_as().fetch_all(pool).await?
+        })?;
         rows.into_iter().map(entry).collect()
     }
 }
