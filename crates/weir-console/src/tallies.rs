@@ -105,7 +105,7 @@ mod tests {
             ("", &[]),
             ("since=1h&step=1m&kind=rule", &[]),
             ("since=2026-11-01T00:00:00Z&until=2026-11-02T00:00:00Z&step=1h&rule=a", &[]),
-            ("since=90d&step=1m", &["step"]),
+            ("since=2160h&step=1m", &["step"]),
             ("step=0s", &["step"]),
             ("step=soon&kind=rules&until=later", &["until", "kind", "step"]),
             ("limit=1", &["limit"]),

@@ -424,3 +424,31 @@ fn reported_suppressed_and_expected_add_up_to_all_failures() {
     assert_eq!(series(&text, "weir_sessions_expired_total").len(), 1);
     assert!(!text.contains(CANARY) && !text.contains("user:u"), "{text}");
 }
+
+#[tokio::test]
+async fn a_rule_that_the_stop_loss_has_stopped_is_one_event_with_its_numbers() {
+    use weir_core::stop::{RuleStop, StopWhy};
+    let scene = Scene::new().await;
+    let at = scene.clock.now();
+    scene.reporter.rule_stopped(&RuleStop {
+        rule: "oops".to_owned(),
+        version: "v1".to_owned(),
+        at,
+        why: StopWhy::Share,
+        hit: 100,
+        seen: 400,
+        decision: DecisionId::new(at, [7; 10]),
+    });
+    let events = scene.events().await;
+    let [event] = events.as_slice() else { panic!("{events:?}") };
+    let tags = &event["tags"];
+    assert_eq!((&tags["domain"], &tags["weir.report"]), (&"rules".into(), &"rule_stopped".into()));
+    assert_eq!((&tags["rule"], &tags["why"]), (&"oops".into(), &"share".into()));
+    assert_eq!(
+        (&event["extra"]["identities_hit"], &event["extra"]["identities_seen"]),
+        (&100.into(), &400.into())
+    );
+    assert_eq!(event["fingerprint"], serde_json::json!(["weir", "rule_stopped", "oops"]));
+    let message = event["message"].as_str().or(event["logentry"]["message"].as_str()).unwrap();
+    assert!(message.contains("`oops` is back in shadow") && message.contains("25.0 %"), "{message}");
+}

@@ -16,10 +16,10 @@ use std::time::Duration;
 use weir_core::record::{
     IdentityFacts, ProviderCall, Record, RecordedFacts, RequestFacts, RequestResult, Usage,
 };
-use weir_core::{Decision, DecisionId, IdentityKey, Timestamp};
+use weir_core::{Decision, DecisionId, IdentityKey, Matched, Mode, Timestamp};
 use weir_store::clock::SystemClock;
 use weir_store::{Cache, CacheLocation, CacheOptions, Database, DatabaseLocation, DatabaseOptions};
-use weir_store::{LimitCharge, StatsEvent};
+use weir_store::{LimitCharge, Recorder, RecorderOptions, StatsEvent};
 
 const BATCH: i64 = 1_000;
 const BATCHES: i64 = 100;
@@ -27,6 +27,7 @@ const BATCHES: i64 = 100;
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     records().await;
+    filing().await;
     calls().await;
 }
 
@@ -61,6 +62,34 @@ async fn records() {
     println!("a record into SQLite: {:.2} us", each(writing));
     let size = std::fs::metadata(folder.path().join("weir.db")).unwrap().len();
     println!("a record on the disk: {:.0} bytes", size as f64 / (BATCH * BATCHES) as f64);
+}
+
+/// What a request pays when its record is filed: encoding, counting, queueing. Nothing is written meanwhile.
+async fn filing() {
+    const RECORDS: usize = 100_000;
+    let options = RecorderOptions {
+        flush_every: Duration::from_secs(3_600),
+        batch_max: 10 * RECORDS,
+        queue_max: 10 * RECORDS,
+        ..RecorderOptions::default()
+    };
+    let database = Database::open(DatabaseOptions::new(DatabaseLocation::SqliteMemory)).await.unwrap();
+    let recorder = Recorder::start(database, options, SystemClock::shared());
+    let mut records: Vec<Record> = batch(0);
+    for record in records.iter_mut().step_by(3) {
+        let hit = |rule: &str| Matched {
+            rule: rule.to_owned(),
+            version: "0123456789abcdef".to_owned(),
+            action: "log".to_owned(),
+            mode: Mode::Enforce,
+        };
+        record.decision.matched = vec![hit("first-rule"), hit("second-rule")];
+    }
+    let mut report = Report { before: cpu(), calls: u32::try_from(RECORDS).unwrap() };
+    for n in 0..RECORDS {
+        recorder.file(black_box(&records[n % records.len()]));
+    }
+    report.line("filing a record: encoded, counted, queued");
 }
 
 fn batch(number: i64) -> Vec<Record> {

@@ -10,6 +10,7 @@
 
 mod abuse;
 mod access;
+mod audited;
 mod backtests;
 mod decisions;
 mod drafts;
@@ -21,4 +22,5 @@ mod rulebook;
 mod rules;
 mod secrets;
 mod service;
+mod stats;
 mod tools;

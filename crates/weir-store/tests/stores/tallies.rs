@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use weir_core::decision::{Errored, Matched};
 use weir_core::record::Record;
+use weir_core::stop::{RuleStop, StopWhy};
 use weir_core::{Mode, Timestamp};
 use weir_store::tally::{HOURS_KEPT, KEYS_MAX, MINUTES_KEPT, Resolution};
 use weir_store::{Database, Recorder, RecorderOptions, TallyKey, TallyKind, TallyQuery};
@@ -18,6 +19,7 @@ on_both_databases! {
     a_range_is_read_in_steps,
     beyond_the_cap_all_are_other,
     old_counts_go,
+    a_version_is_stopped_once,
 }
 
 /// A recorder that writes only when it is flushed.
@@ -196,4 +198,33 @@ async fn old_counts_go(place: Place) {
         let left = (count_of(&database, &minute, &key).await, count_of(&database, &hour, &key).await);
         assert_eq!(left, (in_minutes, in_hours), "{age:?}");
     }
+}
+
+async fn a_version_is_stopped_once(place: Place) {
+    let (one, other) = (place.open().await, place.open().await);
+    let stop = |rule: &str, version: &str| RuleStop {
+        rule: rule.to_owned(),
+        version: version.to_owned(),
+        at: at(5),
+        why: StopWhy::Paying,
+        hit: 1,
+        seen: 7,
+        decision: id(5),
+    };
+    let position = one.changes_position().await.unwrap();
+    let told =
+        [one.rule_stop(&stop("a", "v1")).await.unwrap(), other.rule_stop(&stop("a", "v1")).await.unwrap()];
+    assert_eq!(told, [true, false], "two nodes at once");
+    assert!(one.rule_stop(&stop("a", "v2")).await.unwrap(), "another version");
+    assert!(!one.rule_resume("a", "v3", "ada", at(6)).await.unwrap());
+    assert!(other.rule_resume("a", "v1", "ada", at(6)).await.unwrap());
+    assert!(!one.rule_stop(&stop("a", "v1")).await.unwrap(), "an operator has lifted it");
+    let stops = other.rule_stops().await.unwrap();
+    let of = |version: &str| stops.iter().find(|stored| stored.stop.version == version).unwrap();
+    assert_eq!((of("v1").resumed_at, of("v1").resumed_by.as_deref()), (Some(at(6)), Some("ada")));
+    assert_eq!((&of("v2").stop, of("v2").in_force()), (&stop("a", "v2"), true));
+    assert_eq!(one.changes_since(position).await.unwrap().1.len(), 3, "each is told to all nodes, once");
+    let actions: Vec<String> =
+        one.audit_list(None, 10).await.unwrap().into_iter().map(|entry| entry.action).collect();
+    assert_eq!(actions, ["rules.resume", "rules.stop", "rules.stop"]);
 }

@@ -127,6 +127,11 @@ pub const METRICS: &[Metric] = &[
     ),
     counter("weir_rule_errors_total", &["boundary", "rule"], "Rules that could not be evaluated."),
     counter(
+        "weir_rules_stopped_total",
+        &["why"],
+        "Rules that the stop-loss of this node has taken back to shadow: `share`, `paying`, `byok`.",
+    ),
+    counter(
         "weir_sentry_envelopes_total",
         &["result"],
         "Envelopes for Sentry: `sent`, `limited`, `refused`, `failed`, `dropped`.",
