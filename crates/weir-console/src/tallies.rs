@@ -33,7 +33,12 @@ pub(crate) struct Tallies {
 
 /// Reads counts.
 pub(crate) async fn read(console: &Shared, query: &TallyQuery) -> Result<Tallies, Problem> {
-    let items = console.parts.database.tallies(query).await;
+    // "Until now" has the step that begins at this very moment, too.
+    let moment = SignedDuration::from_millis(1);
+    let until = query.until.saturating_add(moment).unwrap_or(query.until);
+    let wide = TallyQuery { until, ..query.clone() };
+    let items =
+        console.parts.database.tallies(if query.until >= console.now() { &wide } else { query }).await;
     let items = items.map_err(|error| Problem::store_unavailable(&error))?;
     Ok(Tallies { since: query.begin(), until: query.until, step_s: query.step_seconds(), items })
 }

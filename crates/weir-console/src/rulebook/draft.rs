@@ -178,7 +178,7 @@ impl Rulebook {
             };
             match applied {
                 // The set has changed meanwhile: whether this rule has is looked at again.
-                Err(ApplyError::Conflict { current }) if current != epoch => {}
+                Err(ApplyError::Conflict { current, .. }) if current != epoch => {}
                 done => return done.map(Saved::Done),
             }
         }

@@ -10,7 +10,8 @@ use weir_core::stop::{RuleStop, StopWhy};
 use crate::plane::Plane;
 
 /// Routes that change nothing that an operator has set, and why.
-const NONE: [(&str, &str); 7] = [
+const NONE: [(&str, &str); 8] = [
+    ("checkRule", "it changes nothing"),
     ("checkRules", "it changes nothing"),
     ("classify", "it is traffic: a decision and its record"),
     ("usageCost", "it is traffic: spend, told by the caller's gateway"),
@@ -49,7 +50,7 @@ fn calls(key: &str) -> Vec<(&'static str, &'static str, String, Value, &'static 
         ),
         ("resumeRule", "POST", path("/api/rules/b/resume"), Value::Null, "rules.resume"),
         ("deleteRule", "DELETE", path("/api/rules/b"), Value::Null, "rules.delete"),
-        ("rollbackRules", "POST", path("/api/rules/rollback"), json!({"epoch": 1}), "rules.rollback"),
+        ("rollbackRules", "POST", path("/api/rules/rollback"), json!({"epoch": 2}), "rules.rollback"),
         ("createKey", "POST", path("/api/keys"), json!({"user": "ann"}), "key.create"),
         ("revokeKey", "DELETE", format!("/api/keys/{key}"), Value::Null, "key.revoke"),
         ("clearAction", "DELETE", path("/api/identities/user:ann/action"), Value::Null, "action.clear"),
