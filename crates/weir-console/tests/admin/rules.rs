@@ -258,7 +258,7 @@ async fn who_writes_one_rule_is_warned_of_that_rule_only() {
     plane
         .rules("rules:\n  - {id: a, on: request, when: request.stream, then: log, expires: 2020-01-01T00:00:00Z}\n")
         .await;
-    let rule = |id: &str, expires: &str| json!({"id": id, "on": "request", "when": "request.free", "then": "log", "expires": expires});
+    let rule = |id: &str, expires: &str| json!({"id": id, "on": "request", "when": format!("request.free && request.model != \"{id}\""), "then": "log", "expires": expires});
     let (past, future) = ("2020-01-01T00:00:00Z", "2035-01-01T00:00:00Z");
     for (method, path, rule, expected) in [
         ("POST", "/api/rules", rule("b", future), vec![]),
