@@ -217,7 +217,7 @@ pub(crate) async fn stats(
         if rule.is_none() {
             stats.versions.clear();
         }
-        stats.versions.sort_by(|a, b| b.last_seen.cmp(&a.last_seen));
+        stats.versions.sort_by_key(|version| std::cmp::Reverse(version.last_seen));
     }
     Ok(Stats { since: tallies.since, until, epoch: active.epoch, items })
 }
