@@ -4,13 +4,28 @@
 //! One function for the command line, the API and the console. What is told of rules is read from the recorded facts and
 //! from the text that the rules had then; the outcome is the recorded one.
 
+mod standing;
+mod then;
+mod words;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 use weir_core::record::Record;
 use weir_core::{Boundary, DecisionId, Source};
-use weir_rules::RuleSet;
+use weir_rules::ActiveRules;
 use weir_rules::explain::ExplainedRule;
 use weir_store::{Cache, Database};
+
+use crate::console::{Console, Shared};
+use crate::decisions;
+use crate::extract::Segment;
+use crate::problem::Problem;
+use crate::rulebook::{Master, blocking};
 
 /// A decision explained.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -83,7 +98,7 @@ pub struct Until {
 /// One way to lift what a decision put in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Lift {
-    /// The role that may: `operator`, `approver`, or `caller`.
+    /// Who may: `operator`, `approver`, `caller`, `user` or `provider`.
     pub who: &'static str,
     /// What to do, in words.
     pub what: String,
@@ -114,34 +129,33 @@ pub struct AttemptExplained {
 }
 
 /// What an explanation is made from, besides the record.
-#[derive(Clone, Copy)]
-pub struct Sources<'a> {
+#[derive(Clone)]
+pub struct Sources {
     /// The store, for the rules as they were.
-    pub database: &'a Database,
+    pub database: Database,
     /// The shared short memory, where it can be reached.
-    pub cache: Option<&'a Cache>,
-    /// The rules in force now.
-    pub rules: Option<&'a RuleSet>,
+    pub cache: Option<Cache>,
+    /// The rules in force now, where they are known.
+    pub rules: Option<Arc<ActiveRules>>,
     /// Whether files are the master of the rules.
     pub files_are_master: bool,
+    /// Whether a remote classifier decides on requests, and not these rules.
+    pub remote: bool,
     /// The URL of the admin plane, for commands.
-    pub admin: &'a str,
+    pub admin: String,
     /// The time.
     pub now: Timestamp,
 }
 
-/// Explains a recorded decision.
-pub async fn explain(record: &Record, sources: &Sources<'_>) -> Explanation {
-    let _ = (
-        sources.database,
-        sources.cache,
-        sources.rules,
-        sources.files_are_master,
-        sources.admin,
-        sources.now,
-    );
+/// Explains a recorded decision. What the store or the cache cannot tell is a note, not a failure.
+pub async fn explain(record: &Record, sources: &Sources) -> Explanation {
+    let rules = then::rules_of(record, sources).await;
+    let standing = standing::Standing::find(record, sources).await;
+    let owned = record.clone();
+    // Conditions are parsed and walked: off the threads that serve.
+    let read = blocking(move || then::read(&owned, &rules)).await;
     let decision = &record.decision;
-    let stages = record.result.timings.stages_us.measured();
+    let (until, lifted_by) = standing::told(record, sources, &standing);
     Explanation {
         id: decision.id,
         boundary: decision.boundary,
@@ -152,19 +166,55 @@ pub async fn explain(record: &Record, sources: &Sources<'_>) -> Explanation {
         because: decision.because.clone(),
         instead: decision.instead.clone(),
         source: decision.source,
-        source_in_words: String::new(),
+        source_in_words: words::source(record),
         epoch: decision.epoch,
-        matched: Vec::new(),
-        errored: Vec::new(),
-        near_misses: Vec::new(),
-        near_misses_more: 0,
-        enforced: Vec::new(),
-        attempts: Vec::new(),
-        stages: stages
-            .map(|(stage, us)| StageTime { stage: stage.as_str(), about: stage.about(), us })
-            .collect(),
-        until: Vec::new(),
-        lifted_by: Vec::new(),
-        notes: Vec::new(),
+        matched: read.matched,
+        errored: read.errored,
+        near_misses: read.near_misses,
+        near_misses_more: read.near_misses_more,
+        enforced: words::enforced(record),
+        attempts: read.attempts,
+        stages: stages(record),
+        until,
+        lifted_by,
+        notes: read.notes.into_iter().chain(standing.notes).collect(),
+    }
+}
+
+fn stages(record: &Record) -> Vec<StageTime> {
+    let measured = record.result.timings.stages_us.measured();
+    measured.map(|(stage, us)| StageTime { stage: stage.as_str(), about: stage.about(), us }).collect()
+}
+
+/// An explanation as the API gives it.
+#[utoipa::path(get, path = "/api/decisions/{id}/explanation", operation_id = "explainDecision", tag = "decisions",
+    params(("id" = String, Path, description = "`dec_…`, as `x-weir-decision` gives it")),
+    responses(
+        (status = 200, description = "The parts of each rule's condition with the values they saw, near misses, what was enforced, the time of each stage, until when it holds, who can lift it", body = Object),
+        (status = 404, description = "There is no such decision", body = crate::problem::Details),
+    ))]
+pub(crate) async fn get(
+    State(console): State<Console>,
+    Segment(id): Segment,
+) -> Result<Json<Value>, Problem> {
+    let record = decisions::find_by_text(&console, &id).await?;
+    let explanation = explain(&record, &console.sources()).await;
+    decisions::answer(&explanation)
+}
+
+impl Shared {
+    /// What decisions are explained from on this node.
+    pub(crate) fn sources(&self) -> Sources {
+        let parts = &self.parts;
+        let config = parts.live.config();
+        Sources {
+            database: parts.database.clone(),
+            cache: Some(parts.cache.clone()),
+            rules: Some(parts.rules.load()),
+            files_are_master: matches!(parts.rulebook.master(), Master::Files(_)),
+            remote: config.abuse.service_url.is_some(),
+            admin: format!("http://{}", config.listen.admin),
+            now: self.now(),
+        }
     }
 }

@@ -13,8 +13,8 @@ use crate::auth;
 use crate::console::Console;
 use crate::problem::Problem;
 use crate::{
-    abuse, access, approvals, audit, backtests, decisions, failures, health, identities, keys, openapi,
-    overrides, pages, rule_stats, rules, tallies,
+    abuse, access, approvals, audit, backtests, decisions, explanation, failures, health, identities, keys,
+    openapi, overrides, pages, rule_stats, rules, tallies,
 };
 
 /// All routes. Health, the sign-in page and assets are open to everybody; everything else, unknown paths included, needs a credential.
@@ -60,6 +60,7 @@ fn guarded() -> OpenApiRouter<Console> {
         .routes(routes!(keys::revoke))
         .routes(routes!(decisions::list))
         .routes(routes!(decisions::get))
+        .routes(routes!(explanation::get))
         .routes(routes!(decisions::usage))
         .routes(routes!(identities::get))
         .routes(routes!(identities::clear_action))

@@ -29,7 +29,8 @@ pub use self::draft::{Draft, Example, RuleText, Saved};
 pub use self::error::ApplyError;
 
 use self::edit::Edit;
-use self::loading::{blocking, diagnostics, load_stored, stored_file};
+pub(crate) use self::loading::blocking;
+use self::loading::{diagnostics, load_stored, stored_file};
 
 /// The name that diagnostics give to rules that come from the store.
 pub const STORED_NAME: &str = "rules.yaml";

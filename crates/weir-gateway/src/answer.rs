@@ -31,8 +31,8 @@ const X_WEIR_OVERHEAD_MS: HeaderName = HeaderName::from_static("x-weir-overhead-
 
 /// The answer to a request that a stage has ended.
 pub(crate) fn refuse(mut exchange: Exchange, stage: Stage, refusal: &Refusal) -> Response<ResponseBody> {
-    exchange.refused(stage, refusal);
     let answer = refusal.answer(exchange.dialect, &exchange.id, &exchange.draft.result.request_id);
+    exchange.refused(stage, refusal, answer.retry_after_s());
     log_refusal(&exchange, stage, refusal, answer.status);
     let mut response = Response::new(ResponseBody::from(answer.body));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);

@@ -59,7 +59,9 @@ pub(crate) struct Draft {
     pub(crate) events: Vec<FailureEvent>,
     /// What is told of besides the record.
     pub(crate) watched: Watched,
-    /// Whether an endpoint was reached, so that there is something to record.
+    /// Whether an endpoint was reached, so that the request counts for its identity.
+    pub(crate) reached: bool,
+    /// Whether there is something to record: an endpoint was reached, or weir has refused.
     pub(crate) recorded: bool,
     /// Whether the answer was given to its end.
     pub(crate) complete: bool,
@@ -69,6 +71,9 @@ pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 
 /// The longest `x-request-id` that is taken over, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 200;
+
+/// How much is recorded of a path at which nothing is, in bytes.
+const UNKNOWN_PATH_BYTES_MAX: usize = 500;
 
 /// `x-request-id` as the caller sent it, if it is text that a header and a log may hold.
 fn given_request_id(headers: &HeaderMap) -> Option<String> {
@@ -113,6 +118,7 @@ impl Exchange {
                 cost_report: None,
                 events: Vec::new(),
                 watched: Watched::new(telemetry::trace(inner, &head.headers), &head.method, started),
+                reached: false,
                 recorded: false,
                 complete: false,
             }),
@@ -150,9 +156,21 @@ impl Exchange {
         self.draft.watched.entered(stage, now);
     }
 
-    /// Notes that the request ended with a refusal.
-    pub(crate) fn refused(&mut self, stage: Stage, refusal: &Refusal) {
+    /// Notes that an endpoint is reached.
+    pub(crate) fn at_endpoint(&mut self) {
+        self.draft.reached = true;
+        self.draft.recorded = true;
+    }
+
+    /// Notes that the request ended with a refusal: whatever it is about, its id can be explained.
+    pub(crate) fn refused(&mut self, stage: Stage, refusal: &Refusal, retry_after_s: Option<u64>) {
+        self.draft.recorded = true;
+        if !self.draft.reached {
+            let path = &mut self.draft.facts.request.path;
+            path.truncate(path.floor_char_boundary(UNKNOWN_PATH_BYTES_MAX));
+        }
         let result = &mut self.draft.result;
+        result.retry_after_s = retry_after_s;
         result.error_type = Some(refusal.error_type(self.dialect).to_owned());
         result.ended_at = Some(stage.as_str().to_owned());
         result.limit = refusal.limit();
@@ -263,14 +281,18 @@ impl Drop for Exchange {
         if let Some(key) = &self.draft.key {
             self.inner.directory.spend(key, self.draft.result.usage.map_or(0, |usage| usage.cost_microusd));
         }
-        self.inner.cache.stats_add(&self.draft.identity, self.stats());
+        if self.draft.reached {
+            self.inner.cache.stats_add(&self.draft.identity, self.stats());
+        }
         let decision = self.draft.decision.take().unwrap_or_else(|| {
             let epoch = self.inner.rules.load().epoch;
             Decision::unasked(self.id, self.draft.identity.as_str().to_owned(), epoch, self.at)
         });
-        self.inner.meters.finished(self.draft.kind, &decision, &self.draft.result);
+        if self.draft.reached {
+            self.inner.meters.finished(self.draft.kind, &decision, &self.draft.result);
+        }
         self.inner.meters.attempts(self);
-        telemetry::tell(self, Some(&decision));
+        telemetry::tell(self, self.draft.reached.then_some(&decision));
         let mut record = Record {
             decision,
             result: std::mem::take(&mut self.draft.result),

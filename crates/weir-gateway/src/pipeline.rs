@@ -105,7 +105,7 @@ pub(crate) async fn handle(
 
 async fn serve(exchange: &mut Exchange, arrived: &Arrived, body: Incoming) -> Result<Outcome, Ended> {
     let route = route(&arrived.head.method, arrived.head.uri.path()).at(Stage::Route)?;
-    exchange.draft.recorded = true;
+    exchange.at_endpoint();
     exchange.enter(Stage::Admit);
     admit(exchange, &arrived.caller, arrived.origin.address).await.at(Stage::Admit)?;
     let Route::Operation(kind) = route else { return models(exchange, &arrived.caller) };

@@ -199,7 +199,11 @@ async fn paths_and_methods_that_lead_nowhere() {
     let long = format!("/v1/{}", "x".repeat(5_000));
     let answer = node.send(&Ask::chat("paid/big").path(&long)).await;
     assert!(answer.status == 404 && answer.body.len() < 1_000, "{}", answer.text());
-    assert!(node.records().await.is_empty(), "no endpoint was reached");
+    let record = node.record_of(&answer).await;
+    assert_eq!(record.result.ended_at.as_deref(), Some("route"), "its id can be explained");
+    assert_eq!(record.facts.request.path.len(), 500, "of a path at which nothing is, the beginning is kept");
+    let stats = node.stats_of(&record.decision.subject).await;
+    assert_eq!(stats.requests_1h, 0, "no endpoint was reached: it counts for nobody");
 }
 
 #[tokio::test]

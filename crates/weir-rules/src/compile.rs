@@ -5,6 +5,7 @@
 //! its drop included, happens on a thread with a large stack. Nothing of the crate is left when this module returns.
 
 mod ast;
+pub(crate) mod dissect;
 mod lower;
 mod pattern;
 mod scan;

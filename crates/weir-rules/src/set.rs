@@ -114,6 +114,11 @@ impl RuleSet {
         &self.rules
     }
 
+    /// The rules with their conditions, in order.
+    pub(crate) fn with_conditions(&self) -> impl Iterator<Item = (&Rule, &Expr)> {
+        self.rules.iter().zip(&self.conditions)
+    }
+
     /// The rule with an id.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<&Rule> {
@@ -282,7 +287,7 @@ impl RuleSet {
 }
 
 /// Whether a rule is asked at all: not expired, and for this identity.
-fn applies(rule: &Rule, context: &EvaluateContext<'_>) -> bool {
+pub(crate) fn applies(rule: &Rule, context: &EvaluateContext<'_>) -> bool {
     rule.expires.is_none_or(|expires| context.at < expires)
         && in_rollout(&rule.id, rule.rollout, context.subject)
 }

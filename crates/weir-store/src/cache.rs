@@ -137,6 +137,25 @@ impl Cache {
         }
     }
 
+    /// The cached action of an identity, and how long it will still be there: weir writes none that runs out, but others
+    /// that share the Redis may.
+    ///
+    /// # Errors
+    /// See [`crate::ErrorKind`].
+    pub async fn action_with_ttl(
+        &self,
+        identity: &IdentityKey,
+    ) -> Result<Option<(String, Option<Duration>)>> {
+        let Some(action) = self.action_get(identity).await? else { return Ok(None) };
+        let left_ms: i64 = match &self.inner.store {
+            Store::Memory { .. } => -1,
+            Store::Redis(shared) => {
+                shared.redis.call(::redis::cmd("PTTL").arg(names::action(identity))).await?
+            }
+        };
+        Ok(Some((action, u64::try_from(left_ms).ok().map(Duration::from_millis))))
+    }
+
     /// Caches an action in the words of [`weir_core::action::cached_value`]; it never expires.
     ///
     /// # Errors

@@ -65,6 +65,15 @@ impl Refusal {
     }
 }
 
+impl Answer {
+    /// The value of `retry-after`, where the answer has one.
+    #[must_use]
+    pub fn retry_after_s(&self) -> Option<u64> {
+        let (_, value) = self.headers.iter().find(|(name, _)| *name == "retry-after")?;
+        value.parse().ok()
+    }
+}
+
 /// Whole seconds, rounded up and at least one, as `Retry-After` wants them.
 #[must_use]
 pub fn whole_seconds(duration: std::time::Duration) -> u64 {

@@ -60,15 +60,7 @@ struct Lowering<'l> {
 
 /// Lowers a parsed condition.
 pub(super) fn lower(source: &Source<'_>, parsed: &Parsed<'_>, patterns: &mut Patterns) -> Compiled {
-    let mut lowering = Lowering {
-        source,
-        parsed,
-        patterns,
-        variables: Vec::new(),
-        nodes: 0,
-        errors: Vec::new(),
-        warnings: Vec::new(),
-    };
+    let mut lowering = Lowering::new(source, parsed, patterns);
     let root = parsed.root();
     let expr = lowering.expr(root).and_then(|lowered| match lowered.ty {
         Type::Bool | Type::Dyn => Some(lowered.expr),
@@ -87,7 +79,29 @@ pub(super) fn lower(source: &Source<'_>, parsed: &Parsed<'_>, patterns: &mut Pat
     Compiled { expr, warnings: lowering.warnings }
 }
 
+/// Lowers a part of a condition that compiles as a whole, of whatever type it is.
+pub(super) fn lower_part(
+    source: &Source<'_>,
+    parsed: &Parsed<'_>,
+    patterns: &mut Patterns,
+    node: &IdedExpr,
+) -> Option<Expr> {
+    Lowering::new(source, parsed, patterns).expr(node).map(|lowered| lowered.expr)
+}
+
 impl<'l> Lowering<'l> {
+    fn new(source: &'l Source<'l>, parsed: &'l Parsed<'l>, patterns: &'l mut Patterns) -> Self {
+        Self {
+            source,
+            parsed,
+            patterns,
+            variables: Vec::new(),
+            nodes: 0,
+            errors: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
     /// Reports an error; the result stands for the expression that there is not.
     fn error<T>(
         &mut self,

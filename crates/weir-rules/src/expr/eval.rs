@@ -70,6 +70,12 @@ impl Expr {
         self.test(env)
     }
 
+    /// Evaluates an expression of any type by itself, for people who want to see its value.
+    pub(crate) fn value<'e>(&'e self, env: &Env<'e>) -> Result<Value<'e>, Fault> {
+        env.scratch.steps.set(0);
+        self.eval(env)
+    }
+
     /// Evaluates an expression that is boolean. What is frequent and needs no value of its own stays in this one small
     /// function.
     fn test(&self, env: &Env<'_>) -> Result<bool, Fault> {

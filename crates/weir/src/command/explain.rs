@@ -1,14 +1,18 @@
 //! `weir explain`: one recorded decision for a person. It reads the store, also while `weir serve` runs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
 use weir_config::Config;
+use weir_config::config::CacheUrl;
+use weir_console::explanation::{Explanation, Sources, explain};
 use weir_core::clock::Clock as _;
 use weir_core::record::Record;
-use weir_core::{DecisionId, Timestamp};
-use weir_rules::{LoadOptions, RuleSet, SourceFile};
-use weir_store::Database;
+use weir_core::{DecisionId, Source, Timestamp};
+use weir_rules::{ActiveRules, LoadOptions, RuleSet, SourceFile};
 use weir_store::clock::SystemClock;
+use weir_store::{Cache, Database};
 
 use super::load_settings;
 use crate::cli::ExplainArgs;
@@ -16,8 +20,6 @@ use crate::exit::{Failure, Verdict};
 use crate::{output, rule_files, store};
 
 mod text;
-
-use text::{RuleNow, Ways};
 
 /// Within this time of its answer a decision can be explained; so long a young one is waited for.
 const RECORDED_WITHIN: Duration = Duration::from_secs(1);
@@ -34,14 +36,22 @@ pub fn run(args: &ExplainArgs) -> Result<Verdict, Failure> {
     store::run(async {
         let database = store::existing(&settings.config).await?;
         let record = find(&database, &id).await?;
+        let explanation = explain(&record, &sources(&record, database, &settings.config).await).await;
         if args.json.json {
-            output::json(&record)?;
+            output::json(&Told { record: &record, explanation: &explanation })?;
         } else {
-            let rule = rule_now(&record, &database, &settings.config).await;
-            output::text(&text::render(&record, &rule, &ways(&settings.config)))?;
+            output::text(&text::render(&record, &explanation))?;
         }
         Ok(Verdict::Good)
     })
+}
+
+/// The record with what follows from it.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    record: &'a Record,
+    explanation: &'a Explanation,
 }
 
 /// As answers carry it, or the UUID alone.
@@ -71,38 +81,46 @@ fn is_young(made: Timestamp, now: Timestamp) -> bool {
     age.unsigned_abs() <= RECORDED_WITHIN
 }
 
-/// What is in force now of the rule that decided. What cannot be found out is not worth a failure.
-async fn rule_now(record: &Record, database: &Database, config: &Config) -> RuleNow {
-    let Some(id) = &record.decision.rule else { return RuleNow::Unknown };
-    let Some(rules) = rules_now(database, config).await else { return RuleNow::Unknown };
-    let then = record.decision.matched.iter().find(|m| m.rule == *id).map(|m| m.version.as_str());
-    match rules.get(id) {
-        None => RuleNow::Gone,
-        Some(rule) if then.is_some_and(|version| version != &*rule.version) => RuleNow::Changed,
-        Some(rule) => RuleNow::Same { expires: rule.expires },
+/// What it is explained from. What cannot be found out is not worth a failure.
+async fn sources(record: &Record, database: Database, config: &Config) -> Sources {
+    let rules = rules_now(&database, config).await.map(Arc::new);
+    // An action that is cached in the process of `weir serve` is seen there alone.
+    let cache = match &config.cache {
+        CacheUrl::Memory => None,
+        _ if record.decision.source != Source::Cache => None,
+        _ => Some(Cache::open(store::cache_options(config), Arc::new(SystemClock)).await),
+    };
+    Sources {
+        database,
+        cache,
+        rules,
+        files_are_master: config.rules.is_some(),
+        remote: config.abuse.service_url.is_some(),
+        admin: format!("http://{}", config.listen.admin),
+        now: SystemClock.now(),
     }
 }
 
-async fn rules_now(database: &Database, config: &Config) -> Option<RuleSet> {
+async fn rules_now(database: &Database, config: &Config) -> Option<ActiveRules> {
     let now = SystemClock.now();
-    let files = match &config.rules {
-        Some(paths) => {
-            return rule_files::load_of_config(paths, now, &mut Vec::new()).map(|(_, rules)| rules);
-        }
-        None => {
-            let stored = database.rules_current().await.ok()?;
-            // Before the first rules the store holds no text at all.
-            let file = SourceFile { name: "stored rules".to_owned(), text: stored.text };
-            Vec::from_iter(Some(file).filter(|file| !file.text.is_empty()))
-        }
-    };
-    weir_rules::load(&files, &LoadOptions { now }).ok().map(|loaded| loaded.rules)
+    if let Some(paths) = &config.rules {
+        let (_, rules) = rule_files::load_of_config(paths, now, &mut Vec::new())?;
+        // The files may have changed since they were put in force: they have no number of their own.
+        return Some(ActiveRules { rules, epoch: NO_EPOCH });
+    }
+    let stored = database.rules_current().await.ok()?;
+    let epoch = stored.epoch;
+    // Before the first rules the store holds no text at all.
+    if stored.text.is_empty() {
+        return Some(ActiveRules { rules: RuleSet::default(), epoch });
+    }
+    let file = SourceFile { name: "stored rules".to_owned(), text: stored.text };
+    let loaded = weir_rules::load(&[file], &LoadOptions { now }).ok()?;
+    Some(ActiveRules { rules: loaded.rules, epoch })
 }
 
-fn ways(config: &Config) -> Ways {
-    let names = |paths: &Vec<std::path::PathBuf>| paths.iter().map(|p| p.display().to_string()).collect();
-    Ways { admin: format!("http://{}", config.listen.admin), rule_files: config.rules.as_ref().map(names) }
-}
+/// No set of rules has this number.
+const NO_EPOCH: u64 = u64::MAX;
 
 #[cfg(test)]
 mod tests {

@@ -1,69 +1,60 @@
 //! A recorded decision in words. It is the record printed, never a second evaluation.
 
 mod failed;
+mod rules;
 mod tool;
 
 use std::fmt::Write as _;
 
 use serde_json::Value as Json;
+use weir_console::explanation::{Explanation, Lift};
 use weir_core::decision::{Decision, Obligation};
 use weir_core::record::{Record, RequestResult};
-use weir_core::{Action, Mode, Source, Timestamp};
-
-/// What is in force now of the rule that decided.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RuleNow {
-    /// The same text.
-    Same {
-        /// Until when it is asked.
-        expires: Option<Timestamp>,
-    },
-    /// The rule, with another text.
-    Changed,
-    /// No rule of this id.
-    Gone,
-    /// It could not be found out, or no rule decided.
-    Unknown,
-}
-
-/// Where an operator turns to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ways {
-    /// The URL of the admin plane.
-    pub admin: String,
-    /// The rule files, when they are the master.
-    pub rule_files: Option<Vec<String>>,
-}
 
 /// The width of the column of names.
 const NAMES: usize = 12;
 
 /// The text for a person.
-pub fn render(record: &Record, rule: &RuleNow, ways: &Ways) -> String {
+pub fn render(record: &Record, explanation: &Explanation) -> String {
     let mut text = Text::default();
     let decision = &record.decision;
     text.line(&format!("{}  {}  {}\n", decision.id, decision.outcome.as_str(), decision.at));
+    match record.result.tool.as_deref() {
+        Some(call) => tool::call(&mut text, record, call),
+        None => request(&mut text, record),
+    }
+    reasons(&mut text, decision, explanation);
+    rules::all(&mut text, explanation);
+    text.list("obligations", decision.obligations.iter().map(obligation));
+    text.list("enforced", explanation.enforced.iter().cloned());
     if let Some(call) = record.result.tool.as_deref() {
-        tool::call(&mut text, record, call);
-        reasons(&mut text, decision);
-        rules(&mut text, decision);
         tool::ended(&mut text, call);
-        facts(&mut text, record);
-        return text.0;
     }
-    request(&mut text, record);
-    reasons(&mut text, decision);
-    rules(&mut text, decision);
-    enforced(&mut text, record);
-    failed::attempts(&mut text, record);
+    failed::attempts(&mut text, record, explanation);
     failed::fallbacks(&mut text, record);
-    if lifts(record) {
-        text.named("until", &until(record, rule));
-        lift(&mut text, record, ways);
+    text.list("until", explanation.until.iter().map(|until| match until.at {
+        Some(at) if !until.what.contains(&at.to_string()) => format!("{} ({at})", until.what),
+        _ => until.what.clone(),
+    }));
+    text.list("lifted by", explanation.lifted_by.iter().map(lift));
+    if record.result.tool.is_none() {
+        timings(&mut text, &record.result, explanation);
     }
-    timings(&mut text, &record.result);
+    text.list("note", explanation.notes.iter().cloned());
     facts(&mut text, record);
     text.0
+}
+
+fn lift(lift: &Lift) -> String {
+    let who = match lift.who {
+        who @ "operator" | who @ "approver" => format!("an {who}"),
+        who => format!("the {who}"),
+    };
+    match (&lift.command, &lift.endpoint) {
+        (Some(command), _) => format!("{who}: {}: {command}", lift.what),
+        (None, Some(endpoint)) => format!("{who}: {}: {endpoint}", lift.what),
+        (None, None) => format!("{who}: {}", lift.what),
+    }
 }
 
 #[derive(Default)]
@@ -101,7 +92,7 @@ fn request(text: &mut Text, record: &Record) {
     text.named("subject", &record.decision.subject);
 }
 
-fn reasons(text: &mut Text, decision: &Decision) {
+fn reasons(text: &mut Text, decision: &Decision, explanation: &Explanation) {
     match &decision.rule {
         None => text.named("rule", "none decided"),
         Some(rule) => {
@@ -111,22 +102,8 @@ fn reasons(text: &mut Text, decision: &Decision) {
     }
     text.list("because", decision.because.clone());
     text.list("instead", decision.instead.clone());
-    let source = match decision.source {
-        Source::Fresh => "fresh: the rules were asked for this request",
-        Source::Cache => "cache: the action that was known of this identity",
-        Source::Static => "static: no rule was asked",
-    };
+    let source = &explanation.source_in_words;
     text.named("source", &format!("{source}; epoch {}, sus_score {}", decision.epoch, decision.sus_score));
-}
-
-fn rules(text: &mut Text, decision: &Decision) {
-    let matched = decision.matched.iter().map(|m| {
-        let shadow = if m.mode == Mode::Shadow { ", in shadow: it changed nothing" } else { "" };
-        format!("{} -> {} (version {}{shadow})", m.rule, m.action, m.version)
-    });
-    text.list("matched", matched);
-    text.list("errored", decision.errored.iter().map(|e| format!("{}: {}", e.rule, e.error)));
-    text.list("obligations", decision.obligations.iter().map(obligation));
 }
 
 fn obligation(obligation: &Obligation) -> String {
@@ -140,104 +117,7 @@ fn obligation(obligation: &Obligation) -> String {
     }
 }
 
-fn enforced(text: &mut Text, record: &Record) {
-    let result = &record.result;
-    let mut done = Vec::new();
-    if let Some(stage) = &result.ended_at {
-        done.push(format!("the request ended at the stage `{stage}`"));
-    }
-    if let Some(ms) = result.abuse_delay {
-        done.push(format!("waited {ms} ms"));
-    }
-    if let Some(model) = &result.abuse_downgraded_from {
-        let served = result.served_model.as_deref().unwrap_or("another model");
-        done.push(format!("sent {served} instead of {model}"));
-    }
-    if let (None, Some(model)) = (&result.abuse_downgraded_from, &result.served_model) {
-        done.push(format!("the fallback {model} served it"));
-    }
-    if let Some(limit) = &result.limit {
-        done.push(format!("the limit `{limit}` was exceeded"));
-    }
-    if let Some(class) = &result.failure_class {
-        let attempts = result.failures.iter().filter(|attempt| attempt.number > 0).count();
-        let attempts = if attempts == 1 { "1 attempt".to_owned() } else { format!("{attempts} attempts") };
-        done.push(format!("the provider failed: {class}, after {attempts}"));
-    }
-    done.push(answered(result));
-    text.list("enforced", done);
-}
-
-fn answered(result: &RequestResult) -> String {
-    let left = if result.client_gone { ", and the client left before the end" } else { "" };
-    match (result.status, &result.error_type) {
-        (0, _) => "the client left before it was answered".to_owned(),
-        (status, Some(error_type)) => format!("answered {status} {error_type}{left}"),
-        (status, None) => format!("answered {status}{left}"),
-    }
-}
-
-/// Whether there is something in force that a person may want to be lifted.
-fn lifts(record: &Record) -> bool {
-    record.decision.action() > Action::Log || record.result.limit.is_some() || budget_is_spent(record)
-}
-
-fn budget_is_spent(record: &Record) -> bool {
-    record.result.error_type.as_deref() == Some("usage_limit_exceeded")
-}
-
-fn until(record: &Record, rule: &RuleNow) -> String {
-    if budget_is_spent(record) {
-        return "the caller has a key with a budget that is not spent".to_owned();
-    }
-    let limits: Vec<_> = record.decision.limits().collect();
-    if let (Some(limit), Some(hit)) = (limits.first(), &record.result.limit) {
-        let wanted = limits.iter().find(|l| hit.ends_with(&format!("rule:{}", l.rule))).unwrap_or(limit);
-        return format!("the window of {} s that the limit counts in is over", wanted.per_s);
-    }
-    match rule {
-        RuleNow::Same { expires: Some(at) } => format!("the rule expires at {at}, or is changed before"),
-        RuleNow::Same { expires: None } => "the rule, which does not expire, is changed".to_owned(),
-        RuleNow::Changed => {
-            "the rule has changed since: the next request is decided by its new text".to_owned()
-        }
-        RuleNow::Gone => "the rule is gone: the next request is decided without it".to_owned(),
-        RuleNow::Unknown if record.decision.source == Source::Cache => {
-            "the cached action runs out, or the next classification replaces it".to_owned()
-        }
-        RuleNow::Unknown => "the limit's window is over, or the rule is changed".to_owned(),
-    }
-}
-
-fn lift(text: &mut Text, record: &Record, ways: &Ways) {
-    let subject = &record.decision.subject;
-    let mut steps = vec!["an operator, who can".to_owned()];
-    if budget_is_spent(record) {
-        let user = &record.facts.identity.user_id;
-        steps.push(format!("- make another key: weir keys create --user {user} --budget-usd USD"));
-        return text.list("lifted by", steps);
-    }
-    match (&record.decision.rule, &ways.rule_files) {
-        (Some(rule), Some(files)) => steps.push(format!("- change `{rule}` in {}", files.join(", "))),
-        (Some(rule), None) => {
-            steps.push(format!(
-                "- change `{rule}`: weir rules export > rules.yaml, edit, weir rules apply rules.yaml"
-            ));
-        }
-        (None, _) => {}
-    }
-    let identity = format!("{}/api/identities/{subject}", ways.admin);
-    let authorized = "-H \"authorization: Bearer $ADMIN_TOKEN\"";
-    steps.push(format!(
-        "- exempt the identity: curl -X PUT {identity}/exemption {authorized} -d '{{\"until\": \"TIME\"}}'"
-    ));
-    if record.decision.source == Source::Cache {
-        steps.push(format!("- clear its cached action: curl -X DELETE {identity}/action {authorized}"));
-    }
-    text.list("lifted by", steps);
-}
-
-fn timings(text: &mut Text, result: &RequestResult) {
+fn timings(text: &mut Text, result: &RequestResult, explanation: &Explanation) {
     let t = &result.timings;
     let mut line = format!("total {:.3} ms, weir {:.3} ms", t.total_ms, t.overhead_ms);
     if t.upstream_head_ms > 0.0 {
@@ -245,6 +125,9 @@ fn timings(text: &mut Text, result: &RequestResult) {
     }
     let _ = write!(line, ", decision {:.1} us", t.decide_us);
     text.named("timings", &line);
+    let stages: Vec<String> =
+        explanation.stages.iter().map(|stage| format!("{} {} us", stage.stage, stage.us)).collect();
+    text.list("stages", Some(stages.join(", ")).filter(|stages| !stages.is_empty()));
     if let Some(usage) = &result.usage {
         let usd = usage.cost_microusd as f64 / 1e6;
         let (read, written) = (usage.input_tokens, usage.output_tokens);

@@ -1,13 +1,14 @@
 //! The failed attempts of a request in words: what each was, by which rule, what it was read from, and what was done.
 
+use weir_console::explanation::{AttemptExplained, Explanation};
 use weir_core::record::{FailedAttempt, FallbackDecision, Record, RecordedEvidence};
 
-use super::Text;
+use super::{Text, rules};
 
 /// All failed attempts, in order; nothing where none has failed.
-pub(super) fn attempts(text: &mut Text, record: &Record) {
-    for attempt in &record.result.failures {
-        text.list("failed", lines(attempt));
+pub(super) fn attempts(text: &mut Text, record: &Record, explanation: &Explanation) {
+    for (at, attempt) in record.result.failures.iter().enumerate() {
+        text.list("failed", lines(attempt, explanation.attempts.get(at)));
     }
 }
 
@@ -33,8 +34,13 @@ fn decided(decided: &FallbackDecision) -> Vec<String> {
     lines
 }
 
-fn lines(attempt: &FailedAttempt) -> Vec<String> {
+fn lines(attempt: &FailedAttempt, explained: Option<&AttemptExplained>) -> Vec<String> {
     let mut lines = vec![what(attempt), by(attempt)];
+    // The rule that decided is named above; here is why it matched.
+    let rule = explained.and_then(|it| it.matched.iter().find(|rule| Some(&rule.rule) == it.rule.as_ref()));
+    if let Some(rule) = rule.filter(|rule| rule.condition.is_some()) {
+        lines.extend(rules::lines(rule, "").into_iter().skip(1).map(|line| format!("  {line}")));
+    }
     lines.extend(attempt.because.as_ref().map(|because| format!("  because {because}")));
     lines.push(format!("  read {}", read(&attempt.evidence)));
     lines.extend(attempt.evidence.ignored.iter().map(|ignored| format!("  ignored {ignored}")));

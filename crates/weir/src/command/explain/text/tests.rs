@@ -1,6 +1,8 @@
 use weir_core::decision::{Errored, Limit, Matched, Outcome, obligations_of};
 use weir_core::record::{IdentityFacts, RecordedFacts, RequestFacts, Timings, Usage};
-use weir_core::{Boundary, DecisionId};
+use weir_core::{Action, Boundary, DecisionId, Mode, Source, Timestamp};
+use weir_rules::{ActiveRules, LoadOptions, SourceFile, load};
+use weir_store::{Database, DatabaseLocation, DatabaseOptions};
 
 use super::*;
 
@@ -47,13 +49,63 @@ fn record(action: Action) -> Record {
     }
 }
 
-fn ways(files: bool) -> Ways {
-    Ways { admin: "http://127.0.0.1:8081".into(), rule_files: files.then(|| vec!["./rules".to_owned()]) }
+/// What a record is explained from: an empty store, and these rules in force.
+struct Scene {
+    rules: Option<ActiveRules>,
+    files: bool,
+}
+
+impl Scene {
+    fn with(rules: &str) -> Self {
+        let files = [SourceFile { name: "rules/a.yaml".into(), text: rules.into() }];
+        let rules = load(&files, &LoadOptions { now: at() }).unwrap().rules;
+        Self { rules: Some(ActiveRules { rules, epoch: 3 }), files: false }
+    }
+
+    fn render(self, record: &Record) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let location = DatabaseLocation::Sqlite(folder.path().join("weir.db"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let database = Database::open(DatabaseOptions::new(location)).await.unwrap();
+            let sources = weir_console::explanation::Sources {
+                database,
+                cache: None,
+                rules: self.rules.map(std::sync::Arc::new),
+                files_are_master: self.files,
+                remote: false,
+                admin: "http://127.0.0.1:8081".into(),
+                now: at(),
+            };
+            super::render(record, &weir_console::explanation::explain(record, &sources).await)
+        })
+    }
+}
+
+fn nothing_known() -> Scene {
+    Scene { rules: None, files: false }
+}
+
+/// The version of a rule in a set of this text.
+fn version_in(rules: &str, id: &str) -> String {
+    Scene::with(rules).rules.unwrap().rules.get(id).unwrap().version.to_string()
 }
 
 fn matched(rule: &str, action: &str, mode: Mode) -> Matched {
     Matched { rule: rule.into(), version: "3f2a".into(), action: action.into(), mode }
 }
+
+const RULES: &str = r#"
+rules:
+  - id: too-much
+    on: request
+    when: request.free && ("internal" in identity.tags || request.max_tokens > 5)
+    then: quarantine-3
+    because: The shared capacity is for everybody.
+    instead: Bring your own key.
+    expires: 2027-01-01T00:00:00Z
+  - {id: nearly, on: request, when: 'request.free && identity.kind == "anonymous"', then: block}
+"#;
 
 #[test]
 fn a_quarantine_tells_everything() {
@@ -64,30 +116,45 @@ fn a_quarantine_tells_everything() {
     decision.because = Some("The shared capacity is for everybody.".into());
     decision.instead = Some("Bring your own key.".into());
     decision.sus_score = 40;
-    decision.matched =
-        vec![matched("watched", "block", Mode::Shadow), matched("too-much", "quarantine-3", Mode::Enforce)];
+    let version = version_in(RULES, "too-much");
+    decision.matched = vec![
+        matched("watched", "block", Mode::Shadow),
+        Matched { version: version.clone(), ..matched("too-much", "quarantine-3", Mode::Enforce) },
+    ];
     decision.errored = vec![Errored { rule: "broken".into(), error: "division by zero".into() }];
     decision.obligations.push(Obligation::RateLimit(Limit { rule: "slow".into(), requests: 60, per_s: 60 }));
     record.result.abuse_delay = Some(6000);
     record.result.abuse_downgraded_from = Some("openai/gpt-4o".into());
     record.result.served_model = Some("sim/free".into());
+    record.result.timings.stages_us.read = 20;
+    record.result.timings.stages_us.hold = 6_000_123;
     record.result.usage =
         Some(Usage { input_tokens: 3, output_tokens: 4, cost_microusd: 15, ..Usage::default() });
-    let expires = Some("2027-01-01T00:00:00Z".parse().unwrap());
-    let text = render(&record, &RuleNow::Same { expires }, &ways(false));
+    let text = Scene::with(RULES).render(&record);
     let expected = "\
-dec_019aa0f5-2a00-7707-8707-070707070707  quarantine-3  2026-11-20T10:00:00Z
+DECISION  quarantine-3  2026-11-20T10:00:00Z
 
 request      chat_completions /v1/chat/completions
 model        sim/free (sim)
 subject      user:me
-rule         too-much (version 3f2a)
+rule         too-much (version VERSION)
 because      The shared capacity is for everybody.
 instead      Bring your own key.
 source       fresh: the rules were asked for this request; epoch 3, sus_score 40
 matched      watched -> block (version 3f2a, in shadow: it changed nothing)
-             too-much -> quarantine-3 (version 3f2a)
+               (the text of this version is not kept here)
+             too-much -> quarantine-3 (version VERSION)
+               true         request.free && (\"internal\" in identity.tags || request.max_tokens > 5)
+               true           request.free  [request.free = true]
+               true           one of: \"internal\" in identity.tags || request.max_tokens > 5
+               true             \"internal\" in identity.tags  [identity.tags = [\"internal\"]]
+               false            request.max_tokens > 5  [request.max_tokens = 0]
 errored      broken: division by zero
+               (the text of this version is not kept here)
+near misses  nearly -> block (version NEARLY)
+               false        request.free && identity.kind == \"anonymous\"
+               true           request.free  [request.free = true]
+               false          identity.kind == \"anonymous\"  [identity.kind = \"user\"]
 obligations  wait 6000 ms before the upstream call
              send a free model instead
              let at most 60 requests pass in 60 s (rule slow)
@@ -95,11 +162,12 @@ enforced     waited 6000 ms
              sent sim/free instead of openai/gpt-4o
              answered 200
 until        the rule expires at 2027-01-01T00:00:00Z, or is changed before
-lifted by    an operator, who can
-             - change `too-much`: weir rules export > rules.yaml, edit, weir rules apply rules.yaml
-             - exempt the identity: curl -X PUT http://127.0.0.1:8081/api/identities/user:me/exemption -H \"authorization: Bearer $ADMIN_TOKEN\" -d '{\"until\": \"TIME\"}'
+lifted by    an operator: change `too-much`: weir rules export > rules.yaml, edit, weir rules apply rules.yaml
+             an operator: exempt the identity: curl -X PUT http://127.0.0.1:8081/api/identities/user:me/exemption -H \"authorization: Bearer $ADMIN_TOKEN\" -d '{\"until\": \"TIME\"}'
 timings      total 12.500 ms, weir 0.250 ms, upstream's head 11.000 ms, decision 1.5 us
+stages       read 20 us, hold 6000123 us
 usage        3 tokens in, 4 out, $0.000015
+note         the text of 1 of the rules that matched is not kept
 facts        identity.key = \"user:me\"
              identity.kind = \"user\"
              identity.tags = [\"internal\"]
@@ -111,13 +179,14 @@ facts        identity.key = \"user:me\"
              request.provider = \"sim\"
 ";
     let id = record.decision.id.to_string();
-    assert_eq!(text, expected.replace("dec_019aa0f5-2a00-7707-8707-070707070707", &id));
+    let expected = expected.replace("DECISION", &id).replace("VERSION", &version);
+    assert_eq!(text, expected.replace("NEARLY", &version_in(RULES, "nearly")));
 }
 
 #[test]
 fn what_passed_has_nothing_to_lift() {
     for action in [Action::Nothing, Action::Log] {
-        let text = render(&record(action), &RuleNow::Unknown, &ways(false));
+        let text = nothing_known().render(&record(action));
         assert!(!text.contains("lifted by") && !text.contains("until"), "{text}");
         assert!(text.contains("rule         none decided"), "{text}");
     }
@@ -125,19 +194,39 @@ fn what_passed_has_nothing_to_lift() {
 
 #[test]
 fn until_and_who_lifts_it_follow_from_what_was_enforced() {
-    let table: [(Source, RuleNow, bool, &str, &str); 4] = [
-        (Source::Fresh, RuleNow::Same { expires: None }, true, "does not expire", "in ./rules"),
-        (Source::Fresh, RuleNow::Gone, false, "is gone", "weir rules apply"),
-        (Source::Fresh, RuleNow::Changed, false, "new text", "weir rules apply"),
-        (Source::Cache, RuleNow::Unknown, false, "runs out", "curl -X DELETE"),
+    const R: &str = "rules: [{id: r, on: request, when: request.free, then: block}]";
+    const NO_R: &str = "rules: [{id: other, on: request, when: request.free, then: block}]";
+    let same = version_in(R, "r");
+    let table: [(Source, &str, &str, bool, &str, &str); 6] = [
+        (Source::Fresh, R, &same, true, "does not expire", "change `r` in rules/a.yaml:1"),
+        (Source::Fresh, R, &same, false, "does not expire", "weir rules apply"),
+        (Source::Fresh, NO_R, &same, false, "is gone", "weir rules apply"),
+        (Source::Fresh, NO_R, &same, true, "is gone", "change `r` in the rule files"),
+        (Source::Fresh, R, "older", false, "new text", "weir rules apply"),
+        (Source::Cache, R, &same, false, "runs out", "curl -X DELETE"),
     ];
-    for (source, rule, files, until, lift) in table {
+    for (source, rules, version, files, until, lift) in table {
         let mut record = record(Action::Block);
         record.decision.source = source;
         record.decision.rule = Some("r".into());
-        let text = render(&record, &rule, &ways(files));
-        assert!(text.contains(until) && text.contains(lift), "{text}");
+        record.decision.matched =
+            vec![Matched { version: version.into(), ..matched("r", "block", Mode::Enforce) }];
+        let text = Scene { files, ..Scene::with(rules) }.render(&record);
+        assert!(text.contains(until) && text.contains(lift), "{until}, {lift}:\n{text}");
     }
+}
+
+/// A record whose rules the store no longer has is told with what the record itself keeps.
+#[test]
+fn rules_that_are_no_longer_kept_are_said_to_be_gone() {
+    let mut record = record(Action::Block);
+    record.decision.epoch = 2;
+    record.decision.rule = Some("r".into());
+    record.decision.matched = vec![matched("r", "block", Mode::Enforce)];
+    let text = Scene::with("rules: [{id: r, on: request, when: request.free, then: block}]").render(&record);
+    assert!(text.contains("the rules of epoch 2 are no longer kept"), "{text}");
+    assert!(text.contains("(the text of this version is not kept here)"), "{text}");
+    assert!(!text.contains("near misses "), "{text}");
 }
 
 #[test]
@@ -148,8 +237,10 @@ fn a_limit_that_was_exceeded_names_its_own_window() {
     record.result.limit = Some("rule:b".into());
     record.result.status = 429;
     record.result.error_type = Some("rate_limit_exceeded".into());
-    let text = render(&record, &RuleNow::Unknown, &ways(false));
-    assert!(text.contains("the window of 20 s"), "{text}");
+    record.result.retry_after_s = Some(7);
+    let text = nothing_known().render(&record);
+    assert!(text.contains("the window of 20 s that the limit counts in is over (2026-11-20T10:00:07Z)"), "{text}");
+    assert!(text.contains("an operator: change `b`"), "{text}");
     assert!(text.contains("answered 429 rate_limit_exceeded"), "{text}");
 }
 
@@ -159,7 +250,7 @@ fn an_early_end_and_a_client_that_left_are_told() {
     record.decision.boundary = Boundary::Request;
     record.result.ended_at = Some("admit".into());
     record.result.status = 0;
-    let text = render(&record, &RuleNow::Unknown, &ways(false));
+    let text = nothing_known().render(&record);
     assert!(text.contains("the stage `admit`") && text.contains("left before it was answered"), "{text}");
 }
 
@@ -169,7 +260,7 @@ fn a_spent_budget_is_lifted_by_another_key() {
     record.facts.identity.user_id = "me".into();
     record.result.status = 402;
     record.result.error_type = Some("usage_limit_exceeded".into());
-    let text = render(&record, &RuleNow::Unknown, &ways(false));
+    let text = nothing_known().render(&record);
     assert!(text.contains("weir keys create --user me --budget-usd") && text.contains("not spent"), "{text}");
     assert!(!text.contains("exempt"), "{text}");
 }
@@ -236,7 +327,7 @@ fn failed_attempts_are_told_one_by_one() {
         epoch: 4,
         taken: false,
     }];
-    let text = render(&record, &RuleNow::Unknown, &ways(false));
+    let text = nothing_known().render(&record);
     let expected = "\
 failed       attempt 1: rate_limited, openai/gpt-4o (openai, credential pooled, key 2 of the pool)
                by rule status-429 (version 3f2a): owner provider, retry same, report log

@@ -24,17 +24,8 @@ pub(super) fn call(text: &mut Text, record: &Record, tool: &ToolRecord) {
     text.list("from", from);
 }
 
-/// What came of it.
+/// Why it did not run, or by which approval it did.
 pub(super) fn ended(text: &mut Text, tool: &ToolRecord) {
-    let words = match tool.ended.as_str() {
-        "ran" => format!("it ran, in {:.3} ms", tool.duration_ms),
-        "failed" => format!("it ran and failed, in {:.3} ms", tool.duration_ms),
-        "denied" => "it did not run".to_owned(),
-        "timed_out" => format!("it ran and was stopped after {:.0} ms", tool.duration_ms),
-        "gone" => "the caller left before it was done".to_owned(),
-        _ => "it was allowed; the asking program runs it".to_owned(),
-    };
-    text.named("ended", &words);
     if let Some(approval) = &tool.approval_id {
         text.named("approval", &format!("{approval} let it through"));
     }

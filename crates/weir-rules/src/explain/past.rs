@@ -1,0 +1,202 @@
+//! The recorded facts of one evaluation, and which of the facts are not among them.
+
+use jiff::Timestamp;
+use weir_core::record::{FailedAttempt, Record, ToolRecord};
+use weir_core::tool::PermissionLevel;
+use weir_core::{Boundary, Mode};
+
+use super::Truth;
+use crate::expr::{Env, Expr, Fault, Scratch};
+use crate::facts::{Fact, Facts};
+use crate::rule::Rule;
+use crate::set::{EvaluateContext, RuleSet, applies};
+
+/// The facts of one evaluation, as far as they were recorded.
+pub struct Past<'a> {
+    facts: Facts<'a>,
+    /// One bit for each fact that was not recorded.
+    missing: u128,
+    at: Timestamp,
+    subject: &'a str,
+}
+
+/// What is not recorded of any request.
+const NOT_OF_REQUESTS: [Fact; 3] = [Fact::RequestHeaders, Fact::RequestUserPrompt, Fact::RequestSystemPrompt];
+
+/// What is not recorded of any tool call.
+const NOT_OF_CALLS: [Fact; 2] = [Fact::ToolAnnotations, Fact::CallArgs];
+
+/// What is not recorded of any failure: the provider's own words, and what only the attempt knew.
+const NOT_OF_FAILURES: [Fact; 4] = [Fact::FailureProvider, Fact::FailureModel, Fact::AttemptOf, Fact::Now];
+
+fn bits(facts: &[Fact]) -> u128 {
+    facts.iter().fold(0, |bits, fact| bits | bit(*fact))
+}
+
+const fn bit(fact: Fact) -> u128 {
+    1 << (fact as u32)
+}
+
+impl<'a> Past<'a> {
+    /// Of a request.
+    #[must_use]
+    pub fn of_request(record: &'a Record) -> Self {
+        Self::new(Facts::of_request(&record.facts), bits(&NOT_OF_REQUESTS), record)
+    }
+
+    /// Of a tool call.
+    #[must_use]
+    pub fn of_call(record: &'a Record, tool: &'a ToolRecord) -> Self {
+        let mut facts = Facts::new(Boundary::Tool);
+        facts.set_identity(&record.facts.identity);
+        facts.set_stats(&record.facts.stats);
+        let level = |level: Option<PermissionLevel>| level.map_or("", PermissionLevel::token);
+        for (fact, text) in [
+            (Fact::ToolName, tool.name.as_str()),
+            (Fact::ToolServer, &tool.server),
+            (Fact::ToolLevel, level(tool.tool_level)),
+            (Fact::CallLevel, level(tool.level)),
+            (Fact::CallSource, &tool.source),
+            (Fact::ChannelName, &tool.channel),
+            (Fact::ChannelCeiling, level(tool.ceiling)),
+            (Fact::AgentId, &tool.agent),
+            (Fact::SessionId, &tool.session),
+        ] {
+            facts.set_str(fact, text);
+        }
+        facts.set_int(Fact::CallIteration, i64::from(tool.iteration));
+        Self::new(facts, bits(&NOT_OF_CALLS), record)
+    }
+
+    /// Of a failed attempt.
+    #[must_use]
+    pub fn of_attempt(record: &'a Record, attempt: &'a FailedAttempt) -> Self {
+        let mut facts = Facts::of_request(&record.facts);
+        let evidence = &attempt.evidence;
+        let mut missing = bits(&NOT_OF_REQUESTS) | bits(&NOT_OF_FAILURES);
+        for (fact, text) in [
+            (Fact::FailureOperation, record.facts.request.api.as_str()),
+            (Fact::FailurePhase, &evidence.phase),
+            (Fact::FailureTransport, &evidence.transport),
+            (Fact::FailureCode, evidence.code.as_deref().unwrap_or_default()),
+            (Fact::FailureType, evidence.kind.as_deref().unwrap_or_default()),
+            (Fact::CredentialOwner, attempt.credential.as_str()),
+        ] {
+            facts.set_str(fact, text);
+        }
+        facts.set_int(Fact::FailureStatus, i64::from(evidence.status));
+        facts.set_int(Fact::FailureHttpStatus, i64::from(evidence.http_status));
+        facts.set_int(Fact::AttemptNumber, i64::from(attempt.number));
+        facts.set_double(Fact::FailureRetryAfterS, evidence.retry_after_s.unwrap_or(0.0));
+        let found = |fact: Fact| evidence.read.contains(&fact.path());
+        facts.set_bool(Fact::FailureHouse, found(Fact::FailureHouse));
+        // A word that no rule knows is not kept; one that was not found is the empty one.
+        for fact in [
+            Fact::FailureCode,
+            Fact::FailureType,
+            Fact::FailureMessage,
+            Fact::FailureText,
+            Fact::FailureHeaders,
+        ] {
+            let kept = match fact {
+                Fact::FailureCode => evidence.code.is_some(),
+                Fact::FailureType => evidence.kind.is_some(),
+                _ => false,
+            };
+            if found(fact) && !kept {
+                missing |= bit(fact);
+            }
+        }
+        Self::new(facts, missing, record)
+    }
+
+    fn new(facts: Facts<'a>, missing: u128, record: &'a Record) -> Self {
+        Self { facts, missing, at: record.decision.at, subject: &record.decision.subject }
+    }
+
+    /// Marks facts that were not found out when the decision was made.
+    #[must_use]
+    pub fn without(mut self, facts: &[Fact]) -> Self {
+        self.missing |= bits(facts);
+        self
+    }
+
+    /// Reads with everything that evaluating needs.
+    pub(super) fn read<T>(&self, read: impl FnOnce(&Env<'_>) -> T) -> T {
+        let scratch = Scratch::default();
+        read(&Env::new(&self.facts, self.at, &scratch))
+    }
+
+    /// Whether everything that an expression reads was recorded.
+    pub(super) fn has(&self, expr: &Expr) -> bool {
+        let mut has = true;
+        expr.facts(&mut |fact| has &= self.missing & bit(fact) == 0);
+        has
+    }
+
+    /// What a condition comes to on what was recorded. `&&` and `||` absorb what was not, as they do errors.
+    pub(super) fn truth(&self, expr: &Expr, env: &Env<'_>) -> (Truth, Option<Fault>) {
+        match expr {
+            Expr::And(parts) => self.combined(parts, env, Truth::False, Truth::True),
+            Expr::Or(parts) => self.combined(parts, env, Truth::True, Truth::False),
+            Expr::Not(of) => match self.truth(of, env) {
+                (Truth::True, _) => (Truth::False, None),
+                (Truth::False, _) => (Truth::True, None),
+                other => other,
+            },
+            test if !self.has(test) => (Truth::NotRecorded, None),
+            test => match test.holds(env) {
+                Ok(true) => (Truth::True, None),
+                Ok(false) => (Truth::False, None),
+                Err(fault) => (Truth::Error, Some(fault)),
+            },
+        }
+    }
+
+    fn combined(
+        &self,
+        parts: &[Expr],
+        env: &Env<'_>,
+        settles: Truth,
+        otherwise: Truth,
+    ) -> (Truth, Option<Fault>) {
+        let mut open = None;
+        for part in parts {
+            match self.truth(part, env) {
+                (truth, _) if truth == settles => return (settles, None),
+                (truth, _) if truth == otherwise => {}
+                // What was not recorded might have settled it, an error could not.
+                (Truth::NotRecorded, _) => open = Some((Truth::NotRecorded, None)),
+                (Truth::Error, fault) => open = open.or(Some((Truth::Error, fault))),
+                _ => {}
+            }
+        }
+        open.unwrap_or((otherwise, None))
+    }
+
+    /// The enforced rules that were asked and of whose conjunction exactly one part was false.
+    pub(super) fn near_misses<'r>(
+        &self,
+        rules: &'r RuleSet,
+        boundary: Boundary,
+    ) -> impl Iterator<Item = &'r Rule> {
+        let context = EvaluateContext { subject: self.subject, at: self.at };
+        rules.with_conditions().filter_map(move |(rule, condition)| {
+            let asked = rule.on == boundary && rule.mode == Mode::Enforce && applies(rule, &context);
+            (asked && self.read(|env| self.is_near_miss(condition, env))).then_some(rule)
+        })
+    }
+
+    fn is_near_miss(&self, condition: &Expr, env: &Env<'_>) -> bool {
+        let Expr::And(parts) = condition else { return false };
+        let mut missed = 0;
+        for part in parts {
+            match self.truth(part, env) {
+                (Truth::True, _) => {}
+                (Truth::False, _) if missed == 0 => missed = 1,
+                _ => return false,
+            }
+        }
+        missed == 1
+    }
+}

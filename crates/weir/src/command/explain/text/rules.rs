@@ -1,0 +1,71 @@
+//! The rules of a decision in words: each with the parts of its condition and what they saw.
+
+use weir_console::explanation::Explanation;
+use weir_core::Mode;
+use weir_rules::explain::{ExplainedRule, Part, PartKind, Seen};
+
+use super::Text;
+
+/// All rules that an explanation tells of.
+pub(super) fn all(text: &mut Text, explanation: &Explanation) {
+    text.list("matched", explanation.matched.iter().flat_map(|rule| lines(rule, &matched(rule))));
+    text.list("errored", explanation.errored.iter().flat_map(|rule| lines(rule, &errored(rule))));
+    text.list("near misses", explanation.near_misses.iter().flat_map(|rule| lines(rule, &missed(rule))));
+    let more = explanation.near_misses_more;
+    text.list("", (more > 0).then(|| format!("and {more} more")));
+}
+
+fn matched(rule: &ExplainedRule) -> String {
+    let shadow = if rule.mode == Mode::Shadow { ", in shadow: it changed nothing" } else { "" };
+    format!("{} -> {} (version {}{shadow})", rule.rule, rule.action, rule.version)
+}
+
+fn errored(rule: &ExplainedRule) -> String {
+    format!("{}: {}", rule.rule, rule.error.as_deref().unwrap_or("the error was not recorded"))
+}
+
+fn missed(rule: &ExplainedRule) -> String {
+    format!("{} -> {} (version {})", rule.rule, rule.action, rule.version)
+}
+
+/// A rule and the parts of its condition, as they read on the recorded facts.
+pub(super) fn lines(rule: &ExplainedRule, head: &str) -> Vec<String> {
+    let mut lines = vec![head.to_owned()];
+    match &rule.condition {
+        None => lines.push("  (the text of this version is not kept here)".to_owned()),
+        Some(condition) => condition.walk(&mut |part, depth| lines.push(line(part, depth))),
+    }
+    lines
+}
+
+/// The width of the column of truths.
+const TRUTHS: usize = 12;
+
+fn line(part: &Part, depth: usize) -> String {
+    let mut truth = part.truth.in_words().to_owned();
+    if part.inferred {
+        // Nobody has read it: it follows from the outcome.
+        truth.push('*');
+    }
+    let joined = match part.kind {
+        PartKind::All if depth > 0 => "all of: ",
+        PartKind::Any if depth > 0 => "one of: ",
+        _ => "",
+    };
+    let saw = if part.values.is_empty() {
+        String::new()
+    } else {
+        format!("  [{}]", part.values.iter().map(seen).collect::<Vec<_>>().join(", "))
+    };
+    let error = part.error.as_ref().filter(|_| part.parts.is_empty());
+    let error = error.map(|error| format!("  ({error})")).unwrap_or_default();
+    format!("  {truth:TRUTHS$} {}{joined}{}{saw}{error}", "  ".repeat(depth), part.text)
+}
+
+fn seen(seen: &Seen) -> String {
+    match (&seen.error, seen.recorded) {
+        (Some(error), _) => format!("{}: {error}", seen.text),
+        (None, false) => format!("{}: not recorded", seen.text),
+        (None, true) => format!("{} = {}", seen.text, seen.value),
+    }
+}
