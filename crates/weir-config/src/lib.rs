@@ -10,6 +10,7 @@ mod check;
 pub mod config;
 pub mod diagnostic;
 mod document;
+pub mod import;
 mod mask;
 mod path;
 mod raw;

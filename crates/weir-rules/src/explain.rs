@@ -205,7 +205,9 @@ pub fn near_misses(rules: &RuleSet, boundary: Boundary, past: &Past<'_>) -> (Vec
     let found = missed
         .into_iter()
         .take(NEAR_MISSES_MAX)
-        .map(|rule| (ExplainedRule { version: rule.version.to_string(), ..told(&rule.id, Some(rule)) }, Some(rule)))
+        .map(|rule| {
+            (ExplainedRule { version: rule.version.to_string(), ..told(&rule.id, Some(rule)) }, Some(rule))
+        })
         .collect();
     (with_conditions(found, past, None), more)
 }
@@ -238,10 +240,8 @@ fn with_conditions(
     outcome: Option<Truth>,
 ) -> Vec<ExplainedRule> {
     let rules: Vec<&Rule> = found.iter().filter_map(|(_, rule)| *rule).collect();
-    let sources: Vec<compile::Source<'_>> = rules
-        .iter()
-        .map(|rule| compile::Source { on: rule.on, when: &rule.when, forbidden: None })
-        .collect();
+    let sources: Vec<compile::Source<'_>> =
+        rules.iter().map(|rule| compile::Source { on: rule.on, when: &rule.when, forbidden: None }).collect();
     let mut pieces = if sources.is_empty() { Vec::new() } else { dissect::dissect_all(&sources) }.into_iter();
     found
         .into_iter()

@@ -46,6 +46,8 @@ pub enum Command {
     Mcp(McpArgs),
     /// Let a model work on a prompt with tools, each call through the gate
     Agent(AgentArgs),
+    /// Turn the configuration of another product into weir's
+    Import(ImportArgs),
 }
 
 /// Options that many commands have are listed after a command's own.
@@ -149,6 +151,31 @@ pub struct BacktestArgs {
     /// Whether a program reads the output.
     #[command(flatten)]
     pub json: JsonArg,
+}
+
+/// Arguments of `weir import`.
+#[derive(Args, Debug)]
+pub struct ImportArgs {
+    /// Whose configuration it is.
+    #[command(subcommand)]
+    pub command: ImportCommand,
+}
+
+/// The products whose configuration can be turned into weir's.
+#[derive(Debug, Subcommand)]
+pub enum ImportCommand {
+    /// A LiteLLM proxy's; what was not carried over is told on stderr, with its line
+    Litellm(ImportLitellmArgs),
+}
+
+/// Arguments of `weir import litellm`.
+#[derive(Args, Debug)]
+pub struct ImportLitellmArgs {
+    /// LiteLLM's configuration file; the files that it includes are read too
+    pub file: PathBuf,
+    /// New file for the result [default: stdout]
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// Arguments of `weir mcp`.

@@ -7,6 +7,7 @@ mod check;
 mod decide;
 mod explain;
 mod hook;
+mod import;
 mod keys;
 mod mcp;
 pub mod rules;
@@ -32,6 +33,7 @@ pub fn run(command: Command) -> Result<Verdict, Failure> {
         Command::Decide(args) => decide::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Hook(args) => hook::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Mcp(args) => mcp::run(&args),
         Command::Rules(args) => rules::run(&args),

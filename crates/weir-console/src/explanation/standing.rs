@@ -55,9 +55,9 @@ impl Standing {
         };
         match cache.action_with_ttl(&key).await {
             Ok(found) => {
-                self.cached = found.and_then(|(word, left)| Some((parse_cached(&word).ok()?, left))).map(
-                    |(action, left)| (action, left.and_then(|left| after(sources.now, left))),
-                );
+                self.cached = found
+                    .and_then(|(word, left)| Some((parse_cached(&word).ok()?, left)))
+                    .map(|(action, left)| (action, left.and_then(|left| after(sources.now, left))));
             }
             Err(error) => self.note("the action cache could not be read", &error),
         }
@@ -129,12 +129,7 @@ fn until(record: &Record, sources: &Sources, standing: &Standing, what: InForce)
         InForce::Denial(kind) => of_denial(record, sources, standing, kind),
         InForce::Grant => standing.approval.as_ref().map(granted).into_iter().collect(),
         InForce::Failure => of_failure(record),
-        InForce::Refusal => record
-            .result
-            .retry_after_s
-            .map(|_| of_limit(record))
-            .into_iter()
-            .collect(),
+        InForce::Refusal => record.result.retry_after_s.map(|_| of_limit(record)).into_iter().collect(),
     }
 }
 
@@ -196,7 +191,9 @@ fn of_limit(record: &Record) -> Until {
     let window = record.decision.limits().find(|limit| hit == format!("rule:{}", limit.rule));
     let at = record.result.retry_after_s.and_then(|s| after(record.decision.at, Duration::from_secs(s)));
     match window {
-        Some(limit) => Until::at(format!("the window of {} s that the limit counts in is over", limit.per_s), at),
+        Some(limit) => {
+            Until::at(format!("the window of {} s that the limit counts in is over", limit.per_s), at)
+        }
         None if hit.is_empty() => Until::at("the caller may try again", at),
         None => Until::at(format!("the window that the limit `{hit}` counts in is over"), at),
     }

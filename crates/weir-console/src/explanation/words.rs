@@ -1,7 +1,7 @@
 //! What a record says that was done, in words.
 
-use weir_core::record::{Record, RequestResult, ToolRecord};
 use weir_core::Source;
+use weir_core::record::{Record, RequestResult, ToolRecord};
 
 /// Where the decision comes from.
 pub(super) fn source(record: &Record) -> String {

@@ -108,7 +108,12 @@ impl Dissection<'_> {
             return self.operand(node, found);
         }
         match &node.expr {
-            Ast::Unspecified | Ast::Ident(_) | Ast::Literal(_) | Ast::List(_) | Ast::Map(_) | Ast::Struct(_) => {}
+            Ast::Unspecified
+            | Ast::Ident(_)
+            | Ast::Literal(_)
+            | Ast::List(_)
+            | Ast::Map(_)
+            | Ast::Struct(_) => {}
             Ast::Select(select) => self.operands(&select.operand, false, found),
             // The variable of a macro has many values: what is read besides is shown.
             Ast::Comprehension(of) => {

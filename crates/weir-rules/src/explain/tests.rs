@@ -115,14 +115,26 @@ fn of_a_disjunction_only_what_held_decides() {
 #[test]
 fn computed_values_lists_and_networks_are_shown() {
     let table: [(&str, &str); 8] = [
-        ("size(request.user_agent) > 3", "{size(request.user_agent): 20, request.user_agent: \"python-requests/2.32\"}"),
-        ("(request.max_tokens + 4) * 2 == 8200", "{(request.max_tokens + 4) * 2: 8200, request.max_tokens + 4: 4100, request.max_tokens: 4096}"),
+        (
+            "size(request.user_agent) > 3",
+            "{size(request.user_agent): 20, request.user_agent: \"python-requests/2.32\"}",
+        ),
+        (
+            "(request.max_tokens + 4) * 2 == 8200",
+            "{(request.max_tokens + 4) * 2: 8200, request.max_tokens + 4: 4100, request.max_tokens: 4096}",
+        ),
         ("\"eu\" in identity.tags", "{identity.tags: [\"trial\",\"eu\"]}"),
         ("identity.tags.exists(t, t.startsWith(\"e\"))", "{identity.tags: [\"trial\",\"eu\"]}"),
-        ("[\"curl\", \"python\"].exists(p, request.user_agent.startsWith(p))", "{request.user_agent: \"python-requests/2.32\"}"),
+        (
+            "[\"curl\", \"python\"].exists(p, request.user_agent.startsWith(p))",
+            "{request.user_agent: \"python-requests/2.32\"}",
+        ),
         ("cidr(\"10.0.0.0/8\").containsIP(request.ip)", "{request.ip: \"10.1.2.3\"}"),
         ("now.getHours() == 10", "{now.getHours(): 10, now: \"2026-11-20T10:00:00Z\"}"),
-        ("request.user_agent.lowerAscii() == \"python-requests/2.32\"", "{request.user_agent.lowerAscii(): \"python-requests/2.32\", request.user_agent: \"python-requests/2.32\"}"),
+        (
+            "request.user_agent.lowerAscii() == \"python-requests/2.32\"",
+            "{request.user_agent.lowerAscii(): \"python-requests/2.32\", request.user_agent: \"python-requests/2.32\"}",
+        ),
     ];
     for (when, values) in table {
         assert_eq!(parts(when, true), [format!("*true {when} {values}")], "{when}");
@@ -169,7 +181,8 @@ fn an_error_shows_where_it_arose() {
 
 #[test]
 fn long_texts_and_lists_are_cut() {
-    let (set, mut record) = (one("request", "request.path != \"\" && size(identity.tags) > 0", "log"), record());
+    let (set, mut record) =
+        (one("request", "request.path != \"\" && size(identity.tags) > 0", "log"), record());
     record.facts.request.path = "ü".repeat(1000);
     record.facts.identity.tags = (0..100).map(|n| n.to_string()).collect();
     let past = Past::of_request(&record);
@@ -198,13 +211,20 @@ fn another_version_of_the_text_is_not_the_one_that_decided() {
         mode: Mode::Shadow,
     };
     let explained = matched(&[listed("other")], &[&set], &past);
-    assert_eq!((explained[0].text, &explained[0].when, &explained[0].condition), (TextFrom::NotKept, &None, &None));
+    assert_eq!(
+        (explained[0].text, &explained[0].when, &explained[0].condition),
+        (TextFrom::NotKept, &None, &None)
+    );
     assert_eq!((explained[0].action.as_str(), explained[0].mode), ("log", Mode::Shadow), "as recorded");
     let older = one("request", "!request.free", "block");
     let version = older.get("it").unwrap().version.to_string();
     let explained = matched(&[listed(&version)], &[&set, &older], &past);
     assert_eq!(explained[0].when.as_deref(), Some("!request.free"), "the set that has the version");
-    assert_eq!(explained[0].condition.as_ref().unwrap().truth, Truth::False, "it is not made to fit the outcome");
+    assert_eq!(
+        explained[0].condition.as_ref().unwrap().truth,
+        Truth::False,
+        "it is not made to fit the outcome"
+    );
 }
 
 #[test]
@@ -347,7 +367,8 @@ fn a_call_and_a_failure_have_the_facts_that_their_records_keep() {
     let when = "failure.status == 429 && failure.code == \"rate_limit_exceeded\" && failure.operation == \"messages\" \
                 && failure.message == \"\" && failure.text.contains(\"slow\") && attempt.number == 2 && failure.provider == \"p\"";
     let set = rules(
-        &json!({"rules": [{"id": "it", "on": "failure", "when": when, "then": {"class": "unknown"}}]}).to_string(),
+        &json!({"rules": [{"id": "it", "on": "failure", "when": when, "then": {"class": "unknown"}}]})
+            .to_string(),
     );
     let past = Past::of_attempt(&record, &attempt);
     let explained = errored(&errors, &[&set], &past);

@@ -6,7 +6,7 @@ use crate::support::Folder;
 fn help_lists_what_is_built() {
     let folder = Folder::new();
     let mut text = String::new();
-    let commands: [&[&str]; 13] = [
+    let commands: [&[&str]; 14] = [
         &[],
         &["serve", "--help"],
         &["check", "--help"],
@@ -20,6 +20,7 @@ fn help_lists_what_is_built() {
         &["approvals", "approve", "--help"],
         &["hook", "--help"],
         &["agent", "--help"],
+        &["import", "litellm", "--help"],
     ];
     for command in commands {
         let run = folder.run(command);

@@ -15,6 +15,7 @@ mod docs;
 mod durability;
 mod explain;
 mod help;
+mod import;
 mod keys;
 mod lifecycle;
 mod readme;

@@ -1,17 +1,16 @@
 //! Who can lift what a decision put in force: a command, an endpoint, the place of a rule.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use weir_core::Source;
 use weir_core::failure::Owner;
 use weir_core::record::Record;
 use weir_core::tool::DenialKind;
-use weir_core::Source;
 
 use super::{InForce, Standing, approval_id};
 use crate::explanation::{Lift, Sources};
 
 /// What is encoded in a segment of a path: also what a shell would read.
-const SEGMENT: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b':').remove(b'-').remove(b'_').remove(b'.').remove(b'@');
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b':').remove(b'-').remove(b'_').remove(b'.').remove(b'@');
 
 pub(super) fn ways(record: &Record, sources: &Sources, standing: &Standing, what: InForce) -> Vec<Lift> {
     match what {
@@ -38,9 +37,8 @@ impl Lift {
     fn at(self, sources: &Sources, method: &str, path: &str, body: &str) -> Self {
         let data = if body.is_empty() { String::new() } else { format!(" -d '{body}'") };
         let admin = &sources.admin;
-        let command = format!(
-            "curl -X {method} {admin}{path} -H \"authorization: Bearer $ADMIN_TOKEN\"{data}"
-        );
+        let command =
+            format!("curl -X {method} {admin}{path} -H \"authorization: Bearer $ADMIN_TOKEN\"{data}");
         Self { endpoint: Some(format!("{method} {path}")), command: Some(command), ..self }
     }
 }
@@ -71,11 +69,10 @@ fn change(id: &str, sources: &Sources) -> Lift {
         }
         None if sources.remote => Lift::new("operator", format!("{what} in the abuse service")),
         _ if sources.files_are_master => Lift::new("operator", format!("{what} in the rule files")),
-        _ => Lift {
-            endpoint: Some(format!("PUT /api/rules/{}", segment(id))),
-            ..Lift::new("operator", what)
+        _ => {
+            Lift { endpoint: Some(format!("PUT /api/rules/{}", segment(id))), ..Lift::new("operator", what) }
+                .by("weir rules export > rules.yaml, edit, weir rules apply rules.yaml".to_owned())
         }
-        .by("weir rules export > rules.yaml, edit, weir rules apply rules.yaml".to_owned()),
     }
 }
 
@@ -118,9 +115,7 @@ fn of_denial(record: &Record, sources: &Sources, standing: &Standing, kind: Deni
         }
         DenialKind::ApprovalDenied => withdrawal(record).into_iter().collect(),
         DenialKind::ApprovalExpired => vec![Lift::new("caller", "make the same call again: it asks anew")],
-        DenialKind::RuleDenied => {
-            record.decision.rule.iter().map(|rule| change(rule, sources)).collect()
-        }
+        DenialKind::RuleDenied => record.decision.rule.iter().map(|rule| change(rule, sources)).collect(),
         DenialKind::EvaluationError => {
             record.decision.errored.iter().map(|errored| change(&errored.rule, sources)).collect()
         }
@@ -132,7 +127,10 @@ fn of_denial(record: &Record, sources: &Sources, standing: &Standing, kind: Deni
             )]
         }
         DenialKind::UnknownTool | DenialKind::NotVisible => {
-            vec![Lift::new("operator", "offer the tool to this caller: a rule hides it, or no server lists it")]
+            vec![Lift::new(
+                "operator",
+                "offer the tool to this caller: a rule hides it, or no server lists it",
+            )]
         }
     }
 }
@@ -146,9 +144,13 @@ fn withdrawal(record: &Record) -> Option<Lift> {
 
 /// Who must act is in the classification.
 fn of_failure(record: &Record) -> Vec<Lift> {
-    let Some(last) = record.result.failures.iter().rev().find(|attempt| {
-        record.result.failure_class.as_deref() == Some(attempt.class.as_str())
-    }) else {
+    let Some(last) = record
+        .result
+        .failures
+        .iter()
+        .rev()
+        .find(|attempt| record.result.failure_class.as_deref() == Some(attempt.class.as_str()))
+    else {
         return Vec::new();
     };
     let because = last.because.as_ref().map(|because| format!(": {because}")).unwrap_or_default();
@@ -167,10 +169,15 @@ fn of_refusal(error_type: &str) -> Vec<Lift> {
     let (who, what) = match error_type {
         "invalid_api_key" => ("caller", "send a key that is valid now"),
         "paid_model_auth_required" => ("caller", "send an API key, or ask for a free model"),
-        "model_not_found" | "discontinued_free_model" => ("caller", "ask for a model that GET /v1/models lists"),
+        "model_not_found" | "discontinued_free_model" => {
+            ("caller", "ask for a model that GET /v1/models lists")
+        }
         "api_kind_not_supported" => ("caller", "ask for a model whose provider serves this API"),
         "payload_too_large" => ("caller", "send less; the operator can raise `limits.body_bytes_max`"),
-        "temporarily_unavailable" => ("operator", "see `/readyz` and the log: something that weir needs does not answer, or a provider has no key"),
+        "temporarily_unavailable" => (
+            "operator",
+            "see `/readyz` and the log: something that weir needs does not answer, or a provider has no key",
+        ),
         _ => ("caller", "mend the request as the answer says"),
     };
     vec![Lift::new(who, what)]

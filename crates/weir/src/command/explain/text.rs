@@ -32,10 +32,13 @@ pub fn render(record: &Record, explanation: &Explanation) -> String {
     }
     failed::attempts(&mut text, record, explanation);
     failed::fallbacks(&mut text, record);
-    text.list("until", explanation.until.iter().map(|until| match until.at {
-        Some(at) if !until.what.contains(&at.to_string()) => format!("{} ({at})", until.what),
-        _ => until.what.clone(),
-    }));
+    text.list(
+        "until",
+        explanation.until.iter().map(|until| match until.at {
+            Some(at) if !until.what.contains(&at.to_string()) => format!("{} ({at})", until.what),
+            _ => until.what.clone(),
+        }),
+    );
     text.list("lifted by", explanation.lifted_by.iter().map(lift));
     if record.result.tool.is_none() {
         timings(&mut text, &record.result, explanation);

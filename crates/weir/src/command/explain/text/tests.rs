@@ -226,7 +226,7 @@ fn rules_that_are_no_longer_kept_are_said_to_be_gone() {
     let text = Scene::with("rules: [{id: r, on: request, when: request.free, then: block}]").render(&record);
     assert!(text.contains("the rules of epoch 2 are no longer kept"), "{text}");
     assert!(text.contains("(the text of this version is not kept here)"), "{text}");
-    assert!(!text.contains("near misses "), "{text}");
+    assert!(!text.contains("\nnear misses "), "{text}");
 }
 
 #[test]
@@ -239,7 +239,10 @@ fn a_limit_that_was_exceeded_names_its_own_window() {
     record.result.error_type = Some("rate_limit_exceeded".into());
     record.result.retry_after_s = Some(7);
     let text = nothing_known().render(&record);
-    assert!(text.contains("the window of 20 s that the limit counts in is over (2026-11-20T10:00:07Z)"), "{text}");
+    assert!(
+        text.contains("the window of 20 s that the limit counts in is over (2026-11-20T10:00:07Z)"),
+        "{text}"
+    );
     assert!(text.contains("an operator: change `b`"), "{text}");
     assert!(text.contains("answered 429 rate_limit_exceeded"), "{text}");
 }

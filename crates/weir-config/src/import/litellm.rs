@@ -1,0 +1,174 @@
+//! A LiteLLM proxy's configuration: `model_list` with its deployments, `router_settings`, `litellm_settings`,
+//! `general_settings`, `mcp_servers`. What weir has no word for is told, with its line.
+
+mod deployments;
+mod models;
+mod output;
+mod providers;
+mod secrets;
+mod settings;
+
+use crate::document::{Entry, Node, Value};
+
+use super::{Imported, Note};
+use models::Models;
+use secrets::Variables;
+use settings::Settings;
+
+/// How many things are told; of more it is said how many.
+const NOTES_MAX: usize = 1_000;
+
+/// Where something stands.
+#[derive(Clone, Debug)]
+pub(super) struct At {
+    file: String,
+    path: String,
+}
+
+impl At {
+    fn key(&self, key: &str) -> Self {
+        let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
+        Self { file: self.file.clone(), path }
+    }
+
+    fn index(&self, index: usize) -> Self {
+        Self { file: self.file.clone(), path: format!("{}[{index}]", self.path) }
+    }
+}
+
+/// What is told.
+#[derive(Default)]
+pub(super) struct Notes(Vec<Note>);
+
+impl Notes {
+    fn add(&mut self, at: &At, line: usize, why: impl Into<String>) {
+        let note = Note { file: at.file.clone(), line, path: at.path.clone(), why: why.into() };
+        if !self.0.contains(&note) {
+            self.0.push(note);
+        }
+    }
+
+    fn finish(mut self) -> Vec<Note> {
+        let more = self.0.len().saturating_sub(NOTES_MAX);
+        if more > 0 {
+            self.0.truncate(NOTES_MAX);
+            if let Some(last) = self.0.last_mut() {
+                last.why = format!("{} (and {more} more)", last.why);
+            }
+        }
+        self.0
+    }
+}
+
+/// The parts of the conversion.
+#[derive(Default)]
+pub(super) struct Import {
+    notes: Notes,
+    variables: Variables,
+    models: Models,
+    settings: Settings,
+}
+
+pub(super) fn convert(documents: &[(&str, Node)]) -> Imported {
+    let mut import = Import::default();
+    for (file, node) in documents {
+        let root = At { file: (*file).to_owned(), path: String::new() };
+        for entry in entries(node) {
+            import.section(entry, &root.key(&entry.key));
+        }
+    }
+    import.finish()
+}
+
+/// The names under `include`.
+pub(super) fn includes(node: &Node) -> Vec<String> {
+    let list = entries(node).iter().find(|entry| entry.key == "include");
+    list.map(|entry| items(&entry.node).iter().filter_map(text).collect()).unwrap_or_default()
+}
+
+impl Import {
+    fn section(&mut self, entry: &Entry, at: &At) {
+        let line = entry.key_place.line;
+        match entry.key.as_str() {
+            "model_list" => self.model_list(&entry.node, at),
+            "router_settings" => self.router_settings(&entry.node, at),
+            "litellm_settings" => self.litellm_settings(&entry.node, at),
+            "general_settings" => self.general_settings(&entry.node, at),
+            "mcp_servers" => self.mcp_servers(&entry.node, at),
+            // Read by whoever gave the files.
+            "include" => {}
+            "environment_variables" => self.notes.add(
+                at,
+                line,
+                "not carried over: weir reads the environment that it is started with; set them there",
+            ),
+            "guardrails" => self.notes.add(
+                at,
+                line,
+                "not carried over: weir's rules see the request and enforce in process; write them as rules (docs/rules.md)",
+            ),
+            "callback_settings" | "credential_list" | "vector_store_registry" | "search_tools" | "prompts"
+            | "policies" | "policy_attachments" | "files_settings" | "finetune_settings" | "assistant_settings" => {
+                self.notes.add(at, line, "not carried over: weir has nothing of this kind");
+            }
+            _ => self.notes.add(at, line, "not carried over: this section is not known to the import"),
+        }
+    }
+
+    fn finish(mut self) -> Imported {
+        self.resolve_aliases();
+        self.resolve_fallbacks();
+        let variables = self.variables.names();
+        let notes = self.notes.finish();
+        let text = output::write(&self.models, &self.settings, &notes, &variables);
+        Imported { text, notes, variables }
+    }
+}
+
+/// The entries of a mapping; none of anything else.
+fn entries(node: &Node) -> &[Entry] {
+    if let Value::Map(entries) = &node.value { entries } else { &[] }
+}
+
+/// The items of a list; none of anything else.
+fn items(node: &Node) -> &[Node] {
+    if let Value::List(items) = &node.value { items } else { &[] }
+}
+
+fn get<'n>(node: &'n Node, key: &str) -> Option<&'n Entry> {
+    entries(node).iter().find(|entry| entry.key == key)
+}
+
+/// A text, or a number as one.
+fn text(node: &Node) -> Option<String> {
+    match &node.value {
+        Value::Text(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Float(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "prices and durations are far below 2^52")]
+fn number(node: &Node) -> Option<f64> {
+    match &node.value {
+        Value::Integer(number) => Some(*number as f64),
+        Value::Float(number) => Some(*number),
+        Value::Text(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+    .filter(|number: &f64| number.is_finite() && *number >= 0.0)
+}
+
+/// A truth value; YAML 1.1, which LiteLLM reads, has more words for it.
+fn truth(node: &Node) -> Option<bool> {
+    match &node.value {
+        Value::Bool(value) => Some(*value),
+        Value::Text(text) => match text.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" => Some(true),
+            "false" | "no" | "off" => Some(false),
+            _ => None,
+        },
+        _ => None,
+    }
+}

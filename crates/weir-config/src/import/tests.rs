@@ -1,0 +1,98 @@
+//! What the corpus of `weir`'s own tests does not reach: forms that no one file should have all of.
+
+use super::*;
+
+fn import(text: &str) -> Imported {
+    litellm(&[SourceText { name: "a.yaml".into(), text: text.into() }]).unwrap()
+}
+
+fn deployment(params: &str) -> String {
+    format!("model_list: [{{model_name: m, litellm_params: {{{params}}}}}]")
+}
+
+#[test]
+fn who_serves_a_model_follows_from_its_name() {
+    let table = [
+        ("model: openai/gpt-4o", Some(("openai", "gpt-4o"))),
+        ("model: gpt-4o", Some(("openai", "gpt-4o"))),
+        ("model: o3-mini", Some(("openai", "o3-mini"))),
+        ("model: claude-3-5-haiku-latest", Some(("anthropic", "claude-3-5-haiku-latest"))),
+        ("model: openai/responses/gpt-5", Some(("openai", "gpt-5"))),
+        ("model: openrouter/meta-llama/llama-3", Some(("openrouter", "meta-llama/llama-3"))),
+        ("model: x, custom_llm_provider: groq", Some(("groq", "x"))),
+        ("model: groq/x, custom_llm_provider: groq", Some(("groq", "x"))),
+        ("model: x, api_base: \"http://host/v1\"", Some(("openai-like", "x"))),
+        ("model: gemini/gemini-2.0-flash", Some(("gemini", "gemini-2.0-flash"))),
+        ("model: ollama/llama3", Some(("ollama", "llama3"))),
+        ("model: unheard-of", None),
+        ("model: bedrock/anthropic.claude", None),
+        ("model: vertex_ai/gemini-pro", None),
+        ("model: azure/gpt", None),
+        ("model: replicate/x", None),
+        ("model: text-completion-openai/x", None),
+    ];
+    for (params, expected) in table {
+        let imported = import(&deployment(params));
+        match expected {
+            Some((provider, upstream)) => {
+                let said = format!("- id: m\n    provider: {provider}\n    upstream_model: {upstream}\n");
+                assert!(imported.text.contains(&said), "{params}:\n{}", imported.text);
+            }
+            None => {
+                assert!(!imported.text.contains("models:\n"), "{params}:\n{}", imported.text);
+                assert!(imported.notes.iter().any(|note| note.why.contains("not carried over")), "{params}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_same_literal_is_one_variable_and_another_is_another() {
+    let text = "model_list:\n\
+        - {model_name: a, litellm_params: {model: openai/a, api_key: sk-one}}\n\
+        - {model_name: b, litellm_params: {model: openai/b, api_key: sk-one}}\n\
+        - {model_name: c, litellm_params: {model: openai/c, api_key: sk-two}}\n\
+        - {model_name: d, litellm_params: {model: openai/d, api_key: os.environ/OPENAI_API_KEY}}\n";
+    let imported = import(text);
+    assert_eq!(imported.variables, ["OPENAI_API_KEY", "OPENAI_API_KEY_2"]);
+    assert!(!imported.text.contains("sk-"), "{}", imported.text);
+    assert_eq!(imported.text.matches("- name: ").count(), 2, "{}", imported.text);
+    assert_eq!(imported.notes.len(), 3);
+    assert_eq!(
+        (imported.notes[0].line, imported.notes[0].path.as_str()),
+        (2, "model_list[0].litellm_params.api_key")
+    );
+}
+
+#[test]
+fn texts_stay_what_they_are() {
+    for text in
+        ["a", "a b", "true", "No", "1", "", "*", "a: b", "#x", "é", "\"q\"", "a\nb", "null", "-", "a:"]
+    {
+        let yaml = format!("[{}]", write::scalar(text));
+        let node = document::parse(&yaml).unwrap();
+        let document::Value::List(items) = node.value else { panic!("{yaml}") };
+        assert_eq!(items[0].value, document::Value::Text(text.into()), "{yaml}");
+    }
+    assert_eq!(write::scalar("${X}"), "\"$${X}\"");
+    assert_eq!(write::comment("a\nb\u{1b}[0m"), "# a b [0m");
+}
+
+#[test]
+fn nothing_and_nonsense_are_read_too() {
+    for text in ["", "{}", "model_list:", "model_list: 3", "model_list: [[]]", "router_settings: []", "1: 2"]
+    {
+        assert!(import(text).text.starts_with("# weir's configuration"), "{text}");
+    }
+    for text in ["- a", "text", "a: [", "a: b: c"] {
+        assert!(litellm(&[SourceText { name: "a.yaml".into(), text: text.into() }]).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn many_notes_are_bounded() {
+    let keys: String = (0..1_500).map(|n| format!("unknown_{n}: 1\n")).collect();
+    let imported = import(&keys);
+    assert_eq!(imported.notes.len(), 1_000);
+    assert!(imported.notes[999].why.ends_with("(and 500 more)"));
+}
