@@ -9,11 +9,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
+use weir_core::action::parse_cached;
 use weir_core::name::check_tags;
-use weir_core::record::{IdentityFacts, Stats};
-use weir_core::{IdentityKey, IdentityKind};
+use weir_core::record::{IdentityFacts, Record, Stats};
+use weir_core::{Boundary, DecisionId, IdentityKey, IdentityKind};
 use weir_store::StoreError;
-use weir_store::database::IdentityChange;
+use weir_store::database::{DecisionFilter, IdentityChange};
 
 use crate::abuse::facts;
 use crate::auth::Principal;
@@ -26,12 +27,22 @@ const KEY_BYTES_MAX: usize = 1024;
 /// How long an identity may be exempt at most: ten years.
 const EXEMPTION_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 
+/// Decisions that are shown of an identity; the list of decisions has all.
+const RECENT_MAX: u32 = 10;
+/// How far back they are looked for, so that an identity that was never seen costs no walk through all records.
+const RECENT_WITHIN: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// What is known of an identity.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct IdentityView {
     pub(crate) key: String,
+    /// How it stands now: `exempt`, the cached action where one enforces, or `none`.
+    pub(crate) standing: String,
     /// What the action cache holds; null when it holds nothing or does not answer.
     pub(crate) action: Option<String>,
+    /// When that runs out; null when it does not, which is so of everything that weir caches.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub(crate) action_expires_at: Option<Timestamp>,
     /// Until when no rule is enforced on it.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub(crate) exempt_until: Option<Timestamp>,
@@ -41,6 +52,46 @@ pub(crate) struct IdentityView {
     /// `stats.*` as rules read them.
     #[schema(value_type = Object)]
     pub(crate) stats: Stats,
+    /// Its latest decisions, newest first.
+    pub(crate) recent: Vec<RecentDecision>,
+}
+
+/// A decision about an identity, in a line.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RecentDecision {
+    #[schema(value_type = String)]
+    pub(crate) id: DecisionId,
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) at: Timestamp,
+    /// `request` or `tool`.
+    #[schema(value_type = String)]
+    pub(crate) boundary: Boundary,
+    /// The outcome in the boundary's own word.
+    pub(crate) outcome: String,
+    /// The rule that decided.
+    pub(crate) rule: Option<String>,
+    /// The model or the tool that was asked for.
+    pub(crate) asked: String,
+    /// The HTTP status; 0 of a tool call.
+    pub(crate) status: u16,
+    /// Where it is explained.
+    pub(crate) explanation: String,
+}
+
+impl From<Record> for RecentDecision {
+    fn from(record: Record) -> Self {
+        let (decision, result) = (record.decision, record.result);
+        Self {
+            id: decision.id,
+            at: decision.at,
+            boundary: decision.boundary,
+            outcome: decision.outcome.as_str().to_owned(),
+            rule: decision.rule,
+            asked: result.tool.map_or(record.facts.request.model, |tool| tool.name),
+            status: result.status,
+            explanation: format!("/api/decisions/{}/explanation", decision.id),
+        }
+    }
 }
 
 /// How long an identity is exempt.
@@ -92,23 +143,60 @@ pub(crate) async fn get(
     State(console): State<Console>,
     Segment(key): Segment,
 ) -> Result<Json<IdentityView>, Problem> {
-    let key = identity_key(key)?;
+    Ok(Json(view(&console, &identity_key(key)?).await?))
+}
+
+/// What is known of an identity.
+pub(crate) async fn view(console: &Shared, key: &IdentityKey) -> Result<IdentityView, Problem> {
     // From the store, not from the directory: an operator looks here to see what was written.
     let row =
-        console.parts.database.identity(&key).await.map_err(|error| Problem::store_unavailable(&error))?;
-    let action = console.parts.cache.action_get(&key).await.unwrap_or_else(|error| {
+        console.parts.database.identity(key).await.map_err(|error| Problem::store_unavailable(&error))?;
+    let cached = console.parts.cache.action_with_ttl(key).await.unwrap_or_else(|error| {
         tracing::warn!(identity_key = %key, %error, "the action cache could not be read");
         None
     });
+    let (action, left) = cached.map_or((None, None), |(action, left)| (Some(action), left));
     let user_id = match key.kind() {
         IdentityKind::User => key.as_str().trim_start_matches("user:"),
         IdentityKind::Anonymous => "",
     };
     let owners = facts::Owners::of(&console.parts.directory, user_id, None);
-    let facts = facts::identity(&key, user_id, &owners, row.as_ref(), console.now());
-    let stats = console.parts.cache.stats_read(&key).await;
+    let now = console.now();
+    let facts = facts::identity(key, user_id, &owners, row.as_ref(), now);
+    let stats = console.parts.cache.stats_read(key).await;
     let exempt_until = row.and_then(|row| row.exempt_until);
-    Ok(Json(IdentityView { key: key.as_str().to_owned(), action, exempt_until, facts, stats }))
+    Ok(IdentityView {
+        key: key.as_str().to_owned(),
+        standing: standing(exempt_until.is_some_and(|until| until > now), action.as_deref()),
+        action,
+        action_expires_at: left.and_then(|left| now.checked_add(left).ok()),
+        exempt_until,
+        facts,
+        stats,
+        recent: recent(console, key).await?,
+    })
+}
+
+/// What would be enforced now of all that is known without asking the rules.
+fn standing(exempt: bool, action: Option<&str>) -> String {
+    let enforced = action.and_then(|word| parse_cached(word).ok()).filter(|action| action.enforces());
+    match (exempt, enforced) {
+        (true, _) => "exempt".to_owned(),
+        (false, Some(action)) => action.as_str().to_owned(),
+        (false, None) => "none".to_owned(),
+    }
+}
+
+async fn recent(console: &Shared, key: &IdentityKey) -> Result<Vec<RecentDecision>, Problem> {
+    let filter = DecisionFilter {
+        subject: Some(key.as_str().to_owned()),
+        limit: RECENT_MAX,
+        since: console.now().checked_sub(RECENT_WITHIN).ok(),
+        ..DecisionFilter::default()
+    };
+    let page = console.parts.database.decisions(&filter).await;
+    let page = page.map_err(|error| Problem::store_unavailable(&error))?;
+    Ok(page.items.into_iter().map(RecentDecision::from).collect())
 }
 
 #[utoipa::path(delete, path = "/api/identities/{key}/action", operation_id = "clearAction", tag = "identities",

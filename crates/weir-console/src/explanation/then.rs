@@ -56,7 +56,7 @@ pub(super) async fn rules_of(record: &Record, sources: &Sources) -> Rules {
             blocking(move || weir_rules::load(&[file], &options).ok().map(|loaded| loaded.rules)).await
         }
     };
-    rules.then = loaded.map(|rules| Arc::new(ActiveRules { rules, epoch }));
+    rules.then = loaded.map(|rules| Arc::new(ActiveRules::new(rules, epoch)));
     if rules.then.is_none() {
         rules.notes.push(format!(
             "the rules of epoch {epoch} are no longer kept: the conditions of rules that have changed since are not \
@@ -69,7 +69,7 @@ pub(super) async fn rules_of(record: &Record, sources: &Sources) -> Rules {
 /// Reads all rules of a record.
 pub(super) fn read(record: &Record, rules: &Rules) -> Read {
     let sets: Vec<&RuleSet> =
-        [&rules.then, &rules.now].into_iter().flatten().map(|active| &active.rules).collect();
+        [&rules.then, &rules.now].into_iter().flatten().map(|active| &*active.rules).collect();
     let mut read = Read { notes: rules.notes.clone(), ..Read::default() };
     let decision = &record.decision;
     let past = match record.result.tool.as_deref() {

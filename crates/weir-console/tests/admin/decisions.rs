@@ -89,3 +89,50 @@ async fn bad_parameters_are_named_and_unknown_ids_are_not_found() {
         json!({"items": [], "next": null})
     );
 }
+
+/// The parts of the rule as it was when it decided, also after it was changed; near misses; until when; who can lift it.
+#[tokio::test]
+async fn a_decision_is_explained_by_the_rules_of_its_time() {
+    let plane = Plane::start().await;
+    let rules = "
+rules:
+  - {id: bob, on: request, when: 'identity.user_id == \"bob\" && request.user_agent.startsWith(\"curl/\")', then: block}
+  - {id: near, on: request, when: 'identity.user_id == \"bob\" && request.free', then: block}
+  - {id: prompt, on: request, when: 'request.user_prompt == \"\" && identity.user_id == \"bob\"', then: log}
+";
+    plane.rules(rules).await;
+    classify(&plane, "bob").await;
+    plane.parts.recorder.flush().await.unwrap();
+    let id = plane.get("/api/decisions").await.ok()["items"][0]["id"].as_str().unwrap().to_owned();
+    let explain = async || plane.get(&format!("/api/decisions/{id}/explanation")).await.ok();
+    let fresh = explain().await;
+    let bob = &fresh["matched"][0];
+    assert_eq!(
+        (&fresh["outcome"], &bob["rule"], &bob["text"]),
+        (&json!("block"), &json!("bob"), &json!("as_decided"))
+    );
+    let parts = &bob["condition"]["parts"];
+    assert_eq!((&parts[0]["truth"], &parts[1]["truth"]), (&json!("true"), &json!("true")));
+    assert_eq!(parts[1]["text"], "request.user_agent.startsWith(\"curl/\")");
+    assert_eq!(
+        parts[1]["values"][0],
+        json!({"text": "request.user_agent", "value": "curl/8", "recorded": true})
+    );
+    let prompt = &fresh["matched"][1]["condition"]["parts"][0];
+    assert_eq!((&prompt["inferred"], &prompt["values"][0]["recorded"]), (&json!(true), &json!(false)));
+    let near = fresh["near_misses"].as_array().unwrap();
+    assert_eq!((near.len(), &near[0]["rule"]), (1, &json!("near")));
+    assert_eq!(fresh["until"][0]["what"], "the rule, which does not expire, is changed");
+    assert_eq!(fresh["lifted_by"][0]["endpoint"], "PUT /api/rules/bob");
+    assert_eq!(fresh["lifted_by"][1]["endpoint"], "PUT /api/identities/user:bob/exemption");
+
+    // Another text now: the explanation keeps to the one that decided, which the history has.
+    plane.rules("rules: [{id: bob, on: request, when: 'identity.user_id == \"eve\"', then: block}]").await;
+    let later = explain().await;
+    assert_eq!((&later["matched"], &later["near_misses"]), (&fresh["matched"], &fresh["near_misses"]));
+    assert!(later["until"][0]["what"].as_str().unwrap().contains("has changed since"), "{later}");
+
+    let unknown = "/api/decisions/dec_018f0000-0000-7000-8000-000000000000/explanation";
+    plane.get(unknown).await.problem(404);
+    plane.get("/api/decisions/x/explanation").await.problem(404);
+}

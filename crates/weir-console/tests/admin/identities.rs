@@ -28,6 +28,40 @@ async fn an_identity_shows_what_is_known_of_it() {
     assert_eq!(known, plane.get("/api/identities/user:configured").await.ok());
 }
 
+/// Its standing, and its latest decisions with where they are explained.
+#[tokio::test]
+async fn an_identity_shows_how_it_stands_and_what_was_decided() {
+    let plane = Plane::start().await;
+    plane.rules("rules: [{id: no-bob, on: request, when: 'identity.user_id == \"bob\"', then: block}]").await;
+    for model in ["one", "two"] {
+        let ask = json!({"kilo_user_id": "bob", "requested_model": model});
+        plane.json("POST", "/api/classify", ask).await.ok();
+        plane.clock.advance(std::time::Duration::from_secs(1));
+    }
+    plane.parts.recorder.flush().await.unwrap();
+    let bob = async || plane.get("/api/identities/user:bob").await.ok();
+    let seen = bob().await;
+    assert_eq!((&seen["standing"], &seen["action_expires_at"]), (&json!("none"), &json!(null)));
+    let recent = seen["recent"].as_array().unwrap();
+    assert_eq!((recent.len(), &recent[0]["asked"], &recent[1]["asked"]), (2, &json!("two"), &json!("one")));
+    assert_eq!((&recent[0]["outcome"], &recent[0]["rule"]), (&json!("block"), &json!("no-bob")));
+    let explained = plane.get(recent[0]["explanation"].as_str().unwrap()).await.ok();
+    assert_eq!((&explained["id"], &explained["subject"]), (&recent[0]["id"], &json!("user:bob")));
+
+    for (cached, standing) in [("block", "block"), ("none", "none"), ("log", "none"), ("nonsense", "none")] {
+        plane.parts.cache.action_set(&identity("user:bob"), cached).await.unwrap();
+        assert_eq!(bob().await["standing"], standing, "{cached}");
+    }
+    plane.parts.cache.action_set(&identity("user:bob"), "block").await.unwrap();
+    let until = json!({"until": "2026-11-20T11:00:00Z"});
+    plane.json("PUT", "/api/identities/user:bob/exemption", until).await.ok();
+    assert_eq!(bob().await["standing"], "exempt");
+    plane.clock.advance(std::time::Duration::from_secs(3_600));
+    assert_eq!(bob().await["standing"], "block", "the exemption is over");
+    let elsewhere = plane.get("/api/identities/user:nobody").await.ok();
+    assert_eq!((&elsewhere["standing"], &elsewhere["recent"]), (&json!("none"), &json!([])));
+}
+
 #[tokio::test]
 async fn keys_are_percent_decoded_once() {
     let plane = Plane::start().await;

@@ -106,17 +106,17 @@ async fn rules_now(database: &Database, config: &Config) -> Option<ActiveRules> 
     if let Some(paths) = &config.rules {
         let (_, rules) = rule_files::load_of_config(paths, now, &mut Vec::new())?;
         // The files may have changed since they were put in force: they have no number of their own.
-        return Some(ActiveRules { rules, epoch: NO_EPOCH });
+        return Some(ActiveRules::new(rules, NO_EPOCH));
     }
     let stored = database.rules_current().await.ok()?;
     let epoch = stored.epoch;
     // Before the first rules the store holds no text at all.
     if stored.text.is_empty() {
-        return Some(ActiveRules { rules: RuleSet::default(), epoch });
+        return Some(ActiveRules::new(RuleSet::default(), epoch));
     }
     let file = SourceFile { name: "stored rules".to_owned(), text: stored.text };
     let loaded = weir_rules::load(&[file], &LoadOptions { now }).ok()?;
-    Some(ActiveRules { rules: loaded.rules, epoch })
+    Some(ActiveRules::new(loaded.rules, epoch))
 }
 
 /// No set of rules has this number.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use weir_testkit::{WeirCommand, WeirProcess};
+use weir_testkit::{RedisServer, WeirCommand, WeirProcess};
 
 use crate::support::{Folder, binary};
 
@@ -20,6 +20,9 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Where pages have weir listen.
 const SHOWN: [&str; 2] = ["127.0.0.1:8080", "127.0.0.1:8081"];
+
+/// Where pages have Redis listen.
+const SHOWN_REDIS: &str = "127.0.0.1:6379";
 
 macro_rules! pages {
     ($($test:ident: $page:literal),+ $(,)?) => {
@@ -38,6 +41,8 @@ pages! {
     the_tutorial_on_failures: "tutorial-failures.md",
     the_tutorial_on_tools: "tutorial-tools.md",
     the_page_on_failures: "failures.md",
+    moving_from_litellm: "from-litellm.md",
+    moving_from_redis: "from-redis.md",
 }
 
 fn docs() -> PathBuf {
@@ -180,12 +185,16 @@ struct Page {
     folder: Folder,
     shell: Shell,
     weir: Option<WeirProcess>,
+    /// Of a page that shows one.
+    redis: Option<RedisServer>,
 }
 
 async fn run(name: &'static str) {
     let folder = Folder::new();
     let shell = Shell::start(&folder);
-    let mut page = Page { name, folder, shell, weir: None };
+    let shows_redis = blocks(name).iter().any(|block| block.text.contains(SHOWN_REDIS));
+    let redis = shows_redis.then(RedisServer::start);
+    let mut page = Page { name, folder, shell, weir: None, redis };
     for block in blocks(name) {
         let at = format!("docs/{}:{}", page.name, block.line);
         match block.language.as_str() {
@@ -244,7 +253,13 @@ impl Page {
             .planes()
             .filter(|_| name == "weir.yaml")
             .map(|[data, admin]| format!("listen: {{data: \"{data}\", admin: \"{admin}\"}}\n"));
-        self.folder.write(name, format!("{text}{}", listen.unwrap_or_default()));
+        self.folder.write(name, format!("{}{}", self.on_redis(text), listen.unwrap_or_default()));
+    }
+
+    /// With the page's own Redis in the place of the one that is shown.
+    fn on_redis(&self, text: &str) -> String {
+        let Some(redis) = &self.redis else { return text.to_owned() };
+        text.replace(SHOWN_REDIS, &format!("127.0.0.1:{}", redis.port()))
     }
 
     /// Commands as they are to be run, and what they print as it is shown.
@@ -253,7 +268,7 @@ impl Page {
         SHOWN
             .iter()
             .zip(planes.iter().flatten())
-            .fold(text.to_owned(), |text, (shown, real)| text.replace(shown, real))
+            .fold(self.on_redis(text), |text, (shown, real)| text.replace(shown, real))
     }
 
     fn good(&mut self, at: &str, commands: &str) {

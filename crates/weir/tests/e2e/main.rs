@@ -17,6 +17,7 @@ mod metrics;
 mod nodes;
 mod outages;
 mod records;
+mod refusals;
 mod rehearsal;
 mod reports;
 mod seed;

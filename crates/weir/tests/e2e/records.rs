@@ -64,10 +64,13 @@ async fn every_request_that_reached_an_endpoint_has_one_record() {
     let upstream = ScriptedUpstream::start().await;
     let more = format!("abuse: {{quarantine: {{first: 5ms}}}}\n{NO_RETRIES}");
     let weir = WeirProcess::start(binary(), &config(&upstream, &more)).await;
-    let seen = end_everywhere(&weir, &upstream).await;
-    // No endpoint is reached by these, and nothing is recorded of them.
-    assert_eq!(post(&weir, "/v1/nothing", &[], &json!({})).await.status, 404);
-    assert_eq!(http::get(&format!("{}/v1/chat/completions", weir.data())).await.status, 405);
+    let mut seen = end_everywhere(&weir, &upstream).await;
+    // No endpoint is reached by these; they are refused, and so have a record that can be explained.
+    let nowhere = post(&weir, "/v1/nothing", &[], &json!({})).await;
+    let method = http::get(&format!("{}/v1/chat/completions", weir.data())).await;
+    assert_eq!((nowhere.status, method.status), (404, 405));
+    note(&mut seen, &nowhere, Some("route"));
+    note(&mut seen, &method, Some("route"));
 
     let path = "/api/decisions?limit=1000";
     let items = eventually("all records", async || {

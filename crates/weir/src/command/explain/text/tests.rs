@@ -59,7 +59,7 @@ impl Scene {
     fn with(rules: &str) -> Self {
         let files = [SourceFile { name: "rules/a.yaml".into(), text: rules.into() }];
         let rules = load(&files, &LoadOptions { now: at() }).unwrap().rules;
-        Self { rules: Some(ActiveRules { rules, epoch: 3 }), files: false }
+        Self { rules: Some(ActiveRules::new(rules, 3)), files: false }
     }
 
     fn render(self, record: &Record) -> String {
