@@ -15,7 +15,7 @@ use super::parts::{
 use super::{Page, Section, Visit};
 use crate::console::Console;
 use crate::decisions::find_by_text;
-use crate::explanation::{AttemptExplained, Explanation, Lift, Sources, StageTime, Until, explain};
+use crate::explanation::{AttemptExplained, Explanation, Lift, StageTime, Until, explain};
 use crate::extract::Segment;
 use crate::problem::Problem;
 
@@ -25,16 +25,7 @@ pub(super) async fn show(
     Segment(id): Segment,
 ) -> Result<Page, Problem> {
     let record = find_by_text(&console, &id).await?;
-    let active = console.parts.rules.load();
-    let sources = Sources {
-        database: &console.parts.database,
-        cache: Some(&console.parts.cache),
-        rules: Some(&active.rules),
-        files_are_master: false,
-        admin: "",
-        now: visit.now,
-    };
-    let told = explain(&record, &sources).await;
+    let told = explain(&record, &console.sources()).await;
     let content = html! {
         (summary(&visit, &record, &told))
         @if !told.enforced.is_empty() { (panel("What was done", &lines(&told.enforced))) }
@@ -114,7 +105,6 @@ fn explained(rule: &ExplainedRule) -> Markup {
             @match rule.text {
                 TextFrom::AsDecided => {},
                 TextFrom::NotKept => p .quiet { "The text that decided (version " code { (rule.version) } ") is no longer kept." },
-                TextFrom::Remote => p .quiet { "This is a rule of the remote classifier; its text is not known here." },
             }
             @if let Some(condition) = &rule.condition { ul .parts { (part(condition)) } }
             @else if let Some(when) = &rule.when { pre { (when) } }
@@ -141,6 +131,7 @@ fn part(part_of: &Part) -> Markup {
         li .decisive[part_of.decisive] {
             (badge(tone, words)) " "
             @if let Some(kind) = kind { strong { (kind) } } @else { code { (part_of.text) } }
+            @if part_of.inferred { em .quiet { " (what it read was not recorded; it follows from the outcome)" } }
             @for seen in &part_of.values { (value(seen)) }
             @if let Some(error) = &part_of.error { span .fault { " " (error) } }
             @if !part_of.parts.is_empty() { ul .parts { @for part_of in &part_of.parts { (part(part_of)) } } }
