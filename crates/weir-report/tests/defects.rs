@@ -38,7 +38,7 @@ async fn a_panic_is_told_of_once_in_a_window_and_without_what_it_was_about() {
         literal();
     }
     sentry.wait_for_events(2).await;
-    clock.advance_ms(61_000);
+    clock.advance(Duration::from_millis(61_000));
     formatted();
     sentry.wait_for_events(3).await;
     drop(std::panic::take_hook());
