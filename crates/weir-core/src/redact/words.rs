@@ -216,7 +216,7 @@ mod tests {
             ("\"unheard of\" was refused", "\"… of\" was refused"),
             ("'unheard', „things“ «there»", "'…»"),
             ("the model's value isn't invalid", "the model's value isn't invalid"),
-            ("your input 'the horse's value' was refused", "your input 'the …' was refused"),
+            ("your input 'the horse's value' was refused", "your input 'the …'s value' was refused"),
             ("cut: 'unheard", "cut: '…"),
             ("max_tokens was 12, not 4711", "max_tokens was 12, not …"),
             ("参数错误: 密码", "参数错误: …"),
