@@ -112,7 +112,7 @@ pub(crate) fn classify(
     let failed = Failed { failure, trouble, skipped: 0, back_in_s: None, too_long: None };
     exchange.draft.result.failures.push(recorded(&failed.failure, tried, failed.trouble.cause));
     let event = event(exchange, &failed, tried, request.said);
-    inner.meters.upstream_failed(&event);
+    inner.meters.upstream_failed(&event, exchange.draft.result.failures.last());
     exchange.draft.watched.attempt_failed(event.class, event.owner, event.http_status);
     inner.observers.failed(&event);
     exchange.draft.events.push(event);

@@ -5,8 +5,9 @@ mod models;
 use std::sync::OnceLock;
 
 use metrics::{Counter, Histogram, counter, histogram};
+use weir_core::decision::{Errored, Matched};
 use weir_core::failure::FailureEvent;
-use weir_core::record::RequestResult;
+use weir_core::record::{FailedAttempt, RequestResult};
 use weir_core::{ApiKind, Decision};
 
 use crate::exchange::Exchange;
@@ -57,20 +58,7 @@ impl Meters {
             self.tokens_in.increment(usage.input_tokens);
             self.tokens_out.increment(usage.output_tokens);
         }
-        for matched in &decision.matched {
-            counter!(
-                "weir_decisions_total",
-                "boundary" => "request",
-                "action" => matched.action.clone(),
-                "mode" => matched.mode.as_str(),
-                "rule" => matched.rule.clone()
-            )
-            .increment(1);
-        }
-        for errored in &decision.errored {
-            counter!("weir_rule_errors_total", "boundary" => "request", "rule" => errored.rule.clone())
-                .increment(1);
-        }
+        rules("request", &decision.matched, &decision.errored);
     }
 
     fn request(&self, kind: Option<ApiKind>, status: u16) {
@@ -89,8 +77,11 @@ impl Meters {
         counter!("weir_known_dead_total", "provider" => provider.to_owned()).increment(1);
     }
 
-    /// Counts a failed provider call.
-    pub(crate) fn upstream_failed(&self, event: &FailureEvent) {
+    /// Counts a failed provider call, and the rules that classed it.
+    pub(crate) fn upstream_failed(&self, event: &FailureEvent, attempt: Option<&FailedAttempt>) {
+        if let Some(attempt) = attempt {
+            rules("failure", &attempt.matched, &attempt.errored);
+        }
         counter!(
             "weir_upstream_errors_total",
             "provider" => event.provider.clone(),
@@ -119,6 +110,24 @@ impl Meters {
             let usage = draft.result.usage.as_ref();
             exchange.settings.model_meters.count(&self.models, kind, &draft.watched.attempts, usage);
         }
+    }
+}
+
+/// Counts the rules that matched, and those that could not be evaluated.
+fn rules(boundary: &'static str, matched: &[Matched], errored: &[Errored]) {
+    for matched in matched {
+        counter!(
+            "weir_decisions_total",
+            "boundary" => boundary,
+            "action" => matched.action.clone(),
+            "mode" => matched.mode.as_str(),
+            "rule" => matched.rule.clone()
+        )
+        .increment(1);
+    }
+    for errored in errored {
+        counter!("weir_rule_errors_total", "boundary" => boundary, "rule" => errored.rule.clone())
+            .increment(1);
     }
 }
 

@@ -160,7 +160,7 @@ pub fn find(name: &str) -> Option<&'static Metric> {
 }
 
 /// The name of a label in OTLP.
-pub(crate) fn attribute_of<'n>(label: &'n str) -> &'n str {
+pub(crate) fn attribute_of(label: &str) -> &str {
     ATTRIBUTES.iter().find(|(name, _)| *name == label).map_or(label, |(_, attribute)| attribute)
 }
 

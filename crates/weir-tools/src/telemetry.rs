@@ -1,7 +1,8 @@
-//! The span of a tool's call: what was asked for and what came of it, never an argument and never a result.
+//! The span and the counts of a tool's call: what was asked for and what came of it, never an argument and never a result.
 
 use std::time::Duration;
 
+use metrics::{counter, histogram};
 use weir_core::record::ToolRecord;
 use weir_core::{Decision, Timestamp};
 use weir_telemetry::{Attributes, Kind, Span, Telemetry, Trace, Tracer, names};
@@ -62,5 +63,28 @@ fn of_call(attributes: &mut Attributes<'_>, tool: &ToolRecord, decision: &Decisi
     }
     if let Some(denial) = &tool.denial {
         attributes.text(names::WEIR_DENIAL_KIND, denial.kind.as_str());
+    }
+}
+
+/// Counts a call that has ended; `ran` says whether it was begun.
+pub(crate) fn count(tool: &ToolRecord, decision: &Decision, ran: bool) {
+    let kind = tool.denial.as_ref().map_or("none", |denial| denial.kind.as_str());
+    counter!("weir_tool_calls_total", "ended" => tool.ended.clone(), "kind" => kind).increment(1);
+    if ran {
+        histogram!("weir_tool_call_duration_seconds", "ended" => tool.ended.clone())
+            .record(tool.duration_ms / 1e3);
+    }
+    for matched in &decision.matched {
+        counter!(
+            "weir_decisions_total",
+            "boundary" => "tool",
+            "action" => matched.action.clone(),
+            "mode" => matched.mode.as_str(),
+            "rule" => matched.rule.clone()
+        )
+        .increment(1);
+    }
+    for errored in &decision.errored {
+        counter!("weir_rule_errors_total", "boundary" => "tool", "rule" => errored.rule.clone()).increment(1);
     }
 }

@@ -13,7 +13,7 @@ use super::settle::Settled;
 use crate::call::ToolCall;
 use crate::observe::{Completed, Started};
 use crate::outcome::{Ended, ToolOutcome};
-use crate::telemetry::Watched;
+use crate::telemetry::{self, Watched};
 
 /// Files its record and tells of the end when it is dropped.
 pub(super) struct Exchange {
@@ -118,13 +118,7 @@ impl Drop for Exchange {
         let Some(decision) = self.decision.take() else { return };
         let mut tool = std::mem::take(&mut self.tool);
         tool.duration_ms = self.runs_since.map_or(0.0, |since| since.elapsed().as_secs_f64() * 1e3);
-        let kind = tool.denial.as_ref().map_or("none", |denial| denial.kind.as_str());
-        metrics::counter!("weir_tool_calls_total", "ended" => tool.ended.clone(), "kind" => kind)
-            .increment(1);
-        if self.runs_since.is_some() {
-            metrics::histogram!("weir_tool_call_duration_seconds", "ended" => tool.ended.clone())
-                .record(tool.duration_ms / 1e3);
-        }
+        telemetry::count(&tool, &decision, self.runs_since.is_some());
         if let Some(watched) = &self.watched {
             watched.tell(&tool, &decision, self.begun.elapsed());
         }

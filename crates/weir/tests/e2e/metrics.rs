@@ -215,6 +215,12 @@ async fn what_is_shown_is_in_the_list_and_what_the_dashboard_reads_is_shown() {
     let decided =
         "weir_decisions_total{boundary=\"request\",action=\"block\",mode=\"shadow\",rule=\"of-watched\"} 1";
     assert!(text.contains(decided), "{text}");
+    for boundary in ["request", "failure", "tool"] {
+        assert!(
+            text.contains(&format!("weir_decisions_total{{boundary=\"{boundary}\"")),
+            "{boundary}: {text}"
+        );
+    }
     assert!(text.contains(
         "weir_upstream_errors_total{provider=\"vendor\",class=\"upstream_5xx\",owner=\"provider\",reported="
     ));
