@@ -4,7 +4,7 @@
 //! after and stopped. Jobs are kept in this process, a bounded number of them, and end with it.
 
 pub(crate) mod http;
-mod jobs;
+pub(crate) mod jobs;
 mod run;
 mod since;
 

@@ -28,19 +28,19 @@ use crate::rulebook::{ApplyError, STORED_NAME};
 const SINCE: &str = "24h";
 
 /// What to replay.
-#[derive(Deserialize, ToSchema)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewBacktest {
     /// The candidate as one rule file; left out, with `files` left out too: the rules in force
-    rules: Option<String>,
+    pub(crate) rules: Option<String>,
     /// The candidate as several rule files
-    files: Option<Vec<NamedFile>>,
+    pub(crate) files: Option<Vec<NamedFile>>,
     /// A time, or a duration before now such as `24h`, which it is when left out
-    since: Option<String>,
+    pub(crate) since: Option<String>,
     /// A time, or a duration before now; left out: now
-    until: Option<String>,
+    pub(crate) until: Option<String>,
     /// `request`, `failure` or `tool` alone
-    boundary: Option<String>,
+    pub(crate) boundary: Option<String>,
 }
 
 /// One rule file.
@@ -48,9 +48,9 @@ pub(crate) struct NewBacktest {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NamedFile {
     /// Its name, for diagnostics
-    name: String,
+    pub(crate) name: String,
     /// Its text
-    text: String,
+    pub(crate) text: String,
 }
 
 #[utoipa::path(post, path = "/api/backtests", operation_id = "startBacktest", tag = "rules", request_body = NewBacktest,

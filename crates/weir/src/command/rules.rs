@@ -117,10 +117,10 @@ async fn diff(
     json: bool,
 ) -> Result<Verdict, Failure> {
     let changes = book.compare(files).await.map_err(failed)?;
-    let report = match changes.is_empty() {
-        true => None,
-        false => Some(rehearsed(database, files, since).await?),
-    };
+    let mut report = None;
+    if !changes.is_empty() {
+        report = Some(rehearsed(database, files, since).await?);
+    }
     if json {
         output::json(&Difference { changes: &changes, backtest: report.as_ref() })?;
     } else {
