@@ -105,7 +105,7 @@ pub(crate) fn load_reserved(
         sort(&mut diagnostics, files);
         return Err(LoadFailure { diagnostics });
     }
-    doubts::find(&rules, &conditions, &places, &mut diagnostics);
+    doubts::find(&rules, &conditions, &places, options.now, &mut diagnostics);
     sort(&mut diagnostics, files);
     Ok(Loaded { rules: RuleSet::new(rules, conditions), warnings: diagnostics })
 }

@@ -7,7 +7,7 @@ mod proof;
 
 use std::collections::HashMap;
 
-use weir_core::{Action, Boundary, Mode};
+use weir_core::{Action, Boundary, Mode, Timestamp};
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::expr::Expr;
@@ -33,6 +33,7 @@ pub(super) fn find(
     rules: &[Rule],
     conditions: &[Expr],
     places: &[Place<'_>],
+    now: Timestamp,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
     let proofs: Vec<Proof> = conditions.iter().map(Proof::of).collect();
@@ -45,7 +46,7 @@ pub(super) fn find(
     for boundary in Boundary::ALL {
         let asked: Vec<usize> = (0..rules.len())
             .filter(|at| {
-                rules.get(*at).is_some_and(|rule| rule.on == boundary && is_enforced(rule))
+                rules.get(*at).is_some_and(|rule| rule.on == boundary && is_enforced(rule, now))
                     && proofs.get(*at).is_some_and(|proof| !proof.never())
             })
             .collect();
@@ -57,8 +58,9 @@ pub(super) fn find(
     }
 }
 
-fn is_enforced(rule: &Rule) -> bool {
-    rule.mode == Mode::Enforce && rule.rollout > 0
+/// A rule that has expired is warned of already, and takes nothing from others.
+fn is_enforced(rule: &Rule, now: Timestamp) -> bool {
+    rule.mode == Mode::Enforce && rule.rollout > 0 && rule.expires.is_none_or(|expires| now < expires)
 }
 
 fn all_pairs(asked: &[usize], proofs: &[Proof], told: &mut Told<'_, '_>) {
