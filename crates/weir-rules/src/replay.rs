@@ -146,7 +146,7 @@ impl Rehearsal {
             records: counts.records,
             complete,
             identities_exact: counts.room.exact,
-            boundaries: counts.sides.iter().map(|(_, side)| side.report()).collect(),
+            boundaries: counts.sides.values().map(Side::report).collect(),
             rules: counts.hits.report(self.sets.whole(), self.options.boundary),
         }
     }

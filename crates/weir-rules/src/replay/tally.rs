@@ -120,12 +120,12 @@ impl Names {
     }
 
     fn list(&self) -> Vec<Share> {
-        let share = |(name, (decisions, identities)): (&Box<str>, &(u64, Distinct))| Share {
+        let listed = self.0.iter().map(|(name, (decisions, identities))| Share {
             name: name.to_string(),
             decisions: *decisions,
             identities: identities.count(),
-        };
-        let mut shares: Vec<Share> = self.0.iter().map(share).collect();
+        });
+        let mut shares: Vec<Share> = listed.collect();
         shares.sort_unstable_by(|a, b| b.decisions.cmp(&a.decisions).then_with(|| a.name.cmp(&b.name)));
         shares.truncate(NAMES_LISTED);
         shares

@@ -1,7 +1,7 @@
 //! What can be proven of conditions from their typed form.
 
 use std::cmp::Ordering;
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher as _, Hash};
 
 use foldhash::fast::FixedState;
 
@@ -77,9 +77,7 @@ fn fingerprint(part: &Expr) -> u64 {
 }
 
 fn hash(value: &impl Hash) -> u64 {
-    let mut hasher = FixedState::with_seed(7).build_hasher();
-    value.hash(&mut hasher);
-    hasher.finish()
+    FixedState::with_seed(7).hash_one(value)
 }
 
 impl Test {
