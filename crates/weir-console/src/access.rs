@@ -125,6 +125,7 @@ enum Semantic {
     PermitOnFirstPermit,
 }
 
+/// Whether a tool call may run, in the words of OpenID AuthZEN.
 #[utoipa::path(post, path = "/access/v1/evaluation", operation_id = "evaluateAccess", tag = "tools", request_body = Evaluation,
     responses(
         (status = 200, description = "`{decision, context: {denial, message, decision_id}}`", body = Object),
@@ -141,6 +142,7 @@ pub(crate) async fn evaluation(
     Ok(answered(&headers, answer_json(&answer)))
 }
 
+/// The same for several calls at once.
 #[utoipa::path(post, path = "/access/v1/evaluations", operation_id = "evaluateAccessMany", tag = "tools", request_body = Evaluations,
     responses(
         (status = 200, description = "`{evaluations: [{decision, context}]}`; without `evaluations` as for one", body = Object),

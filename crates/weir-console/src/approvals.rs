@@ -65,6 +65,7 @@ pub(crate) struct ToolName {
     name: String,
 }
 
+/// Tool calls that wait for a person, or did; newest first.
 #[utoipa::path(get, path = "/api/approvals", operation_id = "listApprovals", tag = "tools",
     params(
         ("state" = Option<String>, Query, description = "pending, approved, denied or expired"),
@@ -102,6 +103,7 @@ fn state(word: &str) -> Result<ApprovalState, String> {
     known.ok_or_else(|| "it must be pending, approved, denied or expired".to_owned())
 }
 
+/// One approval.
 #[utoipa::path(get, path = "/api/approvals/{id}", operation_id = "getApproval", tag = "tools",
     params(("id" = String, Path, description = "`apr_…`, as the denial gives it")),
     responses(
@@ -124,6 +126,7 @@ fn unknown() -> Problem {
     Problem::not_found("there is no such approval")
 }
 
+/// Approves or denies: once, or for the session, or until a time.
 #[utoipa::path(post, path = "/api/approvals/{id}", operation_id = "answerApproval", tag = "tools", request_body = AnswerRequest,
     params(("id" = String, Path, description = "`apr_…`, as the denial gives it")),
     responses(
@@ -210,6 +213,7 @@ fn check(request: &AnswerRequest, by: &str, now: Timestamp) -> Result<Answer, Pr
     })
 }
 
+/// Takes a grant back, or closes what waits.
 #[utoipa::path(delete, path = "/api/approvals/{id}", operation_id = "withdrawApproval", tag = "tools",
     params(("id" = String, Path, description = "`apr_…`")),
     responses(
@@ -244,6 +248,7 @@ struct ListedTool<'k> {
     level: Option<PermissionLevel>,
 }
 
+/// The definitions of tools that were seen, and those that have changed since they were accepted.
 #[utoipa::path(get, path = "/api/tools", operation_id = "listTools", tag = "tools",
     responses((status = 200, description = "`{items, next}`: the tools that were seen, and whether their definition is the accepted one", body = Object)))]
 pub(crate) async fn tools(State(console): State<Console>) -> Result<Json<Value>, Problem> {
@@ -261,6 +266,7 @@ pub(crate) async fn tools(State(console): State<Console>) -> Result<Json<Value>,
     Ok(Json(json!({ "items": items, "next": null })))
 }
 
+/// Accepts the definition of a tool that was seen last.
 #[utoipa::path(post, path = "/api/tools/accept", operation_id = "acceptTool", tag = "tools", request_body = ToolName,
     responses(
         (status = 204, description = "The definition that was seen last is the accepted one"),

@@ -9,6 +9,7 @@ use crate::console::{Console, Shared};
 use crate::problem::Problem;
 use crate::query::{Paging, Parameters};
 
+/// Who changed what and when, newest first.
 #[utoipa::path(get, path = "/api/audit", operation_id = "listAudit", tag = "service",
     params(
         ("since" = Option<String>, Query, description = "A time, or a duration before now such as 24h"),

@@ -14,6 +14,7 @@ use crate::extract::Segment;
 use crate::problem::{Fault, Problem};
 use crate::query::{Paging, PagingParameters, Parameters};
 
+/// Recorded decisions, newest first.
 #[utoipa::path(get, path = "/api/decisions", operation_id = "listDecisions", tag = "decisions",
     params(
         ("boundary" = Option<String>, Query, description = "request, failure or tool"),
@@ -61,6 +62,7 @@ fn boundary(word: &str) -> Result<Boundary, String> {
         .ok_or_else(|| "it must be request, failure or tool".to_owned())
 }
 
+/// One recorded decision.
 #[utoipa::path(get, path = "/api/decisions/{id}", operation_id = "getDecision", tag = "decisions",
     params(("id" = String, Path, description = "`dec_…`, as `x-weir-decision` gives it")),
     responses(
@@ -92,6 +94,7 @@ async fn find(console: &Shared, id: &DecisionId) -> Result<Option<Record>, Store
     console.parts.database.decision(id).await
 }
 
+/// Tokens and cost of each request, newest first.
 #[utoipa::path(get, path = "/api/usage", operation_id = "listUsage", tag = "decisions",
     params(
         ("subject" = Option<String>, Query, description = "The identity's key"),

@@ -146,6 +146,7 @@ fn why(report: &str, owner: &str, credential: &str) -> &'static str {
     }
 }
 
+/// Failures of providers in groups of class, provider and owner.
 #[utoipa::path(get, path = "/api/failures", operation_id = "listFailures", tag = "service",
     params(
         ("since" = Option<String>, Query, description = "A time, or a duration before now such as 24h, which is the default"),

@@ -61,11 +61,13 @@ fn readiness(store: DependencyState, cache: DependencyState, service: Option<Dep
     }
 }
 
+/// Whether the process is alive. Needs no token.
 #[utoipa::path(get, path = "/healthz", operation_id = "healthz", tag = "service", security(()), responses((status = 200, description = "The process is alive", body = Object)))]
 pub(crate) async fn healthz() -> Json<serde_json::Value> {
     Json(serde_json::json!({ "status": "ok" }))
 }
 
+/// Whether the node can serve, and how the store, the cache and the abuse service are doing. Needs no token.
 #[utoipa::path(get, path = "/readyz", operation_id = "readyz", tag = "service", security(()), responses(
     (status = 200, description = "Requests are served, if with less than all", body = Report),
     (status = 503, description = "Not ready", body = Report),
@@ -92,6 +94,7 @@ pub(crate) fn report(console: &Shared) -> Report {
     Report { status, dependencies }
 }
 
+/// The node's metrics, in Prometheus' text format.
 #[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "service", responses((status = 200, description = "Prometheus text", body = String, content_type = "text/plain")))]
 pub(crate) async fn metrics(State(console): State<Console>) -> Response {
     let text = (console.parts.metrics)();

@@ -133,6 +133,7 @@ pub(crate) fn identity_key(segment: String) -> Result<IdentityKey, Problem> {
     ))
 }
 
+/// How an identity stands: its action, exemption, facts, counters and latest decisions.
 #[utoipa::path(get, path = "/api/identities/{key}", operation_id = "getIdentity", tag = "identities",
     params(("key" = String, Path, description = "`user:…` or `fingerprint:…`, percent-encoded")),
     responses(
@@ -199,6 +200,7 @@ async fn recent(console: &Shared, key: &IdentityKey) -> Result<Vec<RecentDecisio
     Ok(page.items.into_iter().map(RecentDecision::from).collect())
 }
 
+/// Forgets the cached action of an identity.
 #[utoipa::path(delete, path = "/api/identities/{key}/action", operation_id = "clearAction", tag = "identities",
     params(("key" = String, Path, description = "The identity's key, percent-encoded")),
     responses((status = 204, description = "Nothing is cached for it")))]
@@ -213,6 +215,7 @@ pub(crate) async fn clear_action(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Forgets the cached actions of all identities.
 #[utoipa::path(delete, path = "/api/actions", operation_id = "clearActions", tag = "identities",
     responses((status = 200, description = "`{cleared}`: how many actions were cached", body = Object)))]
 pub(crate) async fn clear_actions(
@@ -224,6 +227,7 @@ pub(crate) async fn clear_actions(
     Ok(Json(json!({ "cleared": cleared })))
 }
 
+/// Exempts an identity from enforcement until a time.
 #[utoipa::path(put, path = "/api/identities/{key}/exemption", operation_id = "exemptIdentity", tag = "identities", request_body = Exemption,
     params(("key" = String, Path, description = "The identity's key, percent-encoded")),
     responses(
@@ -246,6 +250,7 @@ pub(crate) async fn exempt(
     Ok(Json(json!({ "key": key, "exempt_until": until })))
 }
 
+/// Ends an exemption.
 #[utoipa::path(delete, path = "/api/identities/{key}/exemption", operation_id = "endExemption", tag = "identities",
     params(("key" = String, Path, description = "The identity's key, percent-encoded")),
     responses((status = 204, description = "It is not exempt")))]
@@ -271,6 +276,7 @@ async fn set_exemption(
     Ok(())
 }
 
+/// Sets the tags of an identity, which rules read as `identity.tags`.
 #[utoipa::path(put, path = "/api/identities/{key}/tags", operation_id = "setTags", tag = "identities", request_body = Tags,
     params(("key" = String, Path, description = "The identity's key, percent-encoded")),
     responses(

@@ -106,6 +106,7 @@ impl ListedKey {
     }
 }
 
+/// All API keys, those of the configuration first; never a key itself.
 #[utoipa::path(get, path = "/api/keys", operation_id = "listKeys", tag = "keys",
     responses((status = 200, description = "`{items, next}`: all keys, revoked ones included, without the keys themselves", body = Object)))]
 pub(crate) async fn list(State(console): State<Console>) -> Result<Json<Value>, Problem> {
@@ -136,6 +137,7 @@ pub(crate) async fn all(console: &Shared) -> Result<Vec<ListedKey>, Problem> {
     Ok(configured.chain(stored).collect())
 }
 
+/// Makes an API key. It is in this answer and nowhere else.
 #[utoipa::path(post, path = "/api/keys", operation_id = "createKey", tag = "keys", request_body = NewKeyRequest,
     responses(
         (status = 201, description = "The key, which is shown this once", body = CreatedKey),
@@ -181,6 +183,7 @@ pub(crate) async fn make(
     Ok(CreatedKey { id: made.id, key: expose(&made.plain).to_owned() })
 }
 
+/// Ends a key: it is refused within a second on every node.
 #[utoipa::path(delete, path = "/api/keys/{id}", operation_id = "revokeKey", tag = "keys",
     params(("id" = String, Path, description = "The key's id")),
     responses(

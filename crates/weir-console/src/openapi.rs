@@ -42,6 +42,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     crate::routes::description()
 }
 
+/// This description.
 #[utoipa::path(get, path = "/api/openapi.json", operation_id = "openapi", tag = "service", responses((status = 200, description = "This description", body = Object)))]
 pub(crate) async fn document() -> Json<utoipa::openapi::OpenApi> {
     Json(openapi())

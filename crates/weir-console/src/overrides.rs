@@ -127,12 +127,14 @@ impl Shared {
     }
 }
 
+/// The level of every known tool, and which layer decides it.
 #[utoipa::path(get, path = "/api/tools/levels", operation_id = "listToolLevels", tag = "tools",
     responses((status = 200, description = "`{items, next}`: the level of every tool that is known, and the layer that decides it", body = Object)))]
 pub(crate) async fn levels(State(console): State<Console>) -> Result<Json<Value>, Problem> {
     Ok(Json(json!({ "items": console.tools().await?, "next": null })))
 }
 
+/// Sets the level of a tool above the configuration.
 #[utoipa::path(put, path = "/api/tools/levels/{name}", operation_id = "setToolLevel", tag = "tools", request_body = LevelRequest,
     params(("name" = String, Path, description = "The tool's name")),
     responses(
@@ -150,6 +152,7 @@ pub(crate) async fn set_level(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Takes a set level back: the configuration decides again.
 #[utoipa::path(delete, path = "/api/tools/levels/{name}", operation_id = "resetToolLevel", tag = "tools",
     params(("name" = String, Path, description = "The tool's name")),
     responses(
@@ -165,12 +168,14 @@ pub(crate) async fn reset_level(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// The ceiling of every known channel, and which layer decides it.
 #[utoipa::path(get, path = "/api/tools/ceilings", operation_id = "listCeilings", tag = "tools",
     responses((status = 200, description = "`{items, next}`: the ceiling of every channel that is named and, last and with no name, of all others", body = Object)))]
 pub(crate) async fn ceilings(State(console): State<Console>) -> Result<Json<Value>, Problem> {
     Ok(Json(json!({ "items": console.ceilings().await?, "next": null })))
 }
 
+/// Sets the ceiling of a channel above the configuration.
 #[utoipa::path(put, path = "/api/tools/ceilings/{channel}", operation_id = "setCeiling", tag = "tools", request_body = LevelRequest,
     params(("channel" = String, Path, description = "The channel's name")),
     responses(
@@ -188,6 +193,7 @@ pub(crate) async fn set_ceiling(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Takes a set ceiling back: the configuration decides again.
 #[utoipa::path(delete, path = "/api/tools/ceilings/{channel}", operation_id = "resetCeiling", tag = "tools",
     params(("channel" = String, Path, description = "The channel's name")),
     responses(

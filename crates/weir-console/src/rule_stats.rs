@@ -222,6 +222,7 @@ pub(crate) async fn stats(
     Ok(Stats { since: tallies.since, until, epoch: active.epoch, items })
 }
 
+/// What each rule has done lately: hits enforced and in shadow, identities, last hit, samples.
 #[utoipa::path(get, path = "/api/rule-stats", operation_id = "listRuleStats", tag = "rules",
     params(
         ("since" = Option<String>, Query, description = "A time, or a duration before now such as 24h, which is the default"),
@@ -236,6 +237,7 @@ pub(crate) async fn list(
     Ok(Json(stats(&console, since, until, None).await?))
 }
 
+/// What one rule has done lately, by version.
 #[utoipa::path(get, path = "/api/rule-stats/{id}", operation_id = "getRuleStats", tag = "rules",
     params(
         ("id" = String, Path, description = "The rule's id"),

@@ -122,6 +122,7 @@ fn wants_yaml(headers: &HeaderMap) -> bool {
         .is_some_and(|accept| accept.contains("yaml"))
 }
 
+/// The rules in force and their epoch.
 #[utoipa::path(get, path = "/api/rules", operation_id = "listRules", tag = "rules",
     responses((status = 200, description = "`{epoch, rules}`; with `Accept: application/yaml` the rule file. `ETag` is the epoch", body = Object)))]
 pub(crate) async fn list(State(console): State<Console>, headers: HeaderMap) -> Result<Response, Problem> {
@@ -135,6 +136,7 @@ pub(crate) async fn list(State(console): State<Console>, headers: HeaderMap) -> 
     Ok(with_epoch(active.epoch, body))
 }
 
+/// Replaces the whole set of rules.
 #[utoipa::path(put, path = "/api/rules", operation_id = "replaceRules", tag = "rules",
     request_body(content = String, content_type = "application/yaml", description = "A rule file, or the same as JSON"),
     params(("If-Match" = Option<String>, Header, description = "The epoch that this is based on")),
@@ -153,6 +155,7 @@ pub(crate) async fn replace(
     Ok(applied(&console.parts.rulebook.apply(&files, &who.name, expected).await?))
 }
 
+/// Adds a rule.
 #[utoipa::path(post, path = "/api/rules", operation_id = "addRule", tag = "rules",
     request_body(content = String, content_type = "application/yaml", description = "One rule, in YAML or JSON"),
     params(("If-Match" = Option<String>, Header, description = "The epoch that this is based on")),
@@ -176,6 +179,7 @@ pub(crate) async fn add(
     Ok(with_epoch(epoch, (StatusCode::CREATED, [(header::LOCATION, location)], body)))
 }
 
+/// One rule.
 #[utoipa::path(get, path = "/api/rules/{id}", operation_id = "getRule", tag = "rules", params(("id" = String, Path, description = "The rule's id")),
     responses(
         (status = 200, description = "The rule with its keys", body = Object),
@@ -189,6 +193,7 @@ pub(crate) async fn get(State(console): State<Console>, Segment(id): Segment) ->
     }
 }
 
+/// Replaces a rule, or adds it.
 #[utoipa::path(put, path = "/api/rules/{id}", operation_id = "putRule", tag = "rules",
     request_body(content = String, content_type = "application/yaml", description = "The rule, in YAML or JSON"),
     params(
@@ -212,6 +217,7 @@ pub(crate) async fn put(
     Ok(applied(&console.parts.rulebook.put(&id, &text, &who.name, expected).await?))
 }
 
+/// Removes a rule.
 #[utoipa::path(delete, path = "/api/rules/{id}", operation_id = "deleteRule", tag = "rules",
     params(
         ("id" = String, Path, description = "The rule's id"),
@@ -232,6 +238,7 @@ pub(crate) async fn delete(
     Ok(with_epoch(applied.epoch, StatusCode::NO_CONTENT))
 }
 
+/// What loading these rules would say; nothing is changed.
 #[utoipa::path(post, path = "/api/rules/check", operation_id = "checkRules", tag = "rules",
     request_body(content = String, content_type = "application/yaml", description = "A rule file, or the same as JSON"),
     responses((status = 200, description = "`{diagnostics}`: errors and warnings; nothing is changed", body = Object)))]
@@ -240,6 +247,7 @@ pub(crate) async fn check(State(console): State<Console>, request: Request) -> R
     Ok(Json(json!({ "diagnostics": console.parts.rulebook.check(&files).await })))
 }
 
+/// The versions of the rules: who, when, and what each changed.
 #[utoipa::path(get, path = "/api/rules/history", operation_id = "listRulesHistory", tag = "rules",
     params(("limit" = Option<u32>, Query, description = "Sets at most, 1 to 1000")),
     responses((status = 200, description = "`{items, next}`: epoch, time, author, summary and changes (each rule with the values of its keys before and after) of each set, newest first", body = Object)))]
@@ -253,6 +261,7 @@ pub(crate) async fn history(
     Ok(Json(json!({ "items": console.parts.rulebook.history(limit).await?, "next": null })))
 }
 
+/// The rules as they were at an epoch.
 #[utoipa::path(get, path = "/api/rules/history/{epoch}", operation_id = "getRulesVersion", tag = "rules",
     params(("epoch" = u64, Path, description = "The set's epoch")),
     responses(
@@ -268,6 +277,7 @@ pub(crate) async fn version(
     Ok(Json(json!(console.parts.rulebook.version(number).await?)))
 }
 
+/// Puts a rule that its stop-loss has stopped in force again.
 #[utoipa::path(post, path = "/api/rules/{id}/resume", operation_id = "resumeRule", tag = "rules", params(("id" = String, Path, description = "The rule's id")),
     responses(
         (status = 200, description = "The stop that was lifted: the rule is enforced again, also where the rules are written in files", body = Object),
@@ -290,6 +300,7 @@ pub(crate) struct Rollback {
     epoch: u64,
 }
 
+/// Puts the rules of an earlier epoch in force again, as a new one.
 #[utoipa::path(post, path = "/api/rules/rollback", operation_id = "rollbackRules", tag = "rules", request_body = Rollback,
     params(("If-Match" = Option<String>, Header, description = "The epoch that this is based on")),
     responses(

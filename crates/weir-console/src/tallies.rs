@@ -50,6 +50,7 @@ pub(crate) fn range(parameters: &mut Parameters, now: Timestamp) -> (Timestamp, 
     (begin, until)
 }
 
+/// Counts over time, of all nodes together.
 #[utoipa::path(get, path = "/api/tallies", operation_id = "listTallies", tag = "service",
     params(
         ("since" = Option<String>, Query, description = "A time, or a duration before now such as 24h, which is the default"),

@@ -11,6 +11,7 @@ use crate::console::{Console, Shared};
 use crate::extract::Json as Body;
 use crate::problem::{Fault, Problem};
 
+/// What a request that another gateway has served came to.
 #[utoipa::path(post, path = "/api/usage/cost", operation_id = "usageCost", tag = "abuse service", request_body = CostRequest,
     security(("bearer" = []), ("access_client_id" = [], "access_client_secret" = [])),
     responses(

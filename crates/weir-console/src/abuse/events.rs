@@ -152,6 +152,7 @@ pub fn change(
     Ok((key, IdentityChange { plan, verified, blocked, tags, created_at }))
 }
 
+/// A sign-up or a sign-in, told by the product.
 #[utoipa::path(post, path = "/api/auth-event", operation_id = "authEvent", tag = "abuse service", request_body = AuthEvent,
     security(("bearer" = []), ("access_client_id" = [], "access_client_secret" = [])),
     responses(
@@ -175,6 +176,7 @@ pub(crate) async fn auth_event(
     Ok((StatusCode::ACCEPTED, Json(EventsAccepted { accepted: 1, rejected: Vec::new() })))
 }
 
+/// What else the product knows of its users: plan, verification, tags.
 #[utoipa::path(post, path = "/api/events", operation_id = "events", tag = "abuse service", request_body = EventBatch,
     security(("bearer" = []), ("access_client_id" = [], "access_client_secret" = [])),
     responses(

@@ -53,6 +53,7 @@ pub(crate) struct NamedFile {
     pub(crate) text: String,
 }
 
+/// Replays recorded decisions through candidate rules, in the background.
 #[utoipa::path(post, path = "/api/backtests", operation_id = "startBacktest", tag = "rules", request_body = NewBacktest,
     responses(
         (status = 202, description = "`{id}`: it runs; `Location` says where to ask after it", body = Object),
@@ -145,6 +146,7 @@ fn summary(job: &Job) -> Value {
     })
 }
 
+/// The backtests that this node knows of.
 #[utoipa::path(get, path = "/api/backtests", operation_id = "listBacktests", tag = "rules",
     responses((status = 200, description = "`{items, next}`: the backtests of this node without their reports, newest first", body = Object)))]
 pub(crate) async fn list(State(console): State<Console>) -> Json<Value> {
@@ -152,6 +154,7 @@ pub(crate) async fn list(State(console): State<Console>) -> Json<Value> {
     Json(json!({ "items": items, "next": null }))
 }
 
+/// How far a backtest is, and its report once it is done.
 #[utoipa::path(get, path = "/api/backtests/{id}", operation_id = "getBacktest", tag = "rules", params(("id" = String, Path, description = "The backtest's id")),
     responses(
         (status = 200, description = "`{id, state, progress: {done, total}, report, error, warnings, …}`; `state` is running, done, stopped or failed, `report` null while it runs", body = Object),
@@ -173,6 +176,7 @@ pub(crate) async fn get(
     Ok(Json(view))
 }
 
+/// Stops a backtest; what was replayed so far stays.
 #[utoipa::path(delete, path = "/api/backtests/{id}", operation_id = "stopBacktest", tag = "rules", params(("id" = String, Path, description = "The backtest's id")),
     responses(
         (status = 202, description = "It ends after the records that it is at, with a report of what was seen", body = Object),

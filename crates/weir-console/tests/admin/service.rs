@@ -71,6 +71,46 @@ async fn the_committed_description_is_what_is_served() {
     );
 }
 
+/// The reference for people: the same, as a table within docs/http.md. `WEIR_BLESS=1` writes it anew too.
+#[test]
+fn the_reference_lists_what_is_served() {
+    const BEGIN: &str = "<!-- the admin plane's endpoints, written by a test -->\n";
+    const END: &str = "<!-- end -->";
+    let document = serde_json::to_value(weir_console::openapi()).unwrap();
+    let mut table = String::from("\n| endpoint | what it does | parameters |\n|---|---|---|\n");
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let said =
+                |member: &str| operation[member].as_str().unwrap_or_default().split("\n\n").next().unwrap();
+            let said = if said("summary").is_empty() { said("description") } else { said("summary") };
+            let said = said.replace('\n', " ").replace('|', "\\|");
+            assert!(!said.is_empty(), "{method} {path} does not say what it does");
+            let parameters: Vec<String> = operation["parameters"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter(|parameter| parameter["in"] == "query")
+                .map(|parameter| format!("`{}`", parameter["name"].as_str().unwrap()))
+                .collect();
+            table += &format!("| `{} {path}` | {said} | {} |\n", method.to_uppercase(), parameters.join(" "));
+        }
+    }
+    table.push('\n');
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/http.md");
+    let page = std::fs::read_to_string(&file).unwrap();
+    let (before, rest) = page.split_once(BEGIN).unwrap();
+    let (committed, after) = rest.split_once(END).unwrap();
+    #[expect(clippy::disallowed_methods, reason = "a test is told so by its caller")]
+    if std::env::var("WEIR_BLESS").is_ok() {
+        std::fs::write(&file, [before, BEGIN, &table, END, after].concat()).unwrap();
+        return;
+    }
+    assert!(
+        committed == table,
+        "docs/http.md is not what is served: run the tests with WEIR_BLESS=1 and commit it"
+    );
+}
+
 #[tokio::test]
 async fn the_description_lists_the_routes_of_the_design() {
     let document = serde_json::to_value(weir_console::openapi()).unwrap();

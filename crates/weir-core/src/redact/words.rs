@@ -172,7 +172,7 @@ fn split(text: &str) -> Vec<Word> {
 
 /// Which marks end the quotation that the text stands in after this letter. The end of a text ends none, so that one
 /// that was cut tells nothing.
-fn quote_after<'q>(quote: Option<&'q str>, before: char, c: char, next: Option<char>) -> Option<&'q str> {
+fn quote_after(quote: Option<&str>, before: char, c: char, next: Option<char>) -> Option<&str> {
     let apostrophe = c == '\'' || c == '’';
     match quote {
         Some(closing) if closing.contains(c) => {

@@ -1,32 +1,40 @@
 //! Help, version and usage errors.
 
+use std::path::Path;
+
 use crate::support::Folder;
 
+/// The reference of all commands, made of what they say themselves. `WEIR_BLESS=1 cargo test -p weir --test cli help` writes
+/// it anew.
 #[test]
-fn help_lists_what_is_built() {
+fn the_reference_is_what_the_help_says() {
     let folder = Folder::new();
-    let mut text = String::new();
-    let commands: [&[&str]; 14] = [
-        &[],
-        &["serve", "--help"],
-        &["check", "--help"],
-        &["decide", "--help"],
-        &["explain", "--help"],
-        &["rules", "--help"],
-        &["rules", "apply", "--help"],
-        &["keys", "--help"],
-        &["keys", "create", "--help"],
-        &["approvals", "--help"],
-        &["approvals", "approve", "--help"],
-        &["hook", "--help"],
-        &["agent", "--help"],
-        &["import", "litellm", "--help"],
-    ];
-    for command in commands {
-        let run = folder.run(command);
-        text.push_str(&format!("$ weir {}\n{}\n", command.join(" "), run.good()));
+    let mut text = String::from(
+        "# Commands\n\nWhat each command says of itself with `--help`; a test holds this page equal to it.\n",
+    );
+    add(&folder, &mut text, &[]);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/commands.md");
+    #[expect(clippy::disallowed_methods, reason = "a test is told so by its caller")]
+    if std::env::var("WEIR_BLESS").is_ok() {
+        std::fs::write(&file, &text).unwrap();
     }
-    insta::assert_snapshot!(text);
+    let committed = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(committed == text, "docs/commands.md is not what the help says: run this with WEIR_BLESS=1");
+}
+
+/// Adds what a command says, and then its own commands.
+fn add(folder: &Folder, text: &mut String, command: &[&str]) {
+    let run = folder.run(&[command, &["--help"]].concat());
+    let help = run.good();
+    text.push_str(&format!("\n## {}\n\n```text\n{help}```\n", [&["weir"], command].concat().join(" ")));
+    let listed = help.split_once("\nCommands:\n").map_or("", |(_, rest)| rest);
+    let listed = listed.split_once("\n\n").map_or(listed, |(commands, _)| commands);
+    for name in listed.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next()) {
+        // A description that goes on in the next line is set further in.
+        if !name.is_empty() && name != "help" {
+            add(folder, text, &[command, &[name]].concat());
+        }
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::query::Parameters;
 /// How large a rule that is being written may be. Larger ones are no rules that somebody types.
 pub(super) const DRAFT_BYTES_MAX: usize = 1 << 20;
 
+/// What a rule that is being written comes to: its mistakes at their places, and its examples.
 #[utoipa::path(post, path = "/api/rules/draft", operation_id = "checkRule", tag = "rules",
     request_body(content = String, content_type = "application/yaml", description = "One rule, in YAML or JSON"),
     params(("replaces" = Option<String>, Query, description = "The id of the rule that it would replace; none: it would be added")),
@@ -43,6 +44,7 @@ pub(crate) async fn check(
     Ok(Json(answer))
 }
 
+/// The facts and functions that a condition may use, for completion.
 #[utoipa::path(get, path = "/api/rules/vocabulary", operation_id = "listRuleWords", tag = "rules",
     responses((status = 200, description = "`{facts, functions}`: what conditions can read, with types, and what they can call", body = Object)))]
 pub(crate) async fn vocabulary() -> Json<&'static weir_rules::vocabulary::Vocabulary> {
