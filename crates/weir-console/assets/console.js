@@ -30,7 +30,13 @@
   let busy = false;
   const due = new Map();
 
+  // What was typed or chosen and not sent yet.
+  const isTouched = (field) => field.type === "hidden" ? false
+    : field.tagName === "SELECT" ? [...field.options].some((option) => option.selected !== option.defaultSelected) && field.value !== field.options[0]?.value
+    : field.value !== field.defaultValue;
+
   function isInUse(part) {
+    if ([...part.querySelectorAll("input, textarea, select")].some(isTouched)) return true;
     const selection = document.getSelection();
     const selects = selection && !selection.isCollapsed && part.contains(selection.anchorNode);
     return selects || (part.contains(document.activeElement) && document.activeElement !== part);

@@ -1,14 +1,14 @@
 //! Tool calls that wait for a person: what is asked, by whom, by which rule; yes or no, and for how long a yes holds.
 
 use axum::Extension;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use maud::{Markup, html};
 use weir_config::config::Role;
 use weir_store::database::{Approval, ApprovalScope, ApprovalState};
 
 use super::form::{Field, Form, Kind, action, done, encode, failed, form, segment};
-use super::parts::{Tone, badge, empty, facts, live, table, time};
+use super::parts::{Tone, badge, empty, facts, identity, live, table, time};
 use super::{Page, Section, Visit};
 use crate::approvals::{self, AnswerRequest, Scope, Word};
 use crate::auth::Principal;
@@ -67,16 +67,12 @@ pub(super) fn waiting(visit: &Visit, approvals: &[Approval]) -> Markup {
     html! {
         (table("Approvals waiting", &["Tool", "Caller", "Asked", "Until"], approvals.iter().map(|approval| vec![
             html! { a href={ "/approvals#" (approval.id) } { (approval.question.tool) } },
-            html! { (approval.caller) },
+            identity(&approval.caller),
             time(approval.created_at, visit.now),
             time(approval.expires_at, visit.now),
         ])))
         p { a href="/approvals" { "Answer them" } }
     }
-}
-
-fn identity(key: &str) -> Markup {
-    html! { a href={ "/identities/" (segment(key)) } { (key) } }
 }
 
 fn asked_by(approval: &Approval) -> Markup {
@@ -212,7 +208,7 @@ const fn scope_words(scope: Option<ApprovalScope>) -> &'static str {
 pub(super) async fn answer(
     State(console): State<Console>,
     Extension(who): Extension<Principal>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     form: Form,
 ) -> Response {
     let given = match read(&form) {
@@ -231,7 +227,7 @@ pub(super) async fn answer(
 pub(super) async fn withdraw(
     State(console): State<Console>,
     Extension(who): Extension<Principal>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
 ) -> Response {
     match approvals::withdraw(State(console), Extension(who), Segment(id)).await {
         Ok(_) => done("/approvals", "It lets no call through any more."),

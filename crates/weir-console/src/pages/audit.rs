@@ -75,13 +75,14 @@ fn particulars(detail: &Value) -> Markup {
     let Value::Object(members) = detail else { return html! { (text(detail)) } };
     html! {
         @for (name, value) in members {
-            @if !value.is_null() { div { span .quiet { (name.replace('_', " ")) ": " } (text(value)) } }
+            @if !text(value).is_empty() { div { span .quiet { (name.replace('_', " ")) ": " } (text(value)) } }
         }
     }
 }
 
 fn text(value: &Value) -> String {
     match value {
+        Value::Null => String::new(),
         Value::String(text) => text.clone(),
         Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(", "),
         Value::Object(members) if members.is_empty() => String::new(),

@@ -6,9 +6,10 @@ use http::StatusCode;
 use maud::{Markup, html};
 use weir_core::Boundary;
 use weir_core::record::Record;
+use weir_store::database::DecisionFilter;
 
 use super::form::{Field, Kind, encode, faults, segment};
-use super::parts::{empty, live, milliseconds, number, outcome, table, time};
+use super::parts::{empty, identity, live, milliseconds, number, outcome, table, time};
 use super::{Page, Section, Visit};
 use crate::console::Console;
 use crate::decisions::{FILTERS, filter};
@@ -20,6 +21,8 @@ const BOUNDARIES: [(&str, &str); 3] =
     [("", "requests and tool calls"), ("request", "requests"), ("tool", "tool calls")];
 /// The fields of the form.
 const FIELDS: [&str; 6] = ["boundary", "outcome", "subject", "rule", "since", "where"];
+/// Decisions of a page unless the address says otherwise.
+const SHOWN: u32 = 50;
 /// Seconds between two looks at the newest decisions.
 const LIVE_S: u32 = 3;
 
@@ -32,6 +35,10 @@ pub(super) async fn show(
     let mut parameters =
         Parameters::read(query.as_deref(), &[&FILTERS[..], &Paging::NAMES, &["where"]].concat());
     let filter = filter(&mut parameters, visit.now);
+    let filter = DecisionFilter {
+        limit: if parameters.take("limit").is_some() { filter.limit } else { SHOWN },
+        ..filter
+    };
     let terms = parameters.take_with("where", search::parse).unwrap_or_default();
     if let Err(problem) = parameters.finish() {
         let page = page(&visit, &typed, Some(&problem), &html! {});
@@ -120,11 +127,11 @@ fn row(visit: &Visit, record: &Record) -> Vec<Markup> {
     vec![
         html! { a href={ "/decisions/" (decision.id) } { (time(decision.at, visit.now)) } },
         outcome(decision.outcome.as_str()),
-        html! { a href={ "/identities/" (segment(&decision.subject)) } { (decision.subject) } },
+        identity(&decision.subject),
         what(record),
         html! { @if let Some(rule) = &decision.rule { a href={ "/rules/" (segment(rule)) } { (rule) } } },
         answer(record),
-        html! { @if took > 0.0 { (milliseconds(took)) } },
+        html! { @if took > 0.0 { span .nowrap { (milliseconds(took)) } } },
     ]
 }
 

@@ -11,7 +11,7 @@ use weir_store::database::DecisionFilter;
 
 use super::form::{Field, faults, segment};
 use super::guard::see_other;
-use super::parts::{empty, number, outcome, panel, table, time};
+use super::parts::{empty, identity, number, outcome, panel, table, time};
 use super::{Page, Section, Visit};
 use crate::console::{Console, Shared};
 use crate::identities::identity_key;
@@ -47,7 +47,7 @@ pub(super) async fn show(
             } @else {
                 p .quiet { "Of the newest " (number(u64::from(LOOKED_AT))) " decisions." }
                 (table("Active lately", &["Identity", "Decisions", "Last", "Outcomes"], active.iter().map(|(key, active)| vec![
-                    html! { a href={ "/identities/" (segment(key)) } { (key) } },
+                    identity(key),
                     html! { (number(active.count)) },
                     time(active.last, visit.now),
                     html! { @for (word, count) in &active.outcomes { (outcome(word)) " " (number(*count)) " " } },

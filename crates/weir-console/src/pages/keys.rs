@@ -1,7 +1,7 @@
 //! Callers' API keys: made, shown once, revoked; what each has spent of its budget.
 
 use axum::Extension;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use maud::{Markup, html};
@@ -47,7 +47,7 @@ pub(super) async fn create(
 pub(super) async fn revoke(
     State(console): State<Console>,
     Extension(who): Extension<Principal>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
 ) -> Response {
     let revoked = keys::revoke(State(console), Extension(who), Segment(id.clone())).await;
     match revoked {

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
+use super::form::segment;
+
 /// How a thing is to be taken. Each differs in colour, in its sign and in the words beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tone {
@@ -54,6 +56,9 @@ impl Tone {
         }
     }
 }
+
+/// Characters of a fingerprint's key that are shown in a list: the word and twelve digits.
+const FINGERPRINT_SHOWN: usize = 24;
 
 /// A word with its sign.
 pub(crate) fn badge(tone: Tone, word: &str) -> Markup {
@@ -157,6 +162,17 @@ pub(crate) fn table(caption: &str, columns: &[&str], rows: impl IntoIterator<Ite
                     }
                 }
             }
+        }
+    }
+}
+
+/// A link to an identity; the long key of an anonymous client is shown by its beginning, and as a whole on hover.
+pub(crate) fn identity(key: &str) -> Markup {
+    let short: String = key.chars().take(FINGERPRINT_SHOWN).collect();
+    let is_long = key.starts_with("fingerprint:") && short.len() < key.len();
+    html! {
+        a href={ "/identities/" (segment(key)) } title=[is_long.then_some(key)] {
+            @if is_long { (short) "…" } @else { (key) }
         }
     }
 }

@@ -91,7 +91,7 @@ pub(super) async fn show(console: &Shared, range: Range, now: Timestamp) -> Resu
                     "-d '{\"model\": \"sim/free\", \"messages\": [{\"role\": \"user\", \"content\": \"hello\"}]}'" }
             }))
         } @else {
-            div .columns {
+            div .charts {
                 (panel("Requests by action", &stacked("Requests by action", "requests", steps, &by_action)))
                 @if !by_class.is_empty() {
                     (panel("Failures by class", &stacked("Failures by class", "failed calls", steps, &by_class)))
