@@ -14,8 +14,8 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## serve on http://127.0.0.1:8080 with the simulated provider; no key and no server is needed
-	@echo "Data plane: http://127.0.0.1:8080/v1 (key: none, model: sim/free). Admin plane: http://127.0.0.1:8081."
-	@echo "The admin token is shown once below and kept in ./weir-data/admin-token. Try, in another terminal:"
+	@echo "Data plane: http://127.0.0.1:8080/v1 (key: none, model: sim/free). Console: http://127.0.0.1:8081."
+	@echo "The admin token, to sign in with, is shown once below and kept in ./weir-data/admin-token. Try, in another terminal:"
 	@echo "  curl http://127.0.0.1:8080/v1/chat/completions -H 'content-type: application/json' \\"
 	@echo "    -d '{\"model\": \"sim/free\", \"messages\": [{\"role\": \"user\", \"content\": \"hello\"}]}'"
 	cargo run --package weir -- serve

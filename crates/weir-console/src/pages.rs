@@ -9,9 +9,7 @@ mod chart;
 mod decision;
 mod decisions;
 mod failures;
-#[allow(dead_code, reason = "pages that use the rest are being made")]
 pub(crate) mod form;
-#[allow(dead_code, reason = "pages that use the rest are being made")]
 pub(crate) mod frame;
 mod guard;
 mod headers;
@@ -20,14 +18,12 @@ mod identity;
 mod keys;
 mod now;
 mod origin;
-#[allow(dead_code, reason = "pages that use the rest are being made")]
 pub(crate) mod parts;
 mod resume;
 pub(crate) mod rules;
 mod settings;
 mod sign_in;
 mod tools;
-#[allow(dead_code, reason = "pages that use the rest are being made")]
 mod visit;
 
 use axum::Router;

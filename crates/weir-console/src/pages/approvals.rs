@@ -126,10 +126,10 @@ fn answer_form(visit: &Visit, approval: &Approval) -> Markup {
         &path,
         &html! {
             div .filters {
-                (named(&approval.id, Field::new("scope", "A yes holds for").kind(Kind::Choice(&SCOPES)).value("once")))
+                (Field::new("scope", "A yes holds for").kind(Kind::Choice(&SCOPES)).value("once").render_in(&approval.id))
                 div data-when="scope=until" {
-                    (named(&approval.id, Field::new("until", "Until (UTC)").kind(Kind::Line("datetime-local"))
-                        .help("Needed for the last choice only.")))
+                    (Field::new("until", "Until (UTC)").kind(Kind::Line("datetime-local"))
+                        .help("Needed for the last choice only.").render_in(&approval.id))
                 }
             }
             p .buttons {
@@ -138,11 +138,6 @@ fn answer_form(visit: &Visit, approval: &Approval) -> Markup {
             }
         },
     )
-}
-
-/// A field whose label is its own, where a page has several forms alike.
-fn named(form: &str, field: Field<'_>) -> Markup {
-    field.render_in(form)
 }
 
 fn grants_table(visit: &Visit, grants: &[&Approval]) -> Markup {

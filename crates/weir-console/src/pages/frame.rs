@@ -4,6 +4,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::parts::exact;
 use super::visit::{Theme, Visit};
 use super::{form, headers};
 use crate::assets;
@@ -201,7 +202,12 @@ fn top(visit: &Visit, section: Option<Section>) -> Markup {
                 }
             }
             div .who {
-                p { span .name { (visit.principal.name) } " " span .quiet { (visit.principal.role.as_str()) } }
+                p {
+                    span .name { (visit.principal.name) } " " span .quiet { (visit.principal.role.as_str()) }
+                    @if let Some(at) = visit.ends_at {
+                        span .quiet title={ "The session ends at " (exact(at)) } { ", until " (at.strftime("%H:%M").to_string()) " UTC" }
+                    }
+                }
                 @if !visit.csrf.is_empty() {
                     (theme_form(visit))
                     (form::action(visit, "/sign-out", "Sign out", "plain", None))

@@ -53,7 +53,7 @@ impl Greeting<'_> {
         say(format_args!("weir {}", env!("CARGO_PKG_VERSION")));
         say(format_args!("  data plane   http://{}  OpenAI's and Anthropic's APIs", self.data));
         say(format_args!(
-            "  admin plane  http://{}  rules, keys, decisions; OpenAPI at /api/openapi.json",
+            "  console      http://{}  sign in with the admin token; OpenAPI at /api/openapi.json",
             self.admin
         ));
         say(format_args!("  rules        {}, epoch {}", self.rules, self.epoch));
