@@ -17,8 +17,7 @@ use crate::problem::{Fault, Problem};
 use crate::query::{self, Paging, Parameters};
 use crate::search::{self, Found};
 
-const BOUNDARIES: [(&str, &str); 3] =
-    [("", "requests and tool calls"), ("request", "requests"), ("tool", "tool calls")];
+const BOUNDARIES: [(&str, &str); 3] = [("", "everything"), ("request", "requests"), ("tool", "tool calls")];
 /// The fields of the form.
 const FIELDS: [&str; 6] = ["boundary", "outcome", "subject", "rule", "since", "where"];
 /// Decisions of a page unless the address says otherwise.

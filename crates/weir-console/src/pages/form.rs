@@ -169,8 +169,6 @@ pub(crate) fn utc(text: &str) -> Result<Timestamp, String> {
 pub(crate) enum Kind<'a> {
     /// One line; the word is the `type` of the input: `text`, `number`, `datetime-local`, `password`, `search`.
     Line(&'static str),
-    /// Several lines: their number.
-    Lines(u8),
     /// One of these: value and label.
     Choice(&'a [(&'a str, &'a str)]),
 }
@@ -242,11 +240,6 @@ impl<'a> Field<'a> {
                     Kind::Line(kind) => input id=(id) name=(self.name) type=(kind) value=(self.value)
                         autocomplete="off" step=[(kind == "number").then_some("any")] required[self.is_required]
                         aria-describedby=[described] aria-invalid=[invalid];,
-                    Kind::Lines(rows) => textarea id=(id) name=(self.name) rows=(rows) required[self.is_required]
-                        spellcheck="false" aria-describedby=[described] aria-invalid=[invalid] {
-                        // HTML drops one line break at the beginning.
-                        "\n" (self.value)
-                    },
                     Kind::Choice(choices) => select id=(id) name=(self.name) aria-describedby=[described]
                         aria-invalid=[invalid] {
                         @for (value, label) in choices {

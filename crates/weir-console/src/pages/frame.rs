@@ -175,7 +175,7 @@ fn frame(visit: Option<&Visit>, section: Option<Section>, title: &str, content: 
             }
             body .signed-in[visit.is_some()] {
                 a .skip href="#main" { "Skip to the content" }
-                @if let Some(visit) = visit { (top(visit, section)) }
+                @if let Some(visit) = visit { (top(visit, section)) } @else { header { (brand()) } }
                 main #main tabindex="-1" {
                     @if let Some(flash) = visit.and_then(|visit| visit.flash.as_ref()) {
                         div .flash .good[flash.is_good] .bad[!flash.is_good] role="status" {
@@ -190,10 +190,14 @@ fn frame(visit: Option<&Visit>, section: Option<Section>, title: &str, content: 
     }
 }
 
+fn brand() -> Markup {
+    html! { a .brand href="/" { (PreEscaped(assets::LOGO)) "weir" } }
+}
+
 fn top(visit: &Visit, section: Option<Section>) -> Markup {
     html! {
         header .top {
-            a .brand href="/" { (PreEscaped(assets::LOGO)) "weir" }
+            (brand())
             nav aria-label="Pages" {
                 ul {
                     @for item in Section::ALL {

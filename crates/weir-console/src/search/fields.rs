@@ -80,16 +80,12 @@ pub(super) fn path_of(name: &str) -> Option<&'static str> {
 /// Names that have something in common with one that is unknown, or a few that are asked for most.
 pub(super) fn near(name: &str) -> Vec<&'static str> {
     let name = name.to_lowercase();
-    let common =
-        |known: &&String| !name.is_empty() && (known.contains(&name) || name.contains(known.as_str()));
     let begin: String = name.chars().take(3).collect();
-    let alike = |known: &&String| begin.chars().count() == 3 && known.starts_with(&begin);
-    let mut near: Vec<&'static str> = NAMES
-        .keys()
-        .filter(|known| !known.contains('.'))
-        .filter(|known| common(known) || alike(known))
-        .map(String::as_str)
-        .collect();
+    let is_alike = |known: &str| begin.chars().count() == 3 && known.starts_with(&begin);
+    let is_within =
+        |known: &str| name.len() > 2 && known.len() > 2 && (known.contains(&name) || name.contains(known));
+    let mut near: Vec<&'static str> = all().filter(|known| is_alike(known)).collect();
+    near.extend(all().filter(|known| !is_alike(known) && is_within(known)));
     near.truncate(4);
     if near.is_empty() { vec!["model", "status", "user_id", "ip", "user_agent", "error_type"] } else { near }
 }
