@@ -137,7 +137,8 @@ async fn a_change_needs_the_token_of_the_session_and_an_own_page() {
     assert_ne!(csrf, other, "each session has its own");
     let user = ("user", "mallory");
     let form = "application/x-www-form-urlencoded";
-    let table: &[(&str, Vec<(&str, &str)>, &str)] = &[
+    type Case<'a> = (&'a str, Vec<(&'a str, &'a str)>, &'a str);
+    let table: &[Case<'_>] = &[
         ("no token", vec![user], ORIGIN),
         ("an empty token", vec![user, ("csrf", "")], ORIGIN),
         ("the token of another session", vec![user, ("csrf", &other)], ORIGIN),
