@@ -73,13 +73,30 @@ test("an example that fails is named", async () => {
   await checked("good");
 });
 
+test("a backtest beside the text says what would be blocked", async () => {
+  // Decisions of which some would have been blocked.
+  for (const model of ["sim/free", "sim/free", "sim/echo"]) assert.equal((await chat("browser-eve", { model })).status, 200);
+  await until("the decisions", async () => {
+    const { items } = await api("GET", "/api/decisions?subject=user:eve&limit=10");
+    return items.length >= 3;
+  });
+  await button("Backtest").click();
+  await page.locator('#backtest[data-state="ended"]').waitFor();
+  const report = await page.locator("#backtest").textContent();
+  assert.match(report, /done/);
+  assert.match(report, /newly blocked/);
+  assert.match(report, /user:eve/);
+  assert.equal(await page.getByLabel("The rule").inputValue(), RIGHT, "what was typed stays");
+  assert.equal((await chat("browser-eve")).status, 200, "a rehearsal blocks nobody");
+});
+
 test("saved as shadow it counts what live traffic would meet, and blocks nobody", async () => {
   await button("Save as shadow").click();
   await page.waitForURL("**/rules/no-scrapers");
   await page.getByText("no-scrapers is in shadow").waitFor();
   for (let n = 0; n < 3; n += 1) assert.equal((await chat("browser-eve")).status, 200);
   // The page brings itself up to date.
-  await page.locator("#standing").getByText(/^3/).first().waitFor();
+  await page.locator("#standing div").filter({ hasText: /^Shadow hits3 in 24 hours/ }).first().waitFor();
   await page.goto("/rules");
   await page.getByRole("link", { name: "no-scrapers" }).waitFor();
 });

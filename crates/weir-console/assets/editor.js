@@ -182,7 +182,7 @@
   // Leaving with what was not saved.
   const saved = field.value;
   let sending = false;
-  form.addEventListener("submit", () => { sending = true; });
+  form.addEventListener("submit", (event) => { sending = event.submitter?.value !== "backtest"; });
   addEventListener("pagehide", () => { sending = false; });
   addEventListener("beforeunload", (event) => {
     if (field.value !== saved && !sending) event.preventDefault();
@@ -317,6 +317,70 @@
   field.addEventListener("click", close);
   field.setAttribute("aria-autocomplete", "list");
   field.setAttribute("aria-controls", "words");
+
+  // The backtest is shown beside the text: the page of it is asked for again while it runs, and its report taken over.
+
+  const panel = document.getElementById("backtest");
+  const body = document.getElementById("backtest-body");
+  const AGAIN_AFTER_MS = 400;
+  let shown = 0;
+
+  async function page(path, options) {
+    const answer = await fetch(path, {
+      credentials: "same-origin",
+      ...options,
+      headers: { "x-weir-csrf": headers["x-weir-csrf"], accept: "text/html" },
+    });
+    return { answer, document: new DOMParser().parseFromString(await answer.text(), "text/html") };
+  }
+
+  function tell(...nodes) {
+    body.replaceChildren(...nodes);
+  }
+
+  /** Shows the report of a page. Says whether it still runs. */
+  function take({ answer, document: fresh }) {
+    const report = fresh.getElementById("backtest-report");
+    if (!report) {
+      const why = fresh.querySelector("main [role=alert], main .lead, #diagnostics")?.textContent;
+      tell(make("p", "fault", why || `weir answered ${answer.status}.`));
+      return false;
+    }
+    tell(...document.importNode(report, true).childNodes);
+    return body.querySelector("[data-state=running]") !== null;
+  }
+
+  async function backtest() {
+    const number = (shown += 1);
+    panel.hidden = false;
+    panel.dataset.state = "running";
+    tell(make("p", "quiet", "It begins."));
+    const fields = new URLSearchParams(new FormData(form));
+    fields.set("do", "backtest");
+    try {
+      let found = await page(form.action, { method: "POST", body: fields });
+      const path = found.answer.url;
+      while (number === shown && take(found)) {
+        await new Promise((resolve) => setTimeout(resolve, AGAIN_AFTER_MS));
+        found = await page(path);
+      }
+    } catch {
+      if (number === shown) tell(make("p", "fault", "weir does not answer; what you typed stays here."));
+    }
+    if (number === shown) panel.dataset.state = "ended";
+  }
+
+  form.addEventListener("submit", (event) => {
+    if (event.submitter?.value !== "backtest") return;
+    event.preventDefault();
+    backtest();
+  });
+
+  // The button that stops it is a form of its own, and leaves this page as it is.
+  panel.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    await page(event.target.action, { method: "POST", body: new URLSearchParams(new FormData(event.target)) });
+  });
 
   draw([]);
   check();

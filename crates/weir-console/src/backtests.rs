@@ -11,4 +11,4 @@ mod since;
 pub use self::run::{Asked, Progress, run};
 pub use self::since::{SinceError, parse_time};
 
-pub(crate) use self::jobs::Jobs;
+pub(crate) use self::jobs::{Job, JobState, Jobs};

@@ -58,6 +58,8 @@ pub(crate) fn guarded() -> Router<Console> {
         .route("/rules/new", get(rules::new).post(rules::create))
         .route("/rules/history", get(rules::sets))
         .route("/rules/history/{epoch}", get(rules::set).post(rules::rollback))
+        .route("/rules/backtests/{id}", get(rules::backtest))
+        .route("/rules/backtests/{id}/stop", post(rules::stop_backtest))
         .route("/rules/{id}", get(rules::show).post(rules::save))
         .route("/rules/{id}/mode", post(rules::switch))
         .route("/rules/{id}/delete", post(rules::delete))

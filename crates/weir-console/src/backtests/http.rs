@@ -191,7 +191,8 @@ pub(crate) async fn stop(
     Ok((StatusCode::ACCEPTED, Json(summary(&job))))
 }
 
-fn find(console: &Shared, id: &str) -> Result<Arc<Job>, Problem> {
+/// A backtest of this node.
+pub(crate) fn find(console: &Shared, id: &str) -> Result<Arc<Job>, Problem> {
     console.backtests.get(id).ok_or_else(|| {
         Problem::not_found(
             "this node has no such backtest: they are forgotten when it restarts and when newer ones come",

@@ -1,11 +1,13 @@
 //! The rules: all of them with their hits, one of them with an editor, and the sets that were in force before.
 
+mod backtest;
 pub(crate) mod draft;
 mod editor;
 mod history;
 mod list;
 mod one;
 
+pub(super) use backtest::{show as backtest, stop as stop_backtest};
 pub(super) use editor::{create, save};
 pub(super) use history::{rollback, set, sets};
 pub(super) use list::show as list;

@@ -143,6 +143,15 @@ impl Rulebook {
         Ok(vec![stored_file(candidate.await?)])
     }
 
+    /// The same as if the draft were enforced, for a rehearsal.
+    ///
+    /// # Errors
+    /// As [`Self::set_with`].
+    pub async fn rehearsed(&self, text: &str, replaces: Option<&str>) -> Result<Vec<SourceFile>, ApplyError> {
+        let enforced = self.with_mode(text, Mode::Enforce).await?;
+        self.set_with(&enforced, replaces).await
+    }
+
     /// Saves a draft with a mode. `replaces` is the version of the rule that it was made from; nothing for a new one.
     ///
     /// # Errors

@@ -9,9 +9,11 @@ use weir_config::config::Role;
 use weir_core::Mode;
 use weir_rules::Diagnostic;
 
+use super::backtest::{self, NotStarted};
 use super::one;
 use crate::assets;
 use crate::console::Console;
+use crate::pages::guard::see_other;
 use crate::pages::parts::{Tone, badge};
 use crate::pages::{Form, Page, Section, Visit, form};
 use crate::problem::Problem;
@@ -19,6 +21,9 @@ use crate::rulebook::{ApplyError, Draft, Example, Master, RuleText, Saved};
 
 /// Diagnostics that are listed; a text with more has them behind these.
 const LISTED_MAX: usize = 50;
+
+/// How far a backtest looks back.
+const SINCES: [(&str, &str); 4] = [("1h", "hour"), ("24h", "24 hours"), ("7d", "7 days"), ("30d", "30 days")];
 
 /// What an editor shows.
 pub(super) struct Editor<'a> {
@@ -131,6 +136,14 @@ fn buttons(may_save: bool) -> Markup {
             }
             button name="do" value="check" { "Check" }
         }
+        // Without scripts it opens beside this page, which keeps what was typed.
+        p .buttons {
+            label for="since" { "Backtest on the decisions of the last" }
+            select #since .short name="since" {
+                @for (word, called) in SINCES { option value=(word) selected[word == "24h"] { (called) } }
+            }
+            button name="do" value="backtest" formtarget="_blank" { "Backtest" }
+        }
     }
 }
 
@@ -213,6 +226,19 @@ async fn sent(console: &Console, visit: &Visit, id: Option<&str>, form: &Form) -
     let draft = book.draft(&text, id).await;
     let shown =
         |overtaken, refused| Editor { rule, text: &text, draft: &draft, asked: true, overtaken, refused };
+    if form.typed("do") == "backtest" {
+        let started = backtest::start(console, visit, &text, id, form.typed("since")).await;
+        return match started {
+            Ok(job) => Ok(see_other(&format!("/rules/backtests/{}", form::segment(&job.id)), None)),
+            Err(NotStarted::Rule(_)) if !draft.is_good() => {
+                answer(console, visit, id, StatusCode::UNPROCESSABLE_ENTITY, &shown(None, None)).await
+            }
+            Err(NotStarted::Rule(error)) => {
+                refused(console, visit, id, &error.into(), shown(None, None)).await
+            }
+            Err(NotStarted::Other(problem)) => refused(console, visit, id, &problem, shown(None, None)).await,
+        };
+    }
     let Some(mode) = mode_of(form.typed("do")) else {
         return answer(console, visit, id, StatusCode::OK, &shown(None, None)).await;
     };
@@ -233,12 +259,20 @@ async fn sent(console: &Console, visit: &Visit, id: Option<&str>, form: &Form) -
         Err(ApplyError::Diagnostics(_)) => {
             answer(console, visit, id, StatusCode::UNPROCESSABLE_ENTITY, &shown(None, None)).await
         }
-        Err(error) => {
-            let problem = Problem::from(error);
-            let status = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::BAD_REQUEST);
-            answer(console, visit, id, status, &shown(None, Some(&problem))).await
-        }
+        Err(error) => refused(console, visit, id, &error.into(), shown(None, None)).await,
     }
+}
+
+/// The editor as it was sent, with why nothing was done.
+async fn refused(
+    console: &Console,
+    visit: &Visit,
+    id: Option<&str>,
+    problem: &Problem,
+    editor: Editor<'_>,
+) -> Result<Response, Problem> {
+    let status = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    answer(console, visit, id, status, &Editor { refused: Some(problem), ..editor }).await
 }
 
 async fn answer(
