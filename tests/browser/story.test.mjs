@@ -113,7 +113,7 @@ test("enforced it blocks, and the block leads to its explanation", async () => {
     await page.reload();
     return (await page.locator(`#standing a[href="/decisions/${id}"]`).count()) > 0;
   });
-  await page.locator(`#standing a[href="/decisions/${id}"]`).click();
+  await page.locator(`#standing a[href="/decisions/${id}"]`).first().click();
   await page.getByRole("heading", { name: `Why ${id}` }).waitFor();
   const told = await page.locator("main").textContent();
   assert.match(told, /no-scrapers/);
@@ -122,7 +122,7 @@ test("enforced it blocks, and the block leads to its explanation", async () => {
 });
 
 test("the identity is exempted from its page, and passes", async () => {
-  await page.getByRole("link", { name: "user:eve" }).first().click();
+  await page.getByRole("link", { name: "user:eve", exact: true }).first().click();
   await page.getByLabel("Exempt it for").waitFor();
   await button("Exempt").click();
   await page.getByRole("status").getByText("Done").waitFor();

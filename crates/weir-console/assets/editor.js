@@ -339,7 +339,7 @@
   }
 
   /** Shows the report of a page. Says whether it still runs. */
-  function take({ answer, document: fresh }) {
+  function showReport({ answer, document: fresh }) {
     const report = fresh.getElementById("backtest-report");
     if (!report) {
       const why = fresh.querySelector("main [role=alert], main .lead, #diagnostics")?.textContent;
@@ -360,7 +360,7 @@
     try {
       let found = await page(form.action, { method: "POST", body: fields });
       const path = found.answer.url;
-      while (number === shown && take(found)) {
+      while (number === shown && showReport(found)) {
         await new Promise((resolve) => setTimeout(resolve, AGAIN_AFTER_MS));
         found = await page(path);
       }
