@@ -33,7 +33,10 @@ async fn a_refusal_is_explained_while_weir_runs() {
         "instead      Ask sim/free.",
         "answered 403 abuse_blocked",
         "lifted by    an operator",
-        "- change `no-echo` in rules",
+        "matched      no-echo -> block (version ",
+        "true         request.model == \"sim/echo\"  [request.model = \"sim/echo\"]",
+        "lifted by    an operator: change `no-echo` in rules/a.yaml:2",
+        "stages       ",
         "facts        ",
         "request.model = \"sim/echo\"",
         "timings      total ",
@@ -46,6 +49,7 @@ async fn a_refusal_is_explained_while_weir_runs() {
     assert_eq!(folder.run(&["explain", uuid]).good(), text, "the bare UUID will do");
     let record = folder.run(&["explain", "--json", &id]).json();
     assert_eq!((&record["id"], &record["outcome"]), (&json!(id), &json!("block")));
+    assert_eq!(record["explanation"]["matched"][0]["condition"]["truth"], "true", "{record}");
     assert_eq!(
         (&record["result"]["status"], &record["facts"]["request"]["model"]),
         (&json!(403), &json!("sim/echo"))
@@ -66,7 +70,7 @@ async fn the_commands_that_it_names_do_what_it_says() {
     let refused = http::post_json(&url, &key, &chat("sim/echo")).await;
     assert_eq!(refused.status, 403);
     let text = folder.run(&["explain", refused.header("x-weir-decision").unwrap()]).good().to_owned();
-    let command = text.lines().find_map(|line| line.split_once("- exempt the identity: ")).unwrap().1;
+    let command = text.lines().find_map(|line| line.split_once("exempt the identity: ")).unwrap().1;
     let tomorrow = weir_store::clock::SystemClock.now() + jiff::SignedDuration::from_hours(24);
     let command = command.replace("TIME", &tomorrow.to_string());
     let mut shell = std::process::Command::new("bash");
