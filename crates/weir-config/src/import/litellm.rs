@@ -48,7 +48,10 @@ impl Notes {
         }
     }
 
-    fn finish(mut self) -> Vec<Note> {
+    /// In the order of the files and their lines.
+    fn finish(mut self, files: &[&str]) -> Vec<Note> {
+        let place = |note: &Note| files.iter().position(|file| *file == note.file);
+        self.0.sort_by_key(|note| (place(note), note.line));
         let more = self.0.len().saturating_sub(NOTES_MAX);
         if more > 0 {
             self.0.truncate(NOTES_MAX);
@@ -77,7 +80,8 @@ pub(super) fn convert(documents: &[(&str, Node)]) -> Imported {
             import.section(entry, &root.key(&entry.key));
         }
     }
-    import.finish()
+    let files: Vec<&str> = documents.iter().map(|(file, _)| *file).collect();
+    import.finish(&files)
 }
 
 /// The names under `include`.
@@ -115,11 +119,12 @@ impl Import {
         }
     }
 
-    fn finish(mut self) -> Imported {
+    fn finish(mut self, files: &[&str]) -> Imported {
         self.resolve_aliases();
         self.resolve_fallbacks();
+        self.share_fallbacks();
         let variables = self.variables.names();
-        let notes = self.notes.finish();
+        let notes = self.notes.finish(files);
         let text = output::write(&self.models, &self.settings, &notes, &variables);
         Imported { text, notes, variables }
     }

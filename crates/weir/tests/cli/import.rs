@@ -74,7 +74,7 @@ fn deployments_become_pools_and_fallbacks() {
         "- id: gpt-4o/deployment-2\n    provider: openrouter\n    upstream_model: openai/gpt-4o\n",
         "- id: fast\n    provider: deepseek\n    upstream_model: deepseek-chat\n    fallbacks: [fast/deployment-2, gpt-4o]\n",
         "- id: fast/deployment-2\n    provider: groq\n    upstream_model: llama-3.3-70b-versatile\n",
-        "- id: smart\n    provider: openai\n    upstream_model: gpt-4o\n",
+        "- id: smart\n    provider: openai\n    upstream_model: gpt-4o\n    context_window: 128000\n    price: {input: 2.5, output: 10}\n    fallbacks: [gpt-4o/deployment-2, fast]\n",
         "cache: \"redis://:${REDIS_PASSWORD}@cache.internal:6380\"\n",
         "retries: {attempts: 4}",
         "sentry_dsn: \"${SENTRY_DSN:-}\"",
@@ -84,17 +84,17 @@ fn deployments_become_pools_and_fallbacks() {
         assert!(text.contains(said), "`{said}` is not in\n{text}");
     }
     for (line, told) in [
-        (8, "model_list[0].litellm_params.rpm: not carried over"),
-        (15, "model_list[2].litellm_params.model: not carried over: Azure"),
-        (25, "model_list[7].model_info.mode: not carried over"),
-        (27, "router_settings.routing_strategy: not carried over"),
-        (33, "router_settings.redis_host: the password itself is not written: set ${REDIS_PASSWORD} to it"),
-        (34, "router_settings.model_group_alias.lost: not carried over"),
-        (35, "router_settings.fallbacks[1].fast: a fallback is left out"),
-        (38, "litellm_settings.content_policy_fallbacks: not carried over"),
-        (39, "litellm_settings.drop_params: not carried over"),
-        (42, "litellm_settings.success_callback: not carried over: weir tells"),
-        (48, "general_settings.database_url: not carried over: LiteLLM's tables"),
+        (7, "model_list[0].litellm_params.rpm: not carried over"),
+        (14, "model_list[2].litellm_params.model: not carried over: Azure"),
+        (26, "model_list[7].model_info.mode: not carried over"),
+        (28, "router_settings.routing_strategy: not carried over"),
+        (34, "router_settings.redis_host: the password itself is not written: set ${REDIS_PASSWORD} to it"),
+        (35, "router_settings.model_group_alias.lost: not carried over"),
+        (36, "router_settings.fallbacks[1].fast: a fallback is left out"),
+        (39, "litellm_settings.content_policy_fallbacks: not carried over"),
+        (40, "litellm_settings.drop_params: not carried over"),
+        (43, "litellm_settings.success_callback: not carried over: weir tells"),
+        (49, "general_settings.database_url: not carried over: LiteLLM's tables"),
     ] {
         assert!(
             run.stderr.contains(&format!("balanced.yaml:{line}: {told}")),
@@ -165,7 +165,7 @@ fn what_cannot_be_read_is_refused_without_repeating_it() {
     folder.write("b.yaml", &text_of("small.yaml"));
     folder.run(&["import", "litellm", "b.yaml", "--output", "there.yaml"]).failed(1, "is there already");
     let piped = folder.run(&["import", "litellm", "b.yaml"]);
-    assert!(piped.good().contains("- id: gpt-4o\n") && piped.stderr.contains("2 settings"), "{piped:#?}");
+    assert!(piped.good().contains("- id: gpt-4o\n") && piped.stderr.contains("3 settings"), "{piped:#?}");
 }
 
 /// A configuration that was imported serves what LiteLLM served, by the same names and the same key.

@@ -47,6 +47,7 @@ impl Import {
         self.unread_members(node, at, &["model_name", "litellm_params", "model_info"]);
         let (prefix, upstream) = self.provider_of(params, &model, &at_params)?;
         let Some(known) = providers::find(&prefix) else {
+            let line = get(params, "model").map_or(line, |entry| entry.key_place.line);
             self.notes.add(&at_params.key("model"), line, providers::why_not(&prefix));
             return None;
         };
@@ -55,7 +56,8 @@ impl Import {
         let key = self.key(params, known, &at_params);
         self.params(params, &at_params);
         let info = get(node, "model_info").map(|entry| &entry.node);
-        let order = get(params, "order").and_then(|entry| number(&entry.node)).unwrap_or(0.0);
+        // LiteLLM takes those of the lowest order first, and those without one after them.
+        let order = get(params, "order").and_then(|entry| number(&entry.node)).unwrap_or(f64::MAX);
         #[expect(clippy::cast_possible_truncation, reason = "an order is a small whole number")]
         Some(Deployment {
             at: at.clone(),

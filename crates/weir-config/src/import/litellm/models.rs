@@ -30,6 +30,8 @@ pub(super) struct Model {
     pub(super) fallbacks: Vec<String>,
     /// Whether it was made for a further deployment, and is no name of LiteLLM's.
     further: bool,
+    /// The model that this is another name of.
+    alias_of: Option<String>,
 }
 
 /// A list of models to try, as it was written.
@@ -148,6 +150,7 @@ impl Import {
             context_window: deployment.context_window,
             fallbacks: Vec::new(),
             further,
+            alias_of: None,
         })
     }
 
@@ -190,13 +193,34 @@ impl Import {
             let known = |name: &str| self.models.models.iter().find(|m| m.id.eq_ignore_ascii_case(name));
             let taken = known(&alias).is_some();
             let upstream = |model: &Model| model.upstream.clone().unwrap_or_else(|| model.id.clone());
-            let named = known(&model)
-                .filter(|model| !model.id.contains('*') && !alias.contains('*'))
-                .map(|model| Model { id: alias.clone(), upstream: Some(upstream(model)), ..model.clone() });
+            let named =
+                known(&model).filter(|model| !model.id.contains('*') && !alias.contains('*')).map(|model| {
+                    Model {
+                        id: alias.clone(),
+                        upstream: Some(upstream(model)),
+                        alias_of: Some(model.id.clone()),
+                        ..model.clone()
+                    }
+                });
             match named {
                 Some(model) if !taken => self.models.models.push(model),
                 _ => {
                     self.notes.add(&at, line, "not carried over: there is no such model, or the alias is one")
+                }
+            }
+        }
+    }
+
+    /// What stands in for a model stands in for its other names too.
+    pub(super) fn share_fallbacks(&mut self) {
+        let known: Vec<(String, Vec<String>)> =
+            self.models.models.iter().map(|model| (model.id.clone(), model.fallbacks.clone())).collect();
+        for model in &mut self.models.models {
+            let of = known.iter().find(|(id, _)| model.alias_of.as_ref() == Some(id));
+            for name in of.map(|(_, names)| names.as_slice()).unwrap_or_default() {
+                let new = !model.fallbacks.contains(name) && !name.eq_ignore_ascii_case(&model.id);
+                if new && model.fallbacks.len() < FALLBACKS_MAX {
+                    model.fallbacks.push(name.clone());
                 }
             }
         }

@@ -221,7 +221,7 @@ impl Import {
         let scheme = if tls { "rediss" } else { "redis" };
         self.settings.cache = Some(format!("{scheme}://{}{host}:{port}", login.unwrap_or_default()));
         let why = "weir keeps its counters, limits and the action cache there; LiteLLM's own keys stay where they are";
-        self.notes.add(at, settings.place.line, why);
+        self.notes.add(at, line, why);
     }
 
     pub(super) fn general_settings(&mut self, node: &Node, at: &At) {
