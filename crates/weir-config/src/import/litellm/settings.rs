@@ -195,6 +195,7 @@ impl Import {
     }
 
     fn redis(&mut self, settings: &Node, host: &Entry, at: &At) {
+        let line = host.key_place.line;
         let member =
             |key: &str| get(settings, key).and_then(|entry| Some((entry.key_place.line, text(&entry.node)?)));
         let host = text(&host.node).unwrap_or_default();
