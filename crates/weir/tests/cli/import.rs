@@ -162,7 +162,7 @@ fn what_cannot_be_read_is_refused_without_repeating_it() {
     let folder = Folder::with(&[("a.yaml", "include: [not-there.yaml]\n"), ("there.yaml", "")]);
     folder.run(&["import", "litellm", "nowhere.yaml"]).failed(2, "nowhere.yaml");
     folder.run(&["import", "litellm", "a.yaml"]).failed(2, "not-there.yaml");
-    folder.write("b.yaml", &text_of("small.yaml"));
+    folder.write("b.yaml", text_of("small.yaml"));
     folder.run(&["import", "litellm", "b.yaml", "--output", "there.yaml"]).failed(1, "is there already");
     let piped = folder.run(&["import", "litellm", "b.yaml"]);
     assert!(piped.good().contains("- id: gpt-4o\n") && piped.stderr.contains("3 settings"), "{piped:#?}");
