@@ -53,7 +53,7 @@ fn record(n: usize) -> Record {
         path: "/v1/chat/completions".to_owned(),
         model: ["openai/gpt-4o", "anthropic/claude", "meta/llama"][n % 3].to_owned(),
         provider: "openai".to_owned(),
-        stream: n % 2 == 0,
+        stream: n.is_multiple_of(2),
         max_tokens: (n % 4_000) as i64,
         user_agent: format!("OpenAI/Python 2.{}.0", n % 50),
         ip: format!("203.0.113.{}", n % 250),
