@@ -108,8 +108,8 @@ async fn a_draft_has_its_mistakes_at_their_places_and_its_examples_tried() {
     let wrong = "id: x\non: request\nwhen: 'request.model == \"é🕷\" || request.modell == \"\"'\nthen: log\n";
     let found = check(wrong).await;
     let diagnostic = &found["diagnostics"][0];
-    // In characters: bytes and UTF-16 units would give others.
-    assert_eq!((&diagnostic["line"], &diagnostic["column"]), (&json!(3), &json!(33)), "{found}");
+    // At the member that is unknown, in characters: bytes and UTF-16 units would give others.
+    assert_eq!((&diagnostic["line"], &diagnostic["column"]), (&json!(3), &json!(41)), "{found}");
     let tried = "id: x\non: request\nwhen: request.stream\nthen: log\nmatch:\n  - {request: {stream: true}}\n  - {request: {stream: false}}\n";
     let examples = check(tried).await["examples"].clone();
     assert_eq!((&examples[0]["holds"], &examples[1]["holds"]), (&json!(true), &json!(false)), "{examples}");
