@@ -17,7 +17,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use weir_config::config::Tools;
 use weir_core::clock::SharedClock;
-use weir_core::tool::PermissionLevel;
+use weir_core::tool::{Arguments, PermissionLevel};
 use weir_rules::tool::Permitted;
 use weir_rules::{EvaluateContext, LiveRules};
 use weir_store::database::Overrides;
@@ -146,6 +146,16 @@ impl Gate {
         };
         let entries = inner.catalogue.entries(server);
         entries.iter().filter(|entry| sees(entry)).map(|entry| Arc::clone(&entry.definition)).collect()
+    }
+
+    /// The level of a call as its tool and its arguments say, before rules raise it. A tool that nobody lists is `dangerous`.
+    #[must_use]
+    pub fn level_of(&self, server: &str, tool: &str, args: &Arguments) -> PermissionLevel {
+        let settings = self.inner.settings();
+        let entries = self.inner.catalogue.entries(Some(server));
+        let entry = entries.iter().find(|entry| entry.definition.name == tool);
+        let own = entry.map_or(PermissionLevel::Dangerous, |entry| entry.level(&settings.tools));
+        own.max(crate::level::of_call(tool, args, &settings.roots))
     }
 
     /// Runs one call through the gate. `executor` is called if and only if the call is permitted, and is stopped when it

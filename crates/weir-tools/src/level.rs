@@ -76,7 +76,8 @@ fn of_paths(args: &Arguments, roles: Roles, roots: &Roots) -> PermissionLevel {
         return PermissionLevel::Dangerous;
     }
     let later = paths.iter().filter(|_| !roles.only_looks).map(|path| of_written(path, roots));
-    let later = later.max().unwrap_or(PermissionLevel::None);
+    let moved = paths.iter().filter(|_| roles.moves).map(|path| later::moved(path, true, roots));
+    let later = later.chain(moved).max().unwrap_or(PermissionLevel::None);
     // A tool that takes a folder as a whole takes along what of weir's own lies in it.
     let takes = |path: &str| !roles.lists && roots.hold_own_below(path);
     let stays = |path: &&str| roots.contain(path) && !hides(path) && !takes(path);

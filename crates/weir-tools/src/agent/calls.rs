@@ -6,7 +6,7 @@ use std::time::Instant;
 use futures_util::{StreamExt as _, stream};
 use serde_json::Value as Json;
 use weir_core::DecisionId;
-use weir_core::tool::{Arguments, Denial, DenialKind, cleaned, quoted};
+use weir_core::tool::{Arguments, Denial, DenialKind, PermissionLevel, cleaned, quoted};
 
 use super::api::Asked;
 use super::event::Event;
@@ -136,7 +136,9 @@ impl<M: Model> Drop for Told<'_, M> {
 }
 
 impl<M: Model> Turn<M> {
-    /// Runs the calls of a round, several at a time, and gives what came of them in the order in which they were asked.
+    /// Runs the calls of a round and gives what came of them in the order in which they were asked.
+    /// Calls that only read run several at a time. As soon as one of a round may change something, they run one after another,
+    /// and each is judged when its turn comes: where a path leads may be another by then.
     pub(super) async fn run_calls(
         &self,
         calls: &[Asked],
@@ -164,7 +166,17 @@ impl<M: Model> Turn<M> {
                 }
             }
         };
-        stream::iter(calls.iter().enumerate()).map(run).buffered(PARALLEL_MAX).collect().await
+        let read = calls.iter().all(|asked| self.only_reads(asked, offer));
+        let at_once = if read { PARALLEL_MAX } else { 1 };
+        stream::iter(calls.iter().enumerate()).map(run).buffered(at_once).collect().await
+    }
+
+    /// Whether a call changes nothing, as far as its tool and its arguments say. Of what cannot be read nothing is known.
+    fn only_reads(&self, asked: &Asked, offer: &Offer) -> bool {
+        let tool = meant(asked, offer);
+        arguments_of(&asked.arguments).is_ok_and(|args| {
+            self.gate.level_of(&tool.server, &tool.name, &args) <= PermissionLevel::ReadOnly
+        })
     }
 
     /// Answers what cannot be judged as a call.

@@ -5,6 +5,8 @@
 
 use weir_core::tool::PermissionLevel;
 
+use super::Roots;
+
 /// Folders whose files run by themselves, as parts of a path.
 const FOLDERS: &[(&[&str], PermissionLevel)] = &[
     // Hooks, and configuration that names programs.
@@ -20,6 +22,10 @@ const FOLDERS: &[(&[&str], PermissionLevel)] = &[
     // The agents' own hooks and permissions, weir's among them.
     (&[".claude"], PermissionLevel::Execute),
     (&[".codex"], PermissionLevel::Execute),
+    (&[".cursor"], PermissionLevel::Execute),
+    (&[".gemini"], PermissionLevel::Execute),
+    // Runners, and wrappers of the compiler, which an editor calls.
+    (&[".cargo"], PermissionLevel::Execute),
     // Who may come in, as whom, and where to.
     (&[".ssh"], PermissionLevel::Dangerous),
     (&[".gnupg"], PermissionLevel::Dangerous),
@@ -31,6 +37,40 @@ const FOLDERS: &[(&[&str], PermissionLevel)] = &[
     (&["spool", "cron"], PermissionLevel::Dangerous),
     (&["crontabs"], PermissionLevel::Dangerous),
     (&["sudoers.d"], PermissionLevel::Dangerous),
+];
+
+/// Folders in which some files run by themselves and others do not: what is moved into one under a name that does not show
+/// may be such a file.
+const PLACES: &[&str] = &[
+    ".vscode",
+    ".idea",
+    ".zed",
+    ".devcontainer",
+    ".github",
+    ".gitlab",
+    ".circleci",
+    ".config",
+    ".local",
+    ".vim",
+    ".nvim",
+    ".emacs.d",
+    ".direnv",
+    ".yarn",
+    ".npm",
+    ".m2",
+    ".gradle",
+    ".docker",
+    ".kube",
+    ".aws",
+    ".continue",
+    ".windsurf",
+    "library",
+    "launchagents",
+    "autostart",
+    "systemd",
+    "spool",
+    "cron",
+    "site-packages",
 ];
 
 /// Files of a name that run by themselves, wherever they lie.
@@ -87,6 +127,24 @@ pub(super) fn written(path: &str) -> PermissionLevel {
     } else {
         PermissionLevel::None
     })
+}
+
+/// The least level of moving, copying or linking something from or to this path. A link, and where `folders` are taken
+/// one of those as well, hides what comes along.
+pub(super) fn moved(path: &str, folders: bool, roots: &Roots) -> PermissionLevel {
+    let is_place = |part: &str| {
+        let part = part.to_lowercase();
+        PLACES.contains(&part.as_str()) || written(&part) > PermissionLevel::None
+    };
+    let located = roots.locate(path);
+    let named = path.split(['/', '\\']).any(is_place);
+    let leads = located
+        .as_deref()
+        .and_then(|path| path.file_name())
+        .is_some_and(|name| is_place(&name.to_string_lossy()));
+    // A source by its name; the target of a move may be a folder, into which one file goes.
+    let folder = folders && located.is_some_and(|path| path.is_dir());
+    if named || leads || folder { PermissionLevel::Execute } else { PermissionLevel::None }
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ pub struct Roles {
     pub only_looks: bool,
     /// It tells of the names in a folder, and not what the files hold.
     pub lists: bool,
+    /// It moves, copies or links what its arguments name.
+    pub moves: bool,
     /// It looks for something in all files of a folder.
     pub searches: bool,
 }
@@ -30,6 +32,9 @@ const CHANGES: [&str; 20] = [
     "write", "edit", "create", "patch", "move", "rename", "copy", "save", "put", "append", "replace",
     "update", "delete", "remove", "set", "insert", "upload", "make", "apply", "download",
 ];
+
+/// Words of tools that move, copy or link.
+const MOVES: [&str; 6] = ["move", "rename", "copy", "link", "symlink", "hardlink"];
 
 /// Words of tools that tell of names only.
 const LISTS: [&str; 9] = ["list", "ls", "tree", "glob", "stat", "info", "exists", "find", "count"];
@@ -132,6 +137,7 @@ impl Roles {
             only_looks,
             // weir's own search passes its own files over; others of this name look for names.
             lists: only_looks && (any(&LISTS) || flat == "searchfiles") && !has("grep"),
+            moves: any(&MOVES),
             searches: has("grep") || has("search") && flat != "searchfiles",
         }
     }

@@ -7,11 +7,15 @@
 //! `read_only` and `write` are earned: by simple commands of plain parts (literal words, `$NAME`, redirects), of programs
 //! and options that are known. All other parts of the language are `execute` at least, however harmless they look.
 
+mod moved;
 mod plain;
 mod programs;
 mod words;
 
-use tree_sitter::{Node, Parser};
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use tree_sitter::{Node, ParseOptions, ParseState, Parser, Point, Tree};
 use weir_core::tool::PermissionLevel;
 
 use super::Roots;
@@ -20,6 +24,12 @@ use words::{Word, word_of};
 
 /// How long a command may be, in bytes; a longer one is `dangerous`.
 pub const COMMAND_BYTES_MAX: usize = 64 * 1024;
+
+/// How long the reading of a command may take; one that takes longer is `dangerous`.
+const PARSE_MAX: Duration = Duration::from_secs(1);
+
+/// Here-documents and here-strings of a command; the parser's time grows with their square. One with more is `dangerous`.
+const HERE_DOCUMENTS_MAX: usize = 32;
 
 /// Commands within commands (`sh -c`, `xargs`, `find -exec`) that are followed; deeper is `dangerous`.
 const NESTED_MAX: usize = 8;
@@ -55,14 +65,34 @@ fn classify_nested(command: &str, roots: &Roots, depth: usize) -> PermissionLeve
     if parser.set_language(&tree_sitter_bash::LANGUAGE.into()).is_err() {
         return PermissionLevel::Dangerous;
     }
-    let Some(tree) = parser.parse(command, None) else { return PermissionLevel::Dangerous };
+    let Some(tree) = parse(&mut parser, command) else { return PermissionLevel::Dangerous };
     let root = tree.root_node();
     if root.has_error() {
         return PermissionLevel::Dangerous;
     }
     let plain = plain::is_plain(command) && plain::has_plain_here_document(command);
     let floor = if plain { PermissionLevel::ReadOnly } else { PermissionLevel::Execute };
-    floor.max(Walk { text: command, roots, depth }.level(root))
+    let walk = Walk { text: command, roots, depth };
+    let level = floor.max(walk.level(root));
+    if !roots.is_empty() && walk.follows_what_moves(root) {
+        level.max(PermissionLevel::Execute)
+    } else {
+        level
+    }
+}
+
+/// Parses a text, if that takes no longer than it may: what is hard to read takes a parser long.
+fn parse(parser: &mut Parser, text: &str) -> Option<Tree> {
+    if text.matches("<<").count() > HERE_DOCUMENTS_MAX {
+        return None;
+    }
+    let begun = Instant::now();
+    let mut goes_on = |_: &ParseState| {
+        if begun.elapsed() > PARSE_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let mut read = |at: usize, _: Point| text.as_bytes().get(at..).unwrap_or_default();
+    let options = ParseOptions::new().progress_callback(&mut goes_on);
+    parser.parse_with_options(&mut read, None, Some(options))
 }
 
 struct Walk<'w> {
@@ -146,6 +176,12 @@ impl Walk<'_> {
 
     /// A command, with words of it that the parser put elsewhere.
     fn command(&self, node: Node<'_>, more: Vec<Word>) -> PermissionLevel {
+        let mut words = self.words(node);
+        words.extend(more);
+        Invocation { words: &words, roots: self.roots, fed: is_fed(node), depth: self.depth }.level()
+    }
+
+    fn words(&self, node: Node<'_>) -> Vec<Word> {
         let mut cursor = node.walk();
         let mut words: Vec<Word> = Vec::new();
         for child in node.named_children(&mut cursor) {
@@ -161,8 +197,7 @@ impl Walk<'_> {
                 _ => words.push(word_of(child, self.text)),
             }
         }
-        words.extend(more);
-        Invocation { words: &words, roots: self.roots, fed: is_fed(node), depth: self.depth }.level()
+        words
     }
 
     /// The parser takes words behind a redirect for more targets of it; they are words of the command.

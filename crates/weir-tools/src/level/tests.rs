@@ -38,7 +38,7 @@ fn commands_are_classed_by_what_a_shell_would_run() {
                 "echo a >> b",
                 "cat a | tee b",
                 "mkdir -p a/b && cp x a",
-                "git commit -m 'rm -rf'",
+                "git add 'rm -rf'",
                 "sed -i s/a/b/ f.txt",
                 "cat a >| b",
                 "cat a &> b",
@@ -212,5 +212,172 @@ fn a_tool_is_classed_by_its_arguments_where_they_are_known() {
     ];
     for (tool, args, expected) in table {
         assert_eq!(of_call(tool, &Arguments::new(args.clone()), &none), expected, "{tool} {args}");
+    }
+}
+
+#[test]
+fn what_places_files_whose_names_the_call_does_not_show_is_running() {
+    let table: &[(PermissionLevel, &[&str])] = &[
+        (
+            Execute,
+            &[
+                "tar xf a.tar",
+                "tar -xzf a.tgz",
+                "tar --extract --file=a.tar",
+                "tar -f a.tar -x",
+                "unzip a.zip",
+                "unzip -o a.zip",
+                "unzip a.zip -d -l",
+                "split -b 1 f .env",
+                "csplit f 1",
+                "git apply p",
+                "git checkout evil",
+                "git switch evil",
+                "git stash pop",
+                "git stash",
+                "git restore a",
+                "git pull",
+                "git merge evil",
+                "git rebase evil",
+                "git am p",
+                "git cherry-pick evil",
+                "git commit -m x",
+                "git push",
+                "git branch x",
+                "git tag x",
+                "git reset HEAD~1",
+                "git mv d .vscode",
+                "mv d .vscode",
+                "mv d ./.VSCODE/",
+                "mv d sub/.config",
+                "cp -r d .vscode",
+                "cp -r d e",
+                "cp -a d e",
+                "cp --recurs d e",
+                "cp -vR d e",
+                "cp -d l m",
+                "cp -s a b",
+                "cp --suffix=rc -b x .env",
+                "cp d/tasks.json .vscode",
+                "cp d/tasks.json .vscode/.",
+                "cp -t .vscode d/tasks.json",
+                "cp -t.vscode d/tasks.json",
+                "install d/tasks.json .vscode",
+                "ln -s d .vscode",
+                "ln -s .vscode d",
+                "mv $x y",
+                "mv * d",
+                "gunzip .envrc.gz",
+                "gzip -d .envrc.gz",
+                "rsync -a d e",
+                "cpio -i",
+                "patch -p1",
+                "echo x > .cargo/config.toml",
+                "echo x > .cursor/hooks.json",
+            ],
+        ),
+        (
+            Write,
+            &[
+                "git add -A",
+                "git add a",
+                "git rm --cached a",
+                "git mv a.txt b.txt",
+                "mv a.txt b.txt",
+                "mv -f a.txt b.txt",
+                "cp a b",
+                "cp -p a b",
+                "ln -s a.txt b.txt",
+                "tar czf a.tgz d",
+                "tar tf a.tar",
+                "unzip -l a.zip",
+                "gunzip a.txt.gz",
+                "mkdir .vscode",
+            ],
+        ),
+    ];
+    for (expected, commands) in table {
+        for command in *commands {
+            assert_eq!(level(command), *expected, "{command}");
+        }
+    }
+    let moved = |tool: &str, from: &str, to: &str| {
+        of_call(tool, &Arguments::new(json!({"source": from, "destination": to})), &Roots::default())
+    };
+    assert_eq!(moved("move_file", "d", ".vscode"), Execute);
+    assert_eq!(moved("copy_file", "d/tasks.json", ".vscode"), Execute);
+    assert_eq!(moved("create_symlink_file", ".vscode", "d"), Execute);
+    assert_eq!(moved("move_file", "a.txt", "b.txt"), Nothing);
+}
+
+/// A root with a folder that holds a link out of it, a plain file and a list of sums.
+fn moving() -> (tempfile::TempDir, Roots) {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("root");
+    std::fs::create_dir_all(root.join("d")).unwrap();
+    std::fs::write(root.join("a.txt"), "a").unwrap();
+    std::os::unix::fs::symlink("../..", root.join("d/up")).unwrap();
+    (folder, Roots::new(&[root]))
+}
+
+#[test]
+fn behind_what_moves_or_links_nothing_is_known_of_paths() {
+    let (_folder, roots) = moving();
+    let unknown = [
+        "mv d/up up2 && head up2/weir.yaml",
+        "mv d/up up2; echo x > up2/f",
+        "mv d/up up2\ncat < up2/f",
+        "timeout 5 mv d/up up2 && head up2/f",
+        "sh -c 'mv d/up up2' && head up2/f",
+        "git mv d/up up2 && head up2/f",
+        "ln -s d/x y && cat y",
+        "while head up2/f; do mv d/up up2; done",
+        "head up2/f | mv d/up up2",
+        "mv d/up up2 & head up2/f",
+        "mv -t . d/up up/f",
+        "mv d e",
+        "mv d/ e",
+        "ln -s d e",
+        "git apply p && echo x > L/f",
+        "git checkout evil && head L/passwd",
+    ];
+    for command in unknown {
+        assert!(classify_command(command, &roots) >= Execute, "{command}");
+    }
+    for command in [
+        "mv a.txt b.txt",
+        "cat a.txt && mv a.txt b.txt",
+        "mv a.txt b.txt && echo done",
+        "cp a.txt b && cat b",
+    ] {
+        assert!(classify_command(command, &roots) <= Write, "{command}");
+    }
+    let moved = json!({"source": "d", "destination": "e"});
+    assert_eq!(of_call("move_file", &Arguments::new(moved), &roots), Execute);
+}
+
+#[test]
+fn lists_of_files_lead_out_of_the_roots() {
+    let (_folder, roots) = moving();
+    for program in ["md5sum", "sha1sum", "sha256sum", "sha512sum", "b2sum", "cksum"] {
+        for option in ["-c", "--check", "--che", "-wc"] {
+            let command = format!("{program} {option} a.txt");
+            assert_eq!(classify_command(&command, &roots), Dangerous, "{command}");
+        }
+        assert_eq!(classify_command(&format!("{program} -b a.txt"), &roots), ReadOnly, "{program}");
+    }
+    for command in ["wc --files0-from=a.txt", "wc --files0=a.txt", "du --files0-from=a.txt"] {
+        assert_eq!(classify_command(command, &roots), Dangerous, "{command}");
+    }
+    assert_eq!(classify_command("wc -l a.txt", &roots), ReadOnly);
+}
+
+#[test]
+fn a_command_is_judged_in_a_time_that_grows_with_its_length() {
+    for part in ["‹", "(", "{ ", "\"$(", "a ", "<<a\n", "$", "`", "[[ ", "é;", "a=", "‹ "] {
+        let begun = std::time::Instant::now();
+        let _ = level(&part.repeat(50_000));
+        let _ = level(&part.repeat(COMMAND_BYTES_MAX / part.len()));
+        assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{part}: {:?}", begun.elapsed());
     }
 }

@@ -72,6 +72,16 @@ async fn a_hundred_calls_at_once_run_a_few_at_a_time_and_each_has_its_answer() {
 }
 
 #[tokio::test]
+async fn calls_of_a_round_with_one_that_may_change_something_run_one_after_another() {
+    let mut asked = vec![("ok", "{}"); 10];
+    asked.insert(3, ("deploy", "{}"));
+    let bench = bench(vec![calls(&asked), answer("done")]).await;
+    assert_eq!(bench.run().await.end, TurnEnd::Answered);
+    bench.every_call_ended_once(11);
+    assert_eq!((bench.ran(), bench.hands.at_once_max.load(Ordering::SeqCst)), (10, 1));
+}
+
+#[tokio::test]
 async fn a_denied_call_that_is_asked_again_ends_the_turn_after_the_model_was_told() {
     let bench = bench(vec![calls(&[("deploy", "{}")])]).await;
     let result = bench.run().await;

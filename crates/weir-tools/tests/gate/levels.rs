@@ -222,11 +222,20 @@ fn everyday_commands_keep_their_levels() {
                 "cp a b",
                 "echo hi > f",
                 "uniq a b",
+                "tar czf a.tgz src",
+                "git add -A && git status",
+            ],
+        ),
+        (
+            Execute,
+            &[
+                "rg foo src",
+                "cargo test",
+                "bash -lc 'cargo test'",
                 "tar xzf a.tgz",
                 "git add -A && git commit -m 'x'",
             ],
         ),
-        (Execute, &["rg foo src", "cargo test", "bash -lc 'cargo test'"]),
     ];
     for (expected, commands) in table {
         for command in *commands {
@@ -469,18 +478,12 @@ fn weirs_own_files_lie_outside_every_root_and_what_takes_a_folder_takes_them_alo
     for command in dangerous {
         assert_eq!(classify_command(command, &roots), Dangerous, "{command}");
     }
-    for command in [
-        "ls -la",
-        "ls data",
-        "find . -name a",
-        "git status",
-        "cat a.txt",
-        "grep -r x sub",
-        "cp -r sub copy",
-        "touch data/x",
-    ] {
+    for command in
+        ["ls -la", "ls data", "find . -name a", "git status", "cat a.txt", "grep -r x sub", "touch data/x"]
+    {
         assert!(classify_command(command, &roots) <= Write, "{command}");
     }
+    assert_eq!(classify_command("cp -r sub copy", &roots), Execute);
     let of = |tool: &str, args: serde_json::Value| of_call(tool, &Arguments::new(args), &roots);
     let table = [
         ("write_file", json!({"path": "weir.yaml"}), Dangerous),
@@ -518,7 +521,7 @@ fn recursion_that_follows_links_leaves_the_roots() {
     ] {
         assert_eq!(classify_command(command, &roots), Dangerous, "{command}");
     }
-    for command in ["grep -r s .", "find . -name x", "cp -r sub x", "ls -R", "tree", "du ."] {
+    for command in ["grep -r s .", "find . -name x", "ls -R", "tree", "du ."] {
         assert!(classify_command(command, &roots) <= Write, "{command}");
     }
 }

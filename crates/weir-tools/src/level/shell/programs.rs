@@ -5,13 +5,14 @@ mod find;
 mod git;
 mod known;
 mod options;
+pub(super) mod places;
 
 use weir_core::tool::PermissionLevel;
 use weir_core::tool::PermissionLevel::{Dangerous, Execute, ReadOnly, Write};
 
 use super::super::of_written;
 use super::{Roots, Word, classify_nested};
-use known::{DANGERS, LISTERS, NO_PATHS, READERS, SHELLS, WRAPPER_VALUES, WRAPPERS, WRITERS};
+use known::{DANGERS, LISTERS, NO_PATHS, READERS, SHELLS, SUMS, WRAPPER_VALUES, WRAPPERS, WRITERS};
 
 /// What is run, and how.
 pub(super) struct Invocation<'i> {
@@ -55,7 +56,8 @@ impl Invocation<'_> {
             _ => return Execute,
         };
         let level = known.max(options::level(name, rest)).max(self.outside(name, rest));
-        level.max(self.takes_along(name, rest)).max(self.by_paths(name, rest, known))
+        let level = level.max(self.takes_along(name, rest)).max(self.by_paths(name, rest, known));
+        level.max(places::level(name, rest, self.roots))
     }
 
     /// What the words say as paths, roots or none: the environment and the memory of processes, and files that run by
@@ -106,9 +108,18 @@ impl Invocation<'_> {
                     || words.first().and_then(Word::text).is_some_and(|word| word.contains('h'))
             }
             "tree" => has("l", &[]),
-            "du" => has("LD", &["dereference", "dereference-args"]),
+            "du" => {
+                has("LD", &["dereference", "dereference-args"])
+                    || words.iter().filter_map(Word::text).any(|word| word.starts_with("--f"))
+            }
             "diff" => has("r", &["recursive"]) && !has("", &["no-dereference"]),
             "zip" => has("r", &["recurse-paths"]) && !has("y", &["symlinks"]),
+            // They open what a list names.
+            "wc" => words.iter().filter_map(Word::text).any(|word| word.starts_with("--f")),
+            _ if SUMS.contains(&name) => words
+                .iter()
+                .filter_map(Word::text)
+                .any(|word| word.starts_with("--c") || !word.starts_with("--") && has_option(word, "c", &[])),
             _ => false,
         };
         // Without a path it looks below where it is.

@@ -176,7 +176,7 @@ pub(super) fn level(words: &[Word], roots: &Roots) -> PermissionLevel {
     floor.max(match words.get(at) {
         None => ReadOnly,
         Some(Word::Literal(command)) => {
-            destroys(command, rest).unwrap_or_else(|| command_level(command, rest))
+            destroys(command, rest).unwrap_or_else(|| command_level(command, rest, roots))
         }
         Some(_) => Dangerous,
     })
@@ -205,7 +205,7 @@ fn destroys(command: &str, rest: &[Word]) -> Option<PermissionLevel> {
     destroys.then_some(Dangerous)
 }
 
-fn command_level(command: &str, rest: &[Word]) -> PermissionLevel {
+fn command_level(command: &str, rest: &[Word], roots: &Roots) -> PermissionLevel {
     let looks = LOOKS.hold(rest);
     let bare = rest.iter().all(|word| {
         word.text().is_some_and(|word| {
@@ -223,8 +223,6 @@ fn command_level(command: &str, rest: &[Word]) -> PermissionLevel {
             ReadOnly
         }
         "branch" | "tag" | "remote" if bare && looks => ReadOnly,
-        // A tag may be signed, or described in an editor.
-        "tag" if rest.iter().any(|word| word.text().is_none_or(|word| word.starts_with('-'))) => Execute,
         "remote"
             if !matches!(
                 rest.first().and_then(Word::text),
@@ -233,12 +231,9 @@ fn command_level(command: &str, rest: &[Word]) -> PermissionLevel {
         {
             Execute
         }
-        "add" | "commit" | "checkout" | "switch" | "restore" | "reset" | "mv" | "rm" | "branch" | "tag"
-        | "stash" | "init" | "notes" | "apply" | "remote"
-            if changes =>
-        {
-            Write
-        }
+        "mv" if changes => Write.max(super::places::moved(true, rest, roots)),
+        // What brings files into the work tree can bring any, and what moves a reference runs hooks.
+        "add" | "rm" | "init" | "remote" if changes => Write,
         _ => Execute,
     }
 }

@@ -44,7 +44,9 @@ pub(super) const READERS: &[&str] = &[
     "strings",
     "md5sum",
     "sha1sum",
+    "sha224sum",
     "sha256sum",
+    "sha384sum",
     "sha512sum",
     "cksum",
     "sum",
@@ -96,6 +98,10 @@ pub(super) const READERS: &[&str] = &[
     "lscpu",
     "lsblk",
 ];
+
+/// Programs that can check the files of a list.
+pub(super) const SUMS: &[&str] =
+    &["md5sum", "sha1sum", "sha224sum", "sha256sum", "sha384sum", "sha512sum", "cksum", "b2sum"];
 
 /// Programs that change data.
 pub(super) const WRITERS: &[&str] = &[

@@ -28,6 +28,24 @@ const TABLE: &[(&[&str], Options)] = &[
         &["command", "nohup", "builtin", "exec", "setsid", "chronic", "unbuffer", "taskset", "env"],
         only("", "", &[]),
     ),
+    // Other options copy folders, make links, or make up the names of what they write.
+    (
+        &["cp"],
+        only(
+            "finpuvT",
+            "t",
+            &[
+                "force",
+                "interactive",
+                "no-clobber",
+                "verbose",
+                "update",
+                "preserve",
+                "target-directory",
+                "no-target-directory",
+            ],
+        ),
+    ),
     (&["csplit", "split"], only("dks", "abln", &[])),
     (&["date"], only("uR", "dI", &["utc", "iso-8601", "rfc-3339", "date"])),
     (
@@ -41,6 +59,38 @@ const TABLE: &[(&[&str], Options)] = &[
     ),
     (&["ionice"], only("", "cn", &[])),
     (&["less", "more"], only("NSRFXnMi", "", &[])),
+    (
+        &["ln"],
+        only(
+            "finrsvT",
+            "t",
+            &[
+                "symbolic",
+                "force",
+                "no-dereference",
+                "relative",
+                "verbose",
+                "target-directory",
+                "no-target-directory",
+            ],
+        ),
+    ),
+    (
+        &["mv"],
+        only(
+            "finuvT",
+            "t",
+            &[
+                "force",
+                "interactive",
+                "no-clobber",
+                "verbose",
+                "update",
+                "target-directory",
+                "no-target-directory",
+            ],
+        ),
+    ),
     (&["nice"], only("", "n", &[])),
     (
         &["sort"],
