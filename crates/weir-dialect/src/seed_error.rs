@@ -35,6 +35,15 @@ pub fn rewrite(
     }
 }
 
+/// The answer to a quota that is used up of a key of the caller's own: some providers send that as 429, and waiting does
+/// not help.
+#[must_use]
+pub fn own_quota() -> (Bytes, &'static str) {
+    let text =
+        "[BYOK] Your provider account's quota is used up. Raise the quota, or add credit, with the provider.";
+    (to_bytes(&Seed { error: text, error_type: BYOK_ERROR, message: text }), BYOK_ERROR)
+}
+
 /// The answer in the place of a provider's that tells of the platform's account: of the same status, in weir's words.
 #[must_use]
 pub fn generic(class: Class) -> (Bytes, &'static str) {

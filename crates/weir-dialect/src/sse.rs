@@ -5,7 +5,11 @@
 //! event, that is longer than the limit is skipped, never gathered. An event that lies within one chunk is handed out
 //! without a copy.
 
+mod sieve;
+
 use memchr::memchr2;
+
+pub use sieve::{Sieve, Sifted};
 
 /// One event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -107,6 +107,33 @@ impl UsageReader {
         }
     }
 
+    /// Whether the answer is complete ([`Observed::finished`]).
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        match &self.0 {
+            Mode::Stream(reader) => reader.is_finished(),
+            Mode::Body(reader) => reader.is_finished(),
+        }
+    }
+
+    /// Whether the error that was read is a text where the protocol has objects, so that no client could read it.
+    #[must_use]
+    pub fn is_error_in_prose(&self) -> bool {
+        match &self.0 {
+            Mode::Stream(reader) => reader.is_error_in_prose(),
+            Mode::Body(_) => false,
+        }
+    }
+
+    /// Whether the error stands within a choice, beside what was generated.
+    #[must_use]
+    pub fn is_error_of_choice(&self) -> bool {
+        match &self.0 {
+            Mode::Stream(reader) => reader.is_error_of_choice(),
+            Mode::Body(reader) => reader.is_error_of_choice(),
+        }
+    }
+
     /// Whether a JSON answer has what every answer of its API has, be it empty. Of a stream nothing is known before its
     /// end.
     #[must_use]
@@ -139,6 +166,22 @@ impl UsageReader {
         self.end();
         self.observed()
     }
+}
+
+/// The error within a choice of a chat, whole or streamed: the first one, else the choice that ends with one.
+fn error_of_choices(raw: &str) -> Option<ProviderError> {
+    let mut found = None;
+    let _ = json::elements(raw, |choice| {
+        let [error, reason] = json::pick(choice, ["error", "finish_reason"]);
+        let ended = || {
+            let kind = reason.and_then(json::string).filter(|reason| reason == "error")?;
+            Some(ProviderError { kind: Some(kind.into_owned()), ..ProviderError::default() })
+        };
+        if found.is_none() {
+            found = error.and_then(ProviderError::read).or_else(ended);
+        }
+    });
+    found
 }
 
 /// The counts of a usage member as far as they were sent. Those of Anthropic's come in two events, of which the later

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use weir_core::Boundary;
-use weir_core::failure::{CredentialOwner, Owner};
+use weir_core::failure::{Class, CredentialOwner, Owner};
 use weir_core::redact::{tells_of_account, without_accounts};
 use weir_dialect::{Dialect, Refusal, RefusalKind, models_list, seed_error};
 use weir_rules::Fact;
@@ -172,6 +172,10 @@ fn under_the_seeds_prefixes(failed: &Failed, own: bool) -> (u16, Bytes, Option<&
         return (trouble.status, body, Some(seed_error::CONTEXT_LENGTH_EXCEEDED));
     }
     let kind = trouble.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if own && trouble.status == 429 && failure.class() == Class::QuotaExhausted {
+        let (body, error_type) = seed_error::own_quota();
+        return (trouble.status, body, Some(error_type));
+    }
     if own {
         return seed_error::rewrite(trouble.status, kind, &trouble.body, own);
     }

@@ -124,6 +124,10 @@ async fn first_events(
         let data = match frame {
             Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
             None if announced.is_empty() => {
+                if let Some(said) = reading.end() {
+                    let cause = "the provider told of an error instead of an answer";
+                    return Err(Trouble::within(head, said, Phase::Stream, cause));
+                }
                 return Err(no_stream(head, "the provider's stream ended before it began"));
             }
             Some(Err(_)) if announced.is_empty() => {
@@ -150,7 +154,7 @@ async fn first_events(
                 announced.extend_from_slice(&before);
                 if only_announces(reading.kind, &announced) {
                     let cause = "the provider told of an error instead of an answer";
-                    return Err(Trouble::within(head, rest, Phase::Stream, cause));
+                    return Err(Trouble::within(head, reading.said(rest), Phase::Stream, cause));
                 }
                 return Ok(Begun::Going(Some(Piece::Error { before: announced.freeze(), rest }), body));
             }
@@ -195,7 +199,12 @@ async fn whole(
     }
     let bytes = joined(first, &more);
     if reading.usage.has_error() {
-        return Err(Trouble::within(head, bytes, Phase::Body, "the provider's answer is an error"));
+        return Err(Trouble::within(
+            head,
+            reading.said(bytes),
+            Phase::Body,
+            "the provider's answer is an error",
+        ));
     }
     if reading.usage.observed().finished {
         if reading.usage.is_answer() {

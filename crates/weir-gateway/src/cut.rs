@@ -43,6 +43,28 @@ pub(crate) fn before_error(kind: ApiKind, chunk: &Bytes, before: Before) -> (Byt
     (Bytes::new(), chunk.clone())
 }
 
+/// The length of a chunk up to the end of the event that ends the answer.
+pub(crate) fn after_end(kind: ApiKind, chunk: &Bytes, before: Before) -> usize {
+    let event = |from: usize| {
+        let length = chunk.get(from..).and_then(end_of_event);
+        length.map_or(chunk.len(), |length| from.saturating_add(length))
+    };
+    // One that began before the chunk cannot be read by itself: it is the one if no later one is.
+    let begun = if before.within { first_blank(chunk, before.last).unwrap_or_else(|| event(0)) } else { 0 };
+    let mut from = begun;
+    while from < chunk.len() {
+        let end = event(from);
+        let mut reader = UsageReader::new(kind, true);
+        reader.push(chunk.get(from..end).unwrap_or_default());
+        reader.end();
+        if reader.is_finished() {
+            return end;
+        }
+        from = end;
+    }
+    if before.within { begun } else { chunk.len() }
+}
+
 fn tells_error(kind: ApiKind, event: &[u8]) -> bool {
     let mut reader = UsageReader::new(kind, true);
     reader.push(event);
@@ -147,8 +169,11 @@ fn may_tell_error(event: &[u8]) -> bool {
 
 /// Whether these events only announce an answer, of which nothing has come yet.
 pub(crate) fn only_announces(kind: ApiKind, events: &[u8]) -> bool {
+    let events = String::from_utf8_lossy(events);
+    // A carriage return alone ends a line, too.
+    let mut lines = events.split(['\n', '\r']);
     if kind == ApiKind::ChatCompletions {
-        return String::from_utf8_lossy(events).lines().all(|line| match line.split_once(':') {
+        return lines.all(|line| match line.split_once(':') {
             Some(("data", data)) => names_a_role_alone(data),
             _ => true,
         });
@@ -160,7 +185,7 @@ pub(crate) fn only_announces(kind: ApiKind, events: &[u8]) -> bool {
         ApiKind::ChatCompletions | ApiKind::Embeddings => &[],
     };
     let mut announces = false;
-    String::from_utf8_lossy(events).lines().all(|line| match line.split_once(':') {
+    lines.all(|line| match line.split_once(':') {
         Some(("event", name)) => {
             announces = announcing.contains(&name.trim());
             announces

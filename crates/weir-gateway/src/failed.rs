@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue};
 use weir_core::Boundary;
 use weir_core::failure::{AllExhausted, Class, CredentialOwner, FailureEvent, FailureObserver as _};
 use weir_core::record::{FailedAttempt, NextStep, Skipped};
-use weir_core::redact::{without_echo, without_secrets, without_words, words};
+use weir_core::redact::{without_accounts, without_echo, without_secrets, without_words, words};
 use weir_dialect::failure::Evidence;
 use weir_dialect::{Prompts, Refusal, RequestBody};
 use weir_rules::failure::{About, Circumstances, Told, UpstreamFailure, is_of_errors};
@@ -256,7 +256,9 @@ impl<'a> Words<'a> {
     }
 
     fn of(&self, text: &str) -> String {
-        let text = without_echo(text, self.said.unwrap_or_default());
+        // Names of accounts say nothing that the provider's name does not.
+        let text = without_accounts(text);
+        let text = without_echo(&text, self.said.unwrap_or_default());
         let known = |word: &str| is_of_errors(word) || self.names.contains(word);
         without_words(&text, self.said, &known).into_owned()
     }

@@ -31,6 +31,7 @@ mod route;
 mod server;
 mod settings;
 mod stop_loss;
+mod tail;
 mod telemetry;
 mod trouble;
 mod upstream;

@@ -24,7 +24,7 @@ use crate::cut::first_event;
 use crate::exchange::Exchange;
 use crate::failed::{self, Failed, Tried};
 use crate::pipeline;
-use crate::reading::{Piece, Reading};
+use crate::reading::{Piece, Reading, told};
 use crate::trouble::Trouble;
 
 /// The `error_type` of a defect of weir's own.
@@ -165,7 +165,13 @@ impl PassBody {
     /// The provider says within its answer that it has failed.
     fn error_within(&mut self, before: Bytes, rest: Bytes) -> Polled {
         let seen = self.reading.usage.observed();
-        let body = if self.reading.events && !self.reading.within_event() && !rest.is_empty() {
+        let body = if self.reading.is_stray() {
+            rest.clone()
+        } else if !self.reading.usage.is_error_of_choice()
+            && self.reading.events
+            && !self.reading.within_event()
+            && !rest.is_empty()
+        {
             first_event(&rest)
         } else {
             told(&seen)
@@ -257,14 +263,15 @@ impl PassBody {
     }
 
     /// Whether the client is told in weir's words: but for a key of its own, and under the seed's prefixes, where the
-    /// provider's pass; the platform's account and a quarantine show nowhere.
+    /// provider's pass if they are an event of the protocol; the platform's account and a quarantine show nowhere.
     fn is_ours_to_tell(&self, failed: &Failed, said: &[u8]) -> bool {
         let Some(exchange) = &self.exchange else { return false };
         let hidden = exchange.draft.result.abuse_downgraded_from.is_some();
         let theirs = exchange.dialect == Dialect::Seed || self.call.tried.target.byok;
         let accounts =
             failed.failure.is_the_platforms_account() || answer::tells_of_the_platform(failed, said);
-        hidden || !theirs || accounts
+        let unreadable = self.reading.is_stray() || self.reading.usage.is_error_in_prose();
+        hidden || !theirs || accounts || unreadable
     }
 
     fn end_in_words(&mut self, before: Bytes, failed: &Failed, seen: &Observed) -> Polled {
@@ -298,13 +305,6 @@ impl PassBody {
 
 fn data(bytes: Bytes) -> Polled {
     Poll::Ready(Some(Ok(Frame::data(bytes))))
-}
-
-/// An error of which only its members were kept, as a body.
-fn told(seen: &Observed) -> Bytes {
-    let Some(error) = &seen.error else { return Bytes::new() };
-    let members = serde_json::json!({"code": error.code, "type": error.kind, "message": error.message});
-    serde_json::json!({ "error": members }).to_string().into()
 }
 
 impl Drop for PassBody {

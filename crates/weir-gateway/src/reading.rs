@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use weir_core::ApiKind;
-use weir_dialect::UsageReader;
 use weir_dialect::rename::{JsonRenamer, StreamRenamer};
+use weir_dialect::sse::Sieve;
+use weir_dialect::{Observed, UsageReader};
 
-use crate::cut::{Before, before_error, passable};
+use crate::cut::{Before, after_end, before_error, passable};
+use crate::tail::Tail;
 
 /// What is read of an answer on its way.
 pub(crate) struct Reading {
@@ -21,8 +23,14 @@ pub(crate) struct Reading {
     held: Bytes,
     /// How what was passed on ends.
     passed: Before,
+    /// What of a stream is no event does not pass.
+    sieve: Sieve,
+    /// What comes after a stream's end.
+    tail: Option<Tail>,
     /// Whether an error was found already.
     failed: bool,
+    /// Whether that error is no event, but a text between them.
+    stray: bool,
     /// Whether it is compressed in a way that is not opened: then nothing is read of it.
     closed: bool,
 }
@@ -62,7 +70,10 @@ impl Reading {
             events,
             held: Bytes::new(),
             passed: Before::default(),
+            sieve: Sieve::default(),
+            tail: None,
             failed: false,
+            stray: false,
             closed: false,
         }
     }
@@ -83,14 +94,59 @@ impl Reading {
         self.failed
     }
 
+    /// What an error is read from. One within a choice stands beside what was generated, of which nothing is read.
+    pub(crate) fn said(&self, rest: Bytes) -> Bytes {
+        if self.usage.is_error_of_choice() { told(&self.usage.observed()) } else { rest }
+    }
+
+    /// Whether the error is no event, but a text between them: it is in no form that a caller could read.
+    pub(crate) const fn is_stray(&self) -> bool {
+        self.stray
+    }
+
     /// Reads a piece of the answer.
     pub(crate) fn read(&mut self, data: Bytes) -> Piece {
         if self.closed {
             return Piece::Good(data);
         }
+        if !self.events {
+            return self.read_clean(data);
+        }
+        let mut sent = Vec::new();
+        let mut data = data;
+        loop {
+            let sifted = self.sieve.push(&data);
+            match self.read_events(sifted.events) {
+                Piece::Good(events) => sent.push(events),
+                Piece::Error { before, rest } => {
+                    sent.push(before);
+                    return Piece::Error { before: joined(sent), rest };
+                }
+            }
+            let Some((said, rest)) = sifted.stray else { return Piece::Good(joined(sent)) };
+            if !self.failed && self.tail.is_none() {
+                (self.failed, self.stray) = (true, true);
+                self.held = Bytes::new();
+                return Piece::Error { before: joined(sent), rest: said };
+            }
+            data = rest;
+        }
+    }
+
+    /// Reads events. What follows the one that ends the answer is none of it.
+    fn read_events(&mut self, data: Bytes) -> Piece {
+        let Some(tail) = &mut self.tail else { return self.read_clean(data) };
+        let more = tail.push(&data);
+        Piece::Good(self.renamer.push(more))
+    }
+
+    fn read_clean(&mut self, data: Bytes) -> Piece {
         self.usage.push(&data);
         if self.usage.has_error() && !self.failed {
             return self.error(data);
+        }
+        if self.events && !self.failed && self.usage.is_finished() {
+            return Piece::Good(self.last(data));
         }
         if self.usage.mid_event() || !self.held.is_empty() {
             return Piece::Good(self.unended(data));
@@ -99,12 +155,28 @@ impl Reading {
         Piece::Good(self.renamer.push(data))
     }
 
+    /// The piece in which the answer ends.
+    fn last(&mut self, data: Bytes) -> Bytes {
+        let data = self.with_held(data);
+        let end = after_end(self.kind, &data, self.passed);
+        let more = self.tail.insert(Tail::default()).push(&data.slice(end..));
+        self.passed = Before::default();
+        let answer = self.renamer.push(data.slice(..end));
+        joined(vec![answer, self.renamer.push(more)])
+    }
+
     /// Reads the end of the answer: an event whose blank line never came may be an error.
     pub(crate) fn end(&mut self) -> Option<Bytes> {
         if self.closed {
             return None;
         }
         self.usage.end();
+        if let Some(said) = self.sieve.end()
+            && !(self.failed || self.usage.has_error() || self.usage.is_finished())
+        {
+            (self.failed, self.stray) = (true, true);
+            return Some(said);
+        }
         let rest = std::mem::take(&mut self.held);
         (self.usage.has_error() && !self.failed).then(|| {
             self.failed = true;
@@ -114,7 +186,8 @@ impl Reading {
 
     /// What was held back, when the answer broke.
     pub(crate) fn take_held(&mut self) -> Bytes {
-        std::mem::take(&mut self.held)
+        let held = std::mem::take(&mut self.held);
+        if held.is_empty() { self.sieve.end().unwrap_or_default() } else { held }
     }
 
     /// Whether what the client was sent ends within an event, so that a terminal one must end that first.
@@ -158,6 +231,23 @@ impl Reading {
         joined.extend_from_slice(&data);
         self.held = Bytes::new();
         joined.freeze()
+    }
+}
+
+/// An error of which only its members were kept, as a body.
+pub(crate) fn told(seen: &Observed) -> Bytes {
+    let Some(error) = &seen.error else { return Bytes::new() };
+    let members = serde_json::json!({"code": error.code, "type": error.kind, "message": error.message});
+    serde_json::json!({ "error": members }).to_string().into()
+}
+
+/// One piece of several, without a copy where all but one are empty.
+fn joined(mut pieces: Vec<Bytes>) -> Bytes {
+    pieces.retain(|piece| !piece.is_empty());
+    match pieces.as_mut_slice() {
+        [] => Bytes::new(),
+        [one] => std::mem::take(one),
+        more => more.concat().into(),
     }
 }
 

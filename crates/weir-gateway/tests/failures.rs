@@ -7,6 +7,7 @@ mod encoded;
 mod matrix;
 mod opening;
 mod pools;
+mod stray;
 mod telling;
 mod throttled;
 mod within;

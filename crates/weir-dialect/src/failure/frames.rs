@@ -3,7 +3,7 @@
 /// Whether a text is a stream of events, or what was copied of one.
 pub(super) fn is_stream(text: &str) -> bool {
     let first = |line: &&str| !line.trim().is_empty();
-    text.lines()
+    lines(text)
         .filter(first)
         .take(2)
         .any(|line| ["data:", "event:"].iter().any(|field| line.trim_start().starts_with(field)))
@@ -13,7 +13,7 @@ pub(super) fn is_stream(text: &str) -> bool {
 pub(super) fn payloads(text: &str) -> Vec<String> {
     let mut payloads: Vec<String> = Vec::new();
     let mut open = false;
-    for line in text.lines() {
+    for line in lines(text) {
         let line = line.trim_start();
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         match field {
@@ -29,6 +29,11 @@ pub(super) fn payloads(text: &str) -> Vec<String> {
     }
     payloads.retain(|payload| !payload.is_empty() && payload != "[DONE]");
     payloads
+}
+
+/// The lines, of which a carriage return alone ends one, too.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().flat_map(|line| line.split('\r'))
 }
 
 fn extend(payloads: &mut [String], line: &str) {

@@ -2,7 +2,7 @@
 
 use weir_core::ApiKind;
 
-use super::{Counts, Observed, ProviderError};
+use super::{Counts, Observed, ProviderError, error_of_choices};
 use crate::json;
 use crate::walk::{Path, Step, Walker};
 
@@ -44,6 +44,8 @@ struct Kept {
     model: Option<String>,
     error: Option<ProviderError>,
     answer: bool,
+    /// What a choice says of an error.
+    of_choice: Option<ProviderError>,
 }
 
 impl BodyReader {
@@ -88,11 +90,14 @@ impl BodyReader {
                 return;
             }
             match step {
-                // Not kept: it may be long. A null is none.
-                Step::Start { at, .. } if path.outer == ANSWER => {
-                    kept.answer |= chunk.get(at).is_some_and(|first| *first != b'n');
-                }
                 Step::Start { at, .. } => {
+                    // A null is none. Only a chat's may hold an error; of the others, which are long, nothing is kept.
+                    if path.outer == ANSWER {
+                        kept.answer |= chunk.get(at).is_some_and(|first| *first != b'n');
+                        if !matches!(kind, ApiKind::ChatCompletions) {
+                            return;
+                        }
+                    }
                     *open = Some(Vec::new());
                     from = at;
                 }
@@ -112,7 +117,11 @@ impl BodyReader {
     }
 
     pub(super) fn has_error(&self) -> bool {
-        self.kept.error.is_some()
+        self.kept.error.is_some() || self.kept.of_choice.is_some()
+    }
+
+    pub(super) fn is_error_of_choice(&self) -> bool {
+        self.kept.error.is_none() && self.kept.of_choice.is_some()
     }
 
     /// Whether it has what every answer of its API has.
@@ -131,7 +140,7 @@ impl BodyReader {
             message_id: self.kept.id.clone(),
             model: self.kept.model.clone(),
             finished: self.is_finished(),
-            error: self.kept.error.clone(),
+            error: self.kept.error.clone().or_else(|| self.kept.of_choice.clone()),
             events: 0,
             mid_event: false,
         }
@@ -152,6 +161,9 @@ impl Kept {
             ID => self.id = text(),
             MODEL => self.model = text(),
             ERROR => self.error = ProviderError::read(raw),
+            ANSWER if matches!(kind, ApiKind::ChatCompletions) && raw.contains("\"error\"") => {
+                self.of_choice = error_of_choices(raw);
+            }
             _ => {}
         }
     }

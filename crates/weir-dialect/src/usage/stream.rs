@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 use weir_core::ApiKind;
 
-use super::{Counts, EVENT_BYTES_MAX, Observed, ProviderError};
+use super::{Counts, EVENT_BYTES_MAX, Observed, ProviderError, error_of_choices};
 use crate::json;
 use crate::sse::{Event, Scanner};
 
@@ -46,11 +46,22 @@ struct State {
     seen: Observed,
     /// Whether an earlier event has ended the answer: nothing after it makes it a failure.
     over: bool,
+    /// The error is a text where an object should be.
+    prose: bool,
+    /// The error stands within a choice.
+    of_choice: bool,
 }
 
 impl EventReader {
     pub(super) fn new(kind: ApiKind) -> Self {
-        let state = State { kind, counts: None, seen: Observed::default(), over: false };
+        let state = State {
+            kind,
+            counts: None,
+            seen: Observed::default(),
+            over: false,
+            prose: false,
+            of_choice: false,
+        };
         let limit = match kind {
             ApiKind::Responses => EVENT_BYTES_MAX,
             ApiKind::ChatCompletions | ApiKind::Embeddings | ApiKind::Messages | ApiKind::CountTokens => {
@@ -80,6 +91,18 @@ impl EventReader {
 
     pub(super) fn has_error(&self) -> bool {
         self.state.seen.error.is_some()
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.state.seen.finished
+    }
+
+    pub(super) fn is_error_in_prose(&self) -> bool {
+        self.state.prose
+    }
+
+    pub(super) fn is_error_of_choice(&self) -> bool {
+        self.state.of_choice
     }
 
     pub(super) fn mid_event(&self) -> bool {
@@ -126,7 +149,7 @@ impl State {
         let names = nameless && self.seen.events <= NAMING_EVENTS_MAX;
         let is_chunk = matches!(event.name, "" | "message" | "error");
         let strange = is_chunk && CHOICES.find(data).is_none() && !data.trim_ascii().is_empty();
-        if !(names || strange || holds(data, &USAGE) || holds(data, &ERROR)) {
+        if !(names || strange || holds(data, &USAGE) || holds(data, &ERROR) || is_value(data, &ERROR)) {
             return;
         }
         let Ok(text) = std::str::from_utf8(data) else { return };
@@ -139,6 +162,12 @@ impl State {
         }
         self.usage(usage);
         self.failed(error);
+        if self.seen.error.is_none()
+            && let Some(error) = choices.and_then(error_of_choices).filter(|_| !self.over)
+        {
+            self.seen.error = Some(error);
+            self.of_choice = true;
+        }
         if strange && [id, usage, error, object, choices].iter().all(Option::is_none) {
             self.failed(trouble(text));
         }
@@ -205,6 +234,7 @@ impl State {
         let text = String::from_utf8_lossy(data.get(..PROSE_BYTES_MAX.min(data.len())).unwrap_or_default());
         if !self.over {
             let message = Some(text.trim().to_owned());
+            self.prose |= self.seen.error.is_none();
             self.seen.error = Some(ProviderError { message, ..ProviderError::default() });
         }
     }
@@ -255,5 +285,13 @@ fn holds(data: &[u8], name: &Finder<'_>) -> bool {
         let after = data.get(at.saturating_add(name.needle().len())..).unwrap_or_default().trim_ascii_start();
         let value = after.strip_prefix(b":").unwrap_or_default().trim_ascii_start();
         matches!(value.first(), Some(b'{' | b'"'))
+    })
+}
+
+/// Whether `data` has the quoted `name` where it is no member's name.
+fn is_value(data: &[u8], name: &Finder<'_>) -> bool {
+    name.find_iter(data).any(|at| {
+        let after = data.get(at.saturating_add(name.needle().len())..).unwrap_or_default().trim_ascii_start();
+        matches!(after.first(), Some(b',' | b'}'))
     })
 }
