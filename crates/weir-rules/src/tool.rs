@@ -34,6 +34,18 @@ pub struct OtherTool<'a> {
     pub annotations: &'a Json,
 }
 
+/// A path of a call that no tool may follow as the allowed roots are: what its denial tells of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Outside<'a> {
+    /// The path, as the call gives it.
+    pub path: &'a str,
+    /// The level of the call's arguments if the folder that holds the path were an allowed root; `None`: it cannot be, since
+    /// the path is weir's own or leads nowhere.
+    pub opened: Option<PermissionLevel>,
+    /// Whether the tool refuses the path whatever the ceiling is.
+    pub closed: bool,
+}
+
 /// What a decision on a call depends on besides the facts that rules read.
 #[derive(Clone, Copy, Debug)]
 pub struct Scene<'a> {
@@ -45,12 +57,16 @@ pub struct Scene<'a> {
     pub others: &'a [OtherTool<'a>],
     /// Whether an operator has set the channel's ceiling above the configuration, which then says nothing of it.
     pub ceiling_is_set: bool,
+    /// Whether the tool is another than the one that was accepted under its name.
+    pub changed: bool,
+    /// A path of the call outside the allowed roots.
+    pub outside: Option<Outside<'a>>,
 }
 
 impl Default for Scene<'_> {
     /// A tool that is known and visible, and no others.
     fn default() -> Self {
-        Self { known: true, visible: true, others: &[], ceiling_is_set: false }
+        Self { known: true, visible: true, others: &[], ceiling_is_set: false, changed: false, outside: None }
     }
 }
 

@@ -54,11 +54,7 @@ fn decide_in(
         .map(|(name, level)| OtherTool { name, server: "", level: *level, annotations: &nothing })
         .collect();
     let mut facts = owned.as_facts();
-    rules.decide_tool(
-        &mut facts,
-        &Scene { known, visible, others: &others, ceiling_is_set: false },
-        &context(),
-    )
+    rules.decide_tool(&mut facts, &Scene { known, visible, others: &others, ..Scene::default() }, &context())
 }
 
 fn decide(rules: &RuleSet, facts: &Json) -> ToolDecision {

@@ -9,6 +9,7 @@ mod roles;
 mod shell;
 
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value as Json;
 use weir_core::tool::{Arguments, PermissionLevel};
@@ -19,6 +20,9 @@ pub use shell::{COMMAND_BYTES_MAX, classify_argv, classify_command};
 
 /// Paths of one call that are looked at; one with more is `dangerous`.
 const PATHS_MAX: usize = 1_000;
+
+/// Folders that are thought of as opened for one call.
+const OPENED_MAX: usize = 4;
 
 /// The least level of a call of this tool with these arguments.
 #[must_use]
@@ -32,6 +36,38 @@ pub fn of_call(tool: &str, args: &Arguments, roots: &Roots) -> PermissionLevel {
         level = level.max(of_paths(args, roles, roots));
     }
     level
+}
+
+/// A path of a call that lies outside the allowed roots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outside {
+    /// The path, as the call gives it; the first of several.
+    pub path: String,
+    /// The least level of the call if the folders that hold such paths were allowed roots; `None`: one cannot be.
+    pub opened: Option<PermissionLevel>,
+}
+
+/// The path that makes a call `dangerous` because it lies outside the allowed roots, if one does.
+#[must_use]
+pub fn outside(tool: &str, args: &Arguments, roots: &Roots) -> Option<Outside> {
+    let judged = |roots: &Roots| {
+        let refused = Arc::new(OnceLock::new());
+        let level = of_call(tool, args, &roots.noting(&refused));
+        (level, refused.get().cloned())
+    };
+    if roots.is_empty() {
+        return None;
+    }
+    let (PermissionLevel::Dangerous, Some(path)) = judged(roots) else { return None };
+    let (mut next, mut open) = (path.clone(), roots.clone());
+    for _ in 0..OPENED_MAX {
+        let Some(opened) = open.opened_for(&next) else { break };
+        match judged(&opened) {
+            (level, None) => return Some(Outside { path, opened: Some(level) }),
+            (_, Some(refused)) => (next, open) = (refused, opened),
+        }
+    }
+    Some(Outside { path, opened: None })
 }
 
 /// A shell tool runs what one of these arguments says. Without any of them nobody knows what it would run.

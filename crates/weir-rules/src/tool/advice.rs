@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value as Json};
 use weir_core::tool::{DenialKind, PermissionLevel, QUOTED_CHARS_MAX, cleaned, quoted};
 
-use super::OtherTool;
 use super::judge::{Judge, Judgement, Said};
+use super::{OtherTool, Outside};
 use crate::facts::{Fact, Facts};
 use crate::rule::Rule;
 
@@ -84,6 +84,12 @@ impl<'f> Adviser<'_, '_, 'f> {
 
     fn for_ceiling(&self, facts: &mut Facts<'f>, kind: DenialKind) -> Advice {
         let channel = facts.str(Fact::ChannelName).to_owned();
+        if self.judge.scene.changed && kind == DenialKind::SessionForbidden {
+            return self.for_changed(facts);
+        }
+        if let Some(outside) = self.judge.scene.outside {
+            return self.for_outside(facts, kind, outside);
+        }
         let Judgement { level, tool_level, ceiling, .. } = *self.judgement;
         let reason = if kind == DenialKind::SessionForbidden {
             let channel = quoted(&channel);
@@ -102,7 +108,7 @@ impl<'f> Adviser<'_, '_, 'f> {
         let change = self.change(facts);
         let alternatives = self.alternatives(facts, true);
         let mut workaround = match &change {
-            Some(change) => change.words(&channel),
+            Some(change) => change.words(&channel, ceiling),
             None => format!("no setting of channel {} would allow this call", quoted(&channel)),
         };
         if let Some(names) = named(&alternatives) {
@@ -111,6 +117,61 @@ impl<'f> Adviser<'_, '_, 'f> {
             workaround.push_str("; until then no tool is available on this channel");
         }
         Advice { reason, workaround, alternatives, change }
+    }
+
+    /// A tool whose definition is not the accepted one is `dangerous`, whatever its level would be.
+    fn for_changed(&self, facts: &mut Facts<'f>) -> Advice {
+        let alternatives = self.alternatives(facts, true);
+        let reason = "its definition has changed since it was accepted, so it counts as dangerous until an operator \
+                      accepts it";
+        let mut workaround =
+            "have an operator look at the new definition and accept it, on the page Tools of weir's \
+                              console or with `POST /api/tools/accept`"
+                .to_owned();
+        if let Some(names) = named(&alternatives) {
+            workaround.push_str(&format!("; or use a tool that this channel permits, such as {names}"));
+        }
+        Advice { reason: reason.to_owned(), workaround, alternatives, change: None }
+    }
+
+    /// A path outside the allowed roots. A higher ceiling is advised only where the tool would follow the path then.
+    fn for_outside(&self, facts: &mut Facts<'f>, kind: DenialKind, outside: Outside<'_>) -> Advice {
+        let channel = facts.str(Fact::ChannelName).to_owned();
+        let Judgement { level, tool_level, ceiling, .. } = *self.judgement;
+        let needed = if kind == DenialKind::SessionForbidden { tool_level } else { level };
+        let own = if outside.opened.is_none() { " (it is weir's own, or leads nowhere)" } else { "" };
+        let reason = format!(
+            "path {} lies outside the allowed roots, which `tools.allowed_roots` sets{own}: it needs {needed} \
+             permission, but channel {} only grants {ceiling}",
+            quoted(outside.path),
+            quoted(&channel)
+        );
+        let mut ways = Vec::new();
+        if kind == DenialKind::PermissionTooLow {
+            ways.push("name a path within the allowed roots".to_owned());
+        }
+        let mut change = None;
+        if let Some(opened) = outside.opened {
+            let add = "add the folder that holds the path to `tools.allowed_roots` in weir's configuration";
+            let needs = self.change_from(facts, opened, true);
+            if let Some(needs) = &needs {
+                let more = needs.words(&channel, ceiling);
+                ways.push(if more.is_empty() { add.to_owned() } else { format!("{add}, and {more}") });
+            }
+            change = needs;
+        }
+        if !outside.closed
+            && let Some(raised) = self.change(facts)
+        {
+            ways.push(raised.words(&channel, ceiling));
+            change = Some(raised);
+        }
+        if ways.is_empty() {
+            ways.push(
+                "no setting would allow this call: do it with a path within the allowed roots".to_owned(),
+            );
+        }
+        Advice { reason, workaround: ways.join("; or "), alternatives: Vec::new(), change }
     }
 
     fn for_rule(&self, facts: &mut Facts<'f>, kind: DenialKind) -> Advice {
@@ -126,7 +187,7 @@ impl<'f> Adviser<'_, '_, 'f> {
         let change = if noted.is_none() { self.change(facts) } else { None };
         let workaround = match (noted, &change) {
             (Some(note), _) => format!("the operator's note: {note}"),
-            (None, Some(change)) => change.words(facts.str(Fact::ChannelName)),
+            (None, Some(change)) => change.words(facts.str(Fact::ChannelName), self.judgement.ceiling),
             (None, None) if kind == DenialKind::RuleDenied => {
                 format!(
                     "no setting of the channel would allow this call; ask who runs weir about rule {name}"
@@ -167,16 +228,23 @@ impl<'f> Adviser<'_, '_, 'f> {
     /// The ceiling of this channel that would let the call through: the nearest above the present one, else the nearest
     /// below; one that needs an approval besides only if none goes without.
     fn change(&self, facts: &mut Facts<'f>) -> Option<Change> {
+        self.change_from(facts, self.floor, false)
+    }
+
+    /// As [`Self::change`], where the arguments are of another level; `stays`: the present ceiling may do.
+    fn change_from(&self, facts: &mut Facts<'f>, floor: PermissionLevel, stays: bool) -> Option<Change> {
         if facts.str(Fact::ChannelName).is_empty() {
             return None;
         }
         let now = self.judgement.ceiling;
         let is_set = self.judge.scene.ceiling_is_set;
-        let (above, below): (Vec<_>, Vec<_>) =
-            PermissionLevel::ALL.into_iter().filter(|level| *level != now).partition(|level| *level > now);
+        let (above, below): (Vec<_>, Vec<_>) = PermissionLevel::ALL
+            .into_iter()
+            .filter(|level| stays || *level != now)
+            .partition(|level| *level >= now);
         let mut held = None;
         for ceiling in above.into_iter().chain(below.into_iter().rev()) {
-            match self.with_ceiling(facts, ceiling) {
+            match self.with_ceiling(facts, ceiling, floor) {
                 Said::Allow(_) => return Some(Change { ceiling, is_set, approval: None }),
                 Said::Ask(rules) if held.is_none() => {
                     let rule = rules.first().and_then(|at| self.judge.rules.rules().get(*at));
@@ -188,10 +256,10 @@ impl<'f> Adviser<'_, '_, 'f> {
         held
     }
 
-    fn with_ceiling(&self, facts: &mut Facts<'f>, ceiling: PermissionLevel) -> Said {
+    fn with_ceiling(&self, facts: &mut Facts<'f>, ceiling: PermissionLevel, floor: PermissionLevel) -> Said {
         facts.set_str(Fact::ChannelCeiling, ceiling.token());
-        facts.set_str(Fact::CallLevel, self.floor.token());
-        let said = self.judge.judge(facts, self.floor).said;
+        facts.set_str(Fact::CallLevel, floor.token());
+        let said = self.judge.judge(facts, floor).said;
         self.restore(facts);
         said
     }
@@ -269,9 +337,15 @@ impl<'f> Saved<'f> {
 }
 
 impl Change {
-    fn words(&self, channel: &str) -> String {
+    /// Nothing, where the ceiling stays as it is `now` and nobody is asked.
+    fn words(&self, channel: &str, now: PermissionLevel) -> String {
         let levels: Vec<String> =
             PermissionLevel::ALL.iter().map(|level| format!("`{}`", level.token())).collect();
+        if self.ceiling == now {
+            let asks =
+                |rule: &String| format!("have the call approved, which rule {} asks for", quoted(rule));
+            return self.approval.as_ref().map(asks).unwrap_or_default();
+        }
         let mut words = if self.is_set {
             let (channel, ceiling) = (quoted(channel), self.ceiling.token());
             format!(

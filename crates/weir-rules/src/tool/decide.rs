@@ -27,6 +27,8 @@ pub struct ToolDecision {
     pub(super) askers: Vec<String>,
     /// The policy that decided.
     pub(super) policy: Option<String>,
+    /// The path outside the allowed roots that the denial names.
+    pub(super) outside: Option<String>,
     /// Whether a raised ceiling is advised in the denial.
     pub(super) advises_change: bool,
 }
@@ -72,6 +74,7 @@ impl RuleSet {
             denial.reason = advice.reason;
             denial.workaround = advice.workaround;
             denial.alternatives = advice.alternatives;
+            made.outside = scene.outside.map(|outside| outside.path.to_owned());
             made.advises_change = advice.change.is_some();
             made.denial = Some(denial);
         }
@@ -132,6 +135,7 @@ impl ToolDecision {
             denial: None,
             askers,
             policy: None,
+            outside: None,
             advises_change: false,
         }
     }
@@ -192,6 +196,17 @@ impl ToolDecision {
     #[must_use]
     pub fn denial(&self) -> Option<&Denial> {
         self.denial.as_ref()
+    }
+
+    /// As [`Self::denial`], for records, which keep no values of arguments: without the path that it names.
+    #[must_use]
+    pub fn denial_to_keep(&self) -> Option<Denial> {
+        let mut denial = self.denial.clone()?;
+        if let Some(path) = &self.outside {
+            let named = format!("path {} lies", weir_core::tool::quoted(path));
+            denial.reason = denial.reason.replacen(&named, "a path of the call lies", 1);
+        }
+        Some(denial)
     }
 
     /// A denial for a decision that is not allowed and has none of its own: fails closed.

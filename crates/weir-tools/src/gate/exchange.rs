@@ -71,7 +71,7 @@ impl Exchange {
         self.tool.level = Some(made.level());
         self.tool.floor = Some(made.floor());
         self.tool.ceiling = Some(made.ceiling());
-        self.tool.denial = made.denial().cloned();
+        self.tool.denial = made.denial_to_keep();
         self.decision = Some(made.decision().clone());
     }
 

@@ -6,7 +6,7 @@ use weir_config::config::Tools;
 use weir_core::action::QuarantineDelays;
 use weir_core::tool::PermissionLevel;
 use weir_core::{Boundary, DecisionId};
-use weir_rules::tool::{Grant, OtherTool, Scene, Standing, ToolDecision};
+use weir_rules::tool::{Grant, OtherTool, Outside, Scene, Standing, ToolDecision};
 use weir_rules::{DecideContext, Fact, Facts};
 use weir_store::StoreError;
 use weir_store::database::{
@@ -132,7 +132,18 @@ impl Inner {
         facts.set_dynamic(Fact::CallArgs, call.args.as_value());
         facts.set_int(Fact::CallIteration, i64::from(call.iteration));
         let known = entry.is_some() || unlisted.is_some();
+        // As above: told in denials only.
+        let outside =
+            if with_others { level::outside(&call.tool, &call.args, &settings.roots) } else { None };
+        // weir's own tools for files look for themselves, and do not leave the roots.
+        let closed = entry.is_some_and(|entry| entry.built_in.is_some()) && call.tool != "run_command";
         let scene = Scene {
+            changed: entry.is_some_and(|entry| entry.drifted.load(std::sync::atomic::Ordering::Relaxed)),
+            outside: outside.as_ref().map(|outside| Outside {
+                path: &outside.path,
+                opened: outside.opened,
+                closed,
+            }),
             known,
             visible: call.caller.sees(&call.tool),
             others: &others,

@@ -1,6 +1,7 @@
 //! Whether a path lies within the allowed roots, with every link on the way resolved.
 
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use weir_config::config::Tools;
 
@@ -14,13 +15,15 @@ pub struct Roots {
     roots: Vec<PathBuf>,
     /// weir's own files and folders, which are closed wherever the roots lie. Resolved, as far as they exist.
     own: Vec<PathBuf>,
+    /// Takes the first path that was asked for and lies outside, where somebody wants to know.
+    refused: Option<Arc<OnceLock<String>>>,
 }
 
 impl Roots {
     /// Resolves the roots. One that does not exist yet is kept as it is written.
     #[must_use]
     pub fn new(roots: &[PathBuf]) -> Self {
-        Self { roots: resolved(roots), own: Vec::new() }
+        Self { roots: resolved(roots), own: Vec::new(), refused: None }
     }
 
     /// The roots of a configuration, in which weir's own files are closed.
@@ -59,12 +62,37 @@ impl Roots {
     /// starts at the first root; one in another's home, through a link that leads nowhere, or of weir's own lies outside.
     #[must_use]
     pub fn contain(&self, path: &str) -> bool {
-        self.locate(path).is_some()
+        let inside = self.locate(path).is_some();
+        if let Some(refused) = self.refused.as_ref().filter(|_| !inside) {
+            // The first is kept.
+            let _ = refused.set(path.to_owned());
+        }
+        inside
+    }
+
+    /// The same roots, which note the first path that they refuse.
+    pub(super) fn noting(&self, refused: &Arc<OnceLock<String>>) -> Self {
+        Self { refused: Some(Arc::clone(refused)), ..self.clone() }
+    }
+
+    /// The same roots, and the folder that holds a path outside of them. `None`: the path is weir's own, or leads nowhere.
+    pub(super) fn opened_for(&self, path: &str) -> Option<Self> {
+        let resolved = self.resolved(path)?;
+        let folder = resolved.parent().filter(|_| !self.is_own(&resolved))?.to_owned();
+        let mut opened = self.clone();
+        opened.roots.push(folder);
+        Some(opened)
     }
 
     /// The resolved path, if it lies within one of the roots.
     #[must_use]
     pub fn locate(&self, path: &str) -> Option<PathBuf> {
+        let resolved = self.resolved(path)?;
+        let inside = self.roots.iter().any(|root| resolved.starts_with(root)) && !self.is_own(&resolved);
+        inside.then_some(resolved)
+    }
+
+    fn resolved(&self, path: &str) -> Option<PathBuf> {
         let path = path.strip_prefix("file://").unwrap_or(path);
         if path.contains('\0') {
             return None;
@@ -76,9 +104,7 @@ impl Roots {
             }
             Some(_) => return None,
         };
-        let resolved = resolve(&self.base()?.join(path))?;
-        let inside = self.roots.iter().any(|root| resolved.starts_with(root)) && !self.is_own(&resolved);
-        inside.then_some(resolved)
+        resolve(&self.base()?.join(path))
     }
 }
 

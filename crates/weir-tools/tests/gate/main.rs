@@ -8,6 +8,7 @@
     reason = "a test that fails should panic"
 )]
 
+mod advice;
 mod approvals;
 mod calls;
 mod cases;

@@ -119,6 +119,12 @@ impl Session {
         if !file.exists() {
             return Err(unknown());
         }
+        // To open a pipe or a device is to wait for it.
+        for path in [&file, &folder.join(format!("{id}.lock"))] {
+            if path.exists() && !path.is_file() {
+                return Err(cannot(format!("`{}` is no plain file", path.display())));
+            }
+        }
         let lock = lock_file(&folder, id, true).map_err(|error| cannot(error.to_string()))?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -303,6 +309,23 @@ mod tests {
         }
         fs::write(&file, whole).unwrap();
         assert!(Session::resume(folder.path(), &id, "ada").is_ok());
+    }
+
+    #[test]
+    fn what_is_no_plain_file_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let id = new_id();
+        let at = folder.path().join(SESSIONS);
+        fs::create_dir_all(&at).unwrap();
+        for end in ["json", "lock"] {
+            fs::write(at.join(format!("{id}.json")), "{}").unwrap();
+            let file = at.join(format!("{id}.{end}"));
+            drop(fs::remove_file(&file));
+            assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+            let said = said(Session::resume(folder.path(), &id, "ada"));
+            assert!(said.contains("no plain file"), "{end}: {said}");
+            fs::remove_file(&file).unwrap();
+        }
     }
 
     #[test]
