@@ -158,3 +158,17 @@ fn only_a_file_that_says_so_has_no_rules() {
     }
     assert_eq!(load(&[], &options()).unwrap().rules.rules().len(), 0);
 }
+
+#[test]
+fn words_that_are_sent_with_every_decision_are_bounded() {
+    let rule = |bytes: usize| {
+        let words = "x".repeat(bytes);
+        format!(
+            "rules:\n  - {{id: a, on: request, when: request.stream, then: log, because: {words}, instead: {words}}}\n"
+        )
+    };
+    assert!(load(&[file("a.yaml", &rule(2_000))], &options()).is_ok());
+    let told = errors_of(&[file("a.yaml", &rule(2_001))]);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].message.contains("2001 bytes long"), "{told:?}");
+}

@@ -121,6 +121,11 @@ impl FakeCollector {
         lock(&self.state.answers).push_back(Answer::Reject(spans));
     }
 
+    /// Answers well again, whatever was asked for before.
+    pub fn recover(&self) {
+        lock(&self.state.answers).clear();
+    }
+
     /// Never answers the next `times` requests.
     pub fn hang(&self, times: usize) {
         lock(&self.state.answers).extend(std::iter::repeat_with(|| Answer::Hang).take(times));

@@ -93,6 +93,9 @@ pub(super) fn includes(node: &Node) -> Vec<String> {
 impl Import {
     fn section(&mut self, entry: &Entry, at: &At) {
         let line = entry.key_place.line;
+        if let Some(form) = other_form(entry) {
+            return self.notes.add(at, line, format!("not carried over: it is no {form}"));
+        }
         match entry.key.as_str() {
             "model_list" => self.model_list(&entry.node, at),
             "router_settings" => self.router_settings(&entry.node, at),
@@ -128,6 +131,19 @@ impl Import {
         let text = output::write(&self.models, &self.settings, &notes, &variables);
         Imported { text, notes, variables }
     }
+}
+
+/// What a section should be and is not; one without a value is none.
+fn other_form(entry: &Entry) -> Option<&'static str> {
+    let value = &entry.node.value;
+    let (form, fits) = match entry.key.as_str() {
+        "model_list" => ("list of models", matches!(value, Value::List(_))),
+        "router_settings" | "litellm_settings" | "general_settings" | "mcp_servers" => {
+            ("mapping", matches!(value, Value::Map(_)))
+        }
+        _ => return None,
+    };
+    (!fits && !matches!(value, Value::Null)).then_some(form)
 }
 
 /// The entries of a mapping; none of anything else.

@@ -96,3 +96,25 @@ fn many_notes_are_bounded() {
     assert_eq!(imported.notes.len(), 1_000);
     assert!(imported.notes[999].why.ends_with("(and 500 more)"));
 }
+
+#[test]
+fn what_has_another_form_than_it_should_is_told() {
+    let table = [
+        ("model_list: foo", "model_list"),
+        ("model_list: {gpt: {model: x}}", "model_list"),
+        ("model_list: [5]", "model_list[0]"),
+        ("general_settings: foo", "general_settings"),
+        ("router_settings: [1]", "router_settings"),
+        ("litellm_settings: 5", "litellm_settings"),
+        ("litellm_settings: {fallbacks: {a: b}}", "litellm_settings.fallbacks"),
+        ("litellm_settings: {fallbacks: [{a: c}]}", "litellm_settings.fallbacks[0].a"),
+        ("litellm_settings: {fallbacks: [5]}", "litellm_settings.fallbacks[0]"),
+        ("router_settings: {model_group_alias: [x]}", "router_settings.model_group_alias"),
+        ("litellm_settings: {num_retries: 99999999999}", "litellm_settings.num_retries"),
+    ];
+    for (text, path) in table {
+        let notes = import(text).notes;
+        assert!(notes.iter().any(|note| note.path == path), "{text}: {notes:?}");
+    }
+    assert_eq!(import("general_settings:\nmodel_list: []\n").notes, []);
+}

@@ -24,6 +24,9 @@ pub(crate) const KEYS: [&str; 14] = [
 /// What a match may add to or take from a score.
 const SCORE_MAX: i64 = 1_000_000;
 
+/// How long `because` and `instead` may be, in bytes: they are in every answer and record of the rule.
+const WORDS_BYTES_MAX: usize = 2_000;
+
 /// A rule that is read as far as it could be.
 pub(super) struct Draft<'d> {
     pub(super) document: &'d Document<'d>,
@@ -263,8 +266,8 @@ impl<'d> Reader<'_, 'd> {
                 self.error::<()>(conceal.span, "conceal", "`conceal` goes only with `then: deny`", None);
             }
         }
-        rest.because = node.get("because").and_then(|because| self.text(because, "because"));
-        rest.instead = node.get("instead").and_then(|instead| self.text(instead, "instead"));
+        rest.because = node.get("because").and_then(|because| self.words(because, "because"));
+        rest.instead = node.get("instead").and_then(|instead| self.words(instead, "instead"));
         if let Some(mode) = node.get("mode") {
             let all = [Mode::Enforce, Mode::Shadow, Mode::Off];
             rest.mode = self.word(mode, "mode", "mode", all, Mode::as_str).unwrap_or_default();
@@ -278,6 +281,16 @@ impl<'d> Reader<'_, 'd> {
         rest.expires = node.get("expires").and_then(|expires| self.read_expires(expires, options));
         rest.tags = node.get("tags").map(|tags| self.read_tags(tags)).unwrap_or_default();
         rest
+    }
+
+    /// A text that is sent along with every decision of the rule, and so is short.
+    fn words(&mut self, node: &Node<'_>, key: &str) -> Option<String> {
+        let text = self.text(node, key)?;
+        if text.len() <= WORDS_BYTES_MAX {
+            return Some(text);
+        }
+        let message = format!("`{key}` is {} bytes long; at most {WORDS_BYTES_MAX} are allowed", text.len());
+        self.error(node.span, key, message, Some("say it in a sentence or two".to_owned()))
     }
 
     fn read_expires(&mut self, node: &Node<'_>, options: &LoadOptions) -> Option<Timestamp> {

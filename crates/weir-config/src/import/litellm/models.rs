@@ -1,7 +1,7 @@
 //! Deployments to providers and models: what has one name and one provider shares a pool of keys; what has one name and
 //! several providers becomes a model with fallbacks.
 
-use crate::document::Node;
+use crate::document::{Node, Value};
 
 use super::deployments::Deployment;
 use super::{At, Import, entries, items, text};
@@ -64,6 +64,10 @@ impl Import {
     pub(super) fn model_list(&mut self, node: &Node, at: &At) {
         let mut groups: Vec<Vec<Deployment>> = Vec::new();
         for (index, item) in items(node).iter().enumerate() {
+            self.must_be(item, matches!(item.value, Value::Map(_)), "mapping", &at.index(index));
+            if entries(item).is_empty() {
+                continue;
+            }
             let Some(deployment) = self.deployment(item, &at.index(index)) else { continue };
             match groups.iter_mut().find(|group| group.iter().any(|d| d.name == deployment.name)) {
                 Some(group) => group.push(deployment),
@@ -156,8 +160,12 @@ impl Import {
 
     /// `fallbacks`, `context_window_fallbacks`: a list of mappings from a model to others.
     pub(super) fn fallbacks(&mut self, node: &Node, at: &At) {
+        self.must_be(node, matches!(node.value, Value::List(_)), "list", at);
         for (index, item) in items(node).iter().enumerate() {
+            self.must_be(item, matches!(item.value, Value::Map(_)), "mapping", &at.index(index));
             for entry in entries(item) {
+                let form = matches!(entry.node.value, Value::List(_));
+                self.must_be(&entry.node, form, "list", &at.index(index).key(&entry.key));
                 let to: Vec<String> = items(&entry.node).iter().filter_map(text).collect();
                 let at = at.index(index).key(&entry.key);
                 let line = entry.key_place.line;
@@ -167,6 +175,13 @@ impl Import {
                 let model = Some(entry.key.clone()).filter(|model| model != "*");
                 self.models.fallbacks.push(Fallbacks { at, line, model, to });
             }
+        }
+    }
+
+    /// Tells of what has another form than it should; nothing is read of it.
+    pub(super) fn must_be(&mut self, node: &Node, fits: bool, form: &str, at: &At) {
+        if !fits && !matches!(node.value, Value::Null) {
+            self.notes.add(at, node.place.line, format!("not carried over: it is no {form}"));
         }
     }
 

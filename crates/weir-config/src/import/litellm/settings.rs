@@ -1,6 +1,6 @@
 //! `router_settings`, `litellm_settings`, `general_settings` and `mcp_servers`.
 
-use crate::document::{Entry, Node};
+use crate::document::{Entry, Node, Value};
 
 use super::secrets::environment;
 use super::{At, Import, entries, get, items, number, text, truth};
@@ -59,6 +59,7 @@ impl Import {
                     continue;
                 }
                 "model_group_alias" => {
+                    self.must_be(&entry.node, matches!(entry.node.value, Value::Map(_)), "mapping", &at);
                     for alias in entries(&entry.node) {
                         self.alias(&alias.key, &alias.node, &at.key(&alias.key));
                     }
@@ -137,6 +138,10 @@ impl Import {
                         reason = "it is between 1 and 100"
                     )]
                     let attempts = (retries + 1.0).min(ATTEMPTS_MAX) as u32;
+                    if retries + 1.0 > ATTEMPTS_MAX {
+                        let why = format!("cut to {ATTEMPTS_MAX} tries: weir makes no more");
+                        self.notes.add(at, line, why);
+                    }
                     self.settings.attempts = Some(attempts);
                 }
                 None => self.notes.add(at, line, "not carried over: this is no number"),
