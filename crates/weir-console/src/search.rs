@@ -19,6 +19,9 @@ pub(crate) use parse::parse;
 /// Records that one search looks at; the next page goes on where it stopped.
 const LOOKED_AT_MAX: usize = 20_000;
 
+/// The member with the rules that matched.
+const MATCHED: &str = "matched";
+
 /// How a value is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operator {
@@ -55,12 +58,27 @@ pub(crate) struct Term {
 
 impl Term {
     fn holds(&self, record: &Value) -> bool {
+        if self.path == MATCHED {
+            return self.holds_of_rules(record);
+        }
         match member(record, self.path) {
             Value::Array(items) if self.operator == Operator::IsNot => {
                 items.iter().all(|item| self.compares(item))
             }
             Value::Array(items) => items.iter().any(|item| self.compares(item)),
             found => self.compares(found),
+        }
+    }
+
+    /// Of the rules that matched, of the request's, the tool call's and the failures' alike, the id is compared; those
+    /// in shadow are among them.
+    fn holds_of_rules(&self, record: &Value) -> bool {
+        let attempts = member(record, "result.failures").as_array().into_iter().flatten();
+        let lists = std::iter::once(record).chain(attempts).filter_map(|of| of.get(MATCHED)?.as_array());
+        let mut ids = lists.flatten().map(|matched| matched.get("rule").unwrap_or(&Value::Null));
+        match self.operator {
+            Operator::IsNot => ids.all(|id| self.compares(id)),
+            _ => ids.any(|id| self.compares(id)),
         }
     }
 
@@ -152,7 +170,8 @@ mod tests {
     #[test]
     fn terms_compare_texts_numbers_and_lists() {
         let record = json!({
-            "result": {"status": 429, "error_type": null},
+            "result": {"status": 429, "error_type": null, "failures": [{"matched": [{"rule": "retry"}]}]},
+            "matched": [{"rule": "slow", "mode": "enforce"}, {"rule": "spam", "mode": "shadow"}],
             "facts": {"request": {"model": "sim/free", "user_agent": "Python-requests/2", "free": true},
                       "identity": {"tags": ["a", "b"]}},
         });
@@ -170,6 +189,13 @@ mod tests {
             ("tags!=a", false),
             ("tags!=c", true),
             ("model>3", false),
+            ("matched=slow", true),
+            ("matched=spam", true),
+            ("matched=retry", true),
+            ("matched=other", false),
+            ("matched!=spam", false),
+            ("matched!=other", true),
+            ("matched~spa", true),
             ("status=429 model=other", false),
         ];
         for (text, expected) in table {

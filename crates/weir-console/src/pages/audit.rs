@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 use weir_store::database::AuditEntry;
 
-use super::parts::{empty, live, table, time};
+use super::parts::{empty, identity, live, table, time};
 use super::{Page, Section, Visit, form};
 use crate::audit;
 use crate::console::Console;
@@ -60,13 +60,10 @@ pub(super) fn rows(visit: &Visit, entries: &[AuditEntry]) -> Markup {
 /// What an entry is about, with a link to it where there is a page of it.
 fn subject(entry: &AuditEntry) -> Markup {
     let subject = entry.subject.as_str();
-    let page = if subject.starts_with("user:") || subject.starts_with("fingerprint:") {
-        Some(format!("/identities/{}", form::segment(subject)))
-    } else if subject.starts_with("key_") {
-        Some("/keys".to_owned())
-    } else {
-        None
-    };
+    if subject.starts_with("user:") || subject.starts_with("fingerprint:") {
+        return identity(subject);
+    }
+    let page = if subject.starts_with("key_") { Some("/keys".to_owned()) } else { None };
     html! { @if let Some(page) = page { a href=(page) { (subject) } } @else { (subject) } }
 }
 

@@ -8,7 +8,7 @@ use weir_core::Boundary;
 use weir_core::record::Record;
 use weir_store::database::DecisionFilter;
 
-use super::form::{Field, Kind, encode, faults, segment};
+use super::form::{Field, Kind, encode, faults_as, segment};
 use super::parts::{empty, identity, live, milliseconds, number, outcome, table, time};
 use super::{Page, Section, Visit};
 use crate::console::Console;
@@ -72,12 +72,12 @@ fn filters(typed: &[(String, String)], problem: Option<&Problem>) -> Markup {
     let field = |name, label, help| Field::new(name, label).help(help).value(value(name)).faults(wrong);
     html! {
         form .panel method="get" action="/decisions" {
-            (faults(problem, &FIELDS))
+            (faults_as("Nothing can be shown: ", problem, &FIELDS))
             div .filters {
                 (field("boundary", "What", "").kind(Kind::Choice(&BOUNDARIES)).render())
                 (field("outcome", "Outcome", "block, rate-limit, deny …").render())
                 (field("subject", "Identity", "user:… or fingerprint:…").render())
-                (field("rule", "Rule", "The one that decided.").render())
+                (field("rule", "Rule", "The one that decided. With limits and shadow: matched=… below.").render())
                 (field("since", "Since", "1h, 24h or a time.").render())
                 div .wide {
                     (field("where", "Where", "Any other field: model=sim/free status>=400 user_agent~python. \

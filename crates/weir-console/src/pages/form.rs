@@ -262,11 +262,16 @@ impl<'a> Field<'a> {
 
 /// What is wrong with a form as a whole, above it: the problem's own words, and the faults of no field that is shown.
 pub(crate) fn faults(problem: Option<&Problem>, fields: &[&str]) -> Markup {
+    faults_as("Not done: ", problem, fields)
+}
+
+/// The same of a form that only asks for something to be shown.
+pub(crate) fn faults_as(lead: &str, problem: Option<&Problem>, fields: &[&str]) -> Markup {
     let Some(problem) = problem else { return html! {} };
     let is_shown = |fault: &&Fault| !fault.path.as_deref().is_some_and(|path| fields.contains(&path));
     html! {
         div .flash .bad role="alert" {
-            p { strong { "Not done: " } (problem.details().detail) }
+            p { strong { (lead) } (problem.details().detail) }
             @for fault in problem.errors().iter().filter(is_shown) {
                 p { @if let Some(path) = &fault.path { code { (path) } ": " } (fault.message)
                     @if let Some(help) = &fault.help { "; " (help) } }

@@ -139,7 +139,7 @@ fn new_key(visit: &Visit, typed: &Form, problem: Option<&Problem>) -> Markup {
 }
 
 fn list(visit: &Visit, caption: &str, keys: &[&ListedKey]) -> Markup {
-    let columns = ["Key", "User", "Organisation, project", "Plan", "Tags", "Spent", "Made", ""];
+    let columns = ["Key", "User", "Organisation, project", "Plan", "Tags", "Spent", "Made", "Actions"];
     table(caption, &columns, keys.iter().map(|key| row(visit, key)))
 }
 

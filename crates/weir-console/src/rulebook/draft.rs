@@ -173,10 +173,14 @@ impl Rulebook {
                 Some((id, version)) => {
                     match self.text_of(id).await {
                         Ok(now) if now.version != version => return Ok(Saved::Overtaken(Some(now))),
+                        Ok(_) => self.put(id, &text, author, Some(epoch)).await,
+                        // Whoever saves has been told that it is gone.
+                        Err(ApplyError::UnknownRule(_)) if version.is_empty() => {
+                            self.restore(id, &text, author, epoch).await
+                        }
                         Err(ApplyError::UnknownRule(_)) => return Ok(Saved::Overtaken(None)),
-                        other => other?,
-                    };
-                    self.put(id, &text, author, Some(epoch)).await
+                        Err(other) => return Err(other),
+                    }
                 }
                 None => match self.add(&text, author, Some(epoch)).await {
                     Err(ApplyError::RuleExists(id)) => {
@@ -190,6 +194,17 @@ impl Rulebook {
                 Err(ApplyError::Conflict { current, .. }) if current != epoch => {}
                 done => return done.map(Saved::Done),
             }
+        }
+    }
+
+    /// Adds a rule again that somebody has deleted while it was edited.
+    async fn restore(&self, id: &str, text: &str, author: &str, epoch: u64) -> Result<Applied, ApplyError> {
+        let rule = self.read_alone(text).await?;
+        match rule.json.get("id").and_then(Value::as_str) {
+            Some(other) if other != id => {
+                Err(ApplyError::Diagnostics(vec![edit::other_id(id, other.to_owned())]))
+            }
+            _ => self.add(text, author, Some(epoch)).await.map(|(_, applied)| applied),
         }
     }
 

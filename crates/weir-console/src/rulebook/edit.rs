@@ -56,7 +56,11 @@ fn as_item(text: &str, indent: &str) -> String {
         let content = line.trim();
         if content.is_empty() || (!begun && content == "---") {
             // An empty line, kept for the sake of the line numbers.
-        } else if begun || content.starts_with('#') {
+        } else if !begun && content.starts_with('#') {
+            // Above the item, where the author of a file has it.
+            item.push_str(indent);
+            item.push_str(content);
+        } else if begun {
             item.push_str(indent);
             item.push_str("  ");
             item.push_str(line);
@@ -131,6 +135,12 @@ pub(super) fn apply(
     options: &LoadOptions,
 ) -> Result<Candidate, ApplyError> {
     let placed = place(rules, edit)?;
+    if let Placed::Replace(at, new) = &placed
+        && text_of(text, *at).is_some_and(|now| now.trim_end() == new.text.trim_end())
+        && let Some(same) = load_if(text.to_owned(), &all_json(rules), options)
+    {
+        return Ok(same);
+    }
     let mut wanted = all_json(rules);
     match &placed {
         Placed::Add(new) => wanted.push(new.json.clone()),
@@ -262,9 +272,11 @@ pub(super) fn text_of(text: &str, at: usize) -> Option<String> {
     let mut alone = String::new();
     let mut begun = false;
     for line in lines {
-        let shifted = if begun || line.trim_start().starts_with('#') {
-            let margin = if begun { layout.indent + 2 } else { layout.indent };
-            line.get(margin..).unwrap_or_default()
+        let shifted = if begun && indent_of(line) >= layout.indent + 2 {
+            line.get(layout.indent + 2..).unwrap_or_default()
+        } else if begun || line.trim_start().starts_with('#') {
+            // A comment above the rule, or one further to the left than its keys.
+            line.trim_start()
         } else if is_dash(line) {
             begun = true;
             line.trim_start().get(2..).unwrap_or_default()

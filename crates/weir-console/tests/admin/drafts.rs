@@ -99,6 +99,15 @@ async fn what_somebody_else_has_saved_is_not_overwritten() {
     book.delete("a", "bob", None).await.unwrap();
     let saved = book.save(&mine.text, None, Some(("a", &mine.version)), "ada").await;
     assert!(matches!(saved, Ok(Saved::Overtaken(None))));
+    // Who has seen that it is gone sends no version.
+    let text = format!("# kept\n{theirs}");
+    let saved = book.save(&text, None, Some(("a", "")), "ada").await;
+    let Ok(Saved::Done(first)) = saved else { panic!("{saved:?}") };
+    let now = book.text_of("a").await.unwrap();
+    assert_eq!(now.text, text);
+    let saved = book.save(&now.text, None, Some(("a", &now.version)), "ada").await;
+    let Ok(Saved::Done(again)) = saved else { panic!("{saved:?}") };
+    assert_eq!((again.epoch, book.text_of("a").await.unwrap().text), (first.epoch, text));
 }
 
 #[tokio::test]

@@ -21,6 +21,9 @@ const PARTS: usize = 16;
 /// Keys that one part holds between two visits of the writer.
 const PART_KEYS_MAX: usize = 2 * KEYS_MAX;
 
+/// What a request is counted as that a rule's limit refused, whatever else was decided of it.
+const RATE_LIMIT: &str = "rate-limit";
+
 /// What was counted of one key.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Cell {
@@ -160,7 +163,12 @@ impl Part {
                 let sums = Sums { total_us: us(tool.duration_ms), ..Sums::default() };
                 self.add(TallyKind::Tool, &[outcome, &tool.ended, denial], seen, Some(&sums));
             }
-            None => self.add(TallyKind::Request, &[outcome], seen, Some(&sums_of(&record.result))),
+            None => {
+                // What was enforced counts: a limit that a rule had put on the identity refuses without deciding anew.
+                let limited = record.result.limit.as_deref().is_some_and(|limit| limit.starts_with("rule:"));
+                let outcome = if limited { RATE_LIMIT } else { outcome };
+                self.add(TallyKind::Request, &[outcome], seen, Some(&sums_of(&record.result)));
+            }
         }
     }
 

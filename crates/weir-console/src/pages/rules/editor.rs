@@ -114,7 +114,7 @@ impl Editor<'_> {
                 p { strong { "Not saved: " }
                     @match (self.rule, now) {
                         (Some(_), Some(_)) => "somebody else has saved this rule since you opened it. Your text is below, theirs is here. Saving again puts yours in its place.",
-                        (Some(_), None) => "somebody else has deleted this rule since you opened it. Your text is below.",
+                        (Some(_), None) => "somebody else has deleted this rule since you opened it. Your text is below. Saving again puts it in force as a new rule.",
                         (None, _) => "there is a rule with this id already. Give yours another id, or edit that one.",
                     }
                 }

@@ -46,6 +46,9 @@ pub(in crate::pages) async fn new(
     let editor = Editor { rule: None, text, draft: &draft, asked: false, overtaken: None, refused: None };
     let content = html! {
         (files_note(book.master()))
+        @if !visit.may(Role::Operator) {
+            div .flash role="note" { p { strong { "You may look, not write. " } "Rules are written by operators." } }
+        }
         (editor.render(&visit, book.master()))
     };
     Ok(Page::new(&visit, Section::Rules, "New rule", &content))
@@ -116,7 +119,7 @@ async fn standing(console: &Console, visit: &Visit, rule: &Rule) -> Result<Marku
             (list)
             @if stats.versions.len() > 1 { (versions(visit, &stats.versions, &rule.version)) }
             p .help {
-                a href={ "/decisions?rule=" (form::segment(&rule.id)) } { "Decisions by this rule" }
+                a href={ "/decisions?where=matched%3D" (form::segment(&rule.id)) } { "Decisions that it matched" }
                 " · " a href={ "/rules/history?rule=" (form::segment(&rule.id)) } { "Its history" }
             }
         },
