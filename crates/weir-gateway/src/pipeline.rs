@@ -264,6 +264,7 @@ async fn recall(exchange: &mut Exchange, reads_stats: bool) {
     let stats = async { if reads_stats { inner.cache.stats_read(identity).await } else { Stats::default() } };
     let (stats, action) = tokio::join!(stats, decide::read_cache(inner, identity));
     exchange.draft.facts.stats = stats;
+    exchange.draft.facts.stats_known = reads_stats;
     exchange.cached_action = Some(action);
 }
 

@@ -169,6 +169,19 @@ async fn the_local_rules_stand_in_for_the_service() {
     assert_eq!(verdicts(&world).len(), 6);
 }
 
+/// The counters are read together with the cached action, and are told as known.
+#[tokio::test]
+async fn the_counters_that_rules_read_are_recorded_as_known() {
+    let world = World::new().await;
+    let config = world.config().set("abuse", "{mode: cached}");
+    for (when, known) in [("stats.requests_1h > 9", true), ("request.free", false)] {
+        let rules = format!("rules:\n- {{id: a, on: request, when: '{when}', then: block}}\n");
+        let node = Node::with(&world, &config, Options { rules, ..Options::default() }).await;
+        let answer = node.send(&Ask::chat("paid/big")).await;
+        assert_eq!(node.record_of(&answer).await.facts.stats_known, known, "{when}");
+    }
+}
+
 #[tokio::test]
 async fn without_service_and_rules_nothing_is_classified_but_what_is_cached_holds() {
     let world = World::new().await;
