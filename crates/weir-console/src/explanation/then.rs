@@ -5,7 +5,7 @@ use std::sync::Arc;
 use weir_core::record::Record;
 use weir_core::{Boundary, Source};
 use weir_rules::explain::{self, ExplainedRule, Past, TextFrom};
-use weir_rules::{ActiveRules, Fact, LoadOptions, RuleSet, SourceFile, failure};
+use weir_rules::{ActiveRules, LoadOptions, RuleSet, SourceFile, failure};
 
 use super::{AttemptExplained, Sources};
 use crate::rulebook::{STORED_NAME, blocking};
@@ -74,7 +74,7 @@ pub(super) fn read(record: &Record, rules: &Rules) -> Read {
     let decision = &record.decision;
     let past = match record.result.tool.as_deref() {
         Some(tool) => Past::of_call(record, tool),
-        None => of_request(record, &sets),
+        None => Past::of_request(record),
     };
     read.matched = explain::matched(&decision.matched, &sets, &past);
     read.errored = explain::errored(&decision.errored, &sets, &past);
@@ -107,23 +107,6 @@ pub(super) fn read(record: &Record, rules: &Rules) -> Read {
         read.notes.push(format!("the text of {gone} of the rules that matched is not kept"));
     }
     read
-}
-
-const STATS: [Fact; 7] = [
-    Fact::StatsRequestsPerSecond,
-    Fact::StatsRequests1h,
-    Fact::StatsTokens1h,
-    Fact::StatsSpend1hUsd,
-    Fact::StatsDenied1h,
-    Fact::StatsIps1h,
-    Fact::StatsFirstSeenS,
-];
-
-/// The counters are read when a rule needs them: where none did, zeros are not what they were.
-fn of_request<'r>(record: &'r Record, sets: &[&RuleSet]) -> Past<'r> {
-    let past = Past::of_request(record);
-    let reads = |fact: &Fact| sets.first().is_some_and(|set| set.reads(*fact));
-    if STATS.iter().any(reads) { past } else { past.without(&STATS) }
 }
 
 /// Whether these rules were asked for this very decision.

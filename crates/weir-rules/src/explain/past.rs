@@ -7,41 +7,30 @@ use weir_core::{Boundary, Mode};
 
 use super::Truth;
 use crate::expr::{Env, Expr, Fault, Scratch};
-use crate::facts::{Fact, Facts};
+use crate::facts::{Fact, FactSet, Facts};
 use crate::rule::Rule;
 use crate::set::{EvaluateContext, RuleSet, applies};
 
 /// The facts of one evaluation, as far as they were recorded.
 pub struct Past<'a> {
     facts: Facts<'a>,
-    /// One bit for each fact that was not recorded.
-    missing: u128,
+    missing: FactSet,
     at: Timestamp,
     subject: &'a str,
 }
 
-/// What is not recorded of any request.
-const NOT_OF_REQUESTS: [Fact; 3] = [Fact::RequestHeaders, Fact::RequestUserPrompt, Fact::RequestSystemPrompt];
+/// What is not told of a failure besides: what only the attempt knew. That it was a provider's own words is in its evidence.
+const NOT_OF_FAILURES: [Fact; 2] = [Fact::FailureProvider, Fact::Now];
 
-/// What is not recorded of any tool call.
-const NOT_OF_CALLS: [Fact; 2] = [Fact::ToolAnnotations, Fact::CallArgs];
-
-/// What is not recorded of any failure: the provider's own words, and what only the attempt knew.
-const NOT_OF_FAILURES: [Fact; 4] = [Fact::FailureProvider, Fact::FailureModel, Fact::AttemptOf, Fact::Now];
-
-fn bits(facts: &[Fact]) -> u128 {
-    facts.iter().fold(0, |bits, fact| bits | bit(*fact))
-}
-
-const fn bit(fact: Fact) -> u128 {
-    1 << (fact as u32)
+fn unrecorded(record: &Record) -> FactSet {
+    FactSet::unrecorded(record.facts.stats_known, record.facts.redacted)
 }
 
 impl<'a> Past<'a> {
     /// Of a request.
     #[must_use]
     pub fn of_request(record: &'a Record) -> Self {
-        Self::new(Facts::of_request(&record.facts), bits(&NOT_OF_REQUESTS), record)
+        Self::new(Facts::of_request(&record.facts), unrecorded(record), record)
     }
 
     /// Of a tool call.
@@ -65,7 +54,7 @@ impl<'a> Past<'a> {
             facts.set_str(fact, text);
         }
         facts.set_int(Fact::CallIteration, i64::from(tool.iteration));
-        Self::new(facts, bits(&NOT_OF_CALLS), record)
+        Self::new(facts, unrecorded(record), record)
     }
 
     /// Of a failed attempt.
@@ -73,7 +62,8 @@ impl<'a> Past<'a> {
     pub fn of_attempt(record: &'a Record, attempt: &'a FailedAttempt) -> Self {
         let mut facts = Facts::of_request(&record.facts);
         let evidence = &attempt.evidence;
-        let mut missing = bits(&NOT_OF_REQUESTS) | bits(&NOT_OF_FAILURES);
+        let texts = FactSet::of([Fact::FailureMessage, Fact::FailureText, Fact::FailureHeaders]);
+        let mut missing = unrecorded(record).minus(texts).with(FactSet::of(NOT_OF_FAILURES));
         for (fact, text) in [
             (Fact::FailureOperation, record.facts.request.api.as_str()),
             (Fact::FailurePhase, &evidence.phase),
@@ -104,21 +94,14 @@ impl<'a> Past<'a> {
                 _ => false,
             };
             if found(fact) && !kept {
-                missing |= bit(fact);
+                missing.add(fact);
             }
         }
         Self::new(facts, missing, record)
     }
 
-    fn new(facts: Facts<'a>, missing: u128, record: &'a Record) -> Self {
+    fn new(facts: Facts<'a>, missing: FactSet, record: &'a Record) -> Self {
         Self { facts, missing, at: record.decision.at, subject: &record.decision.subject }
-    }
-
-    /// Marks facts that were not found out when the decision was made.
-    #[must_use]
-    pub fn without(mut self, facts: &[Fact]) -> Self {
-        self.missing |= bits(facts);
-        self
     }
 
     /// Reads with everything that evaluating needs.
@@ -130,7 +113,7 @@ impl<'a> Past<'a> {
     /// Whether everything that an expression reads was recorded.
     pub(super) fn has(&self, expr: &Expr) -> bool {
         let mut has = true;
-        expr.facts(&mut |fact| has &= self.missing & bit(fact) == 0);
+        expr.facts(&mut |fact| has &= !self.missing.has(fact));
         has
     }
 

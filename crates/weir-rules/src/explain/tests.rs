@@ -376,3 +376,28 @@ fn a_call_and_a_failure_have_the_facts_that_their_records_keep() {
         explained[0].condition.as_ref().unwrap().parts.iter().map(|part| part.truth.in_words()).collect();
     assert_eq!(truths, ["true", "true", "true", "true", "not recorded", "true", "not recorded"]);
 }
+
+#[test]
+fn what_a_record_does_not_tell_is_never_shown_as_empty() {
+    let when = "request.user_agent.startsWith(\"sk-\") && stats.requests_1h > 3";
+    let set = one("request", when, "block");
+    let mut record = record();
+    let truths = |record: &Record| {
+        let past = Past::of_request(record);
+        let rule = set.get("it").unwrap();
+        let listed = [Matched {
+            rule: "it".into(),
+            version: rule.version.to_string(),
+            action: "block".into(),
+            mode: Mode::Enforce,
+        }];
+        let explained = matched(&listed, &[&set], &past);
+        lines(explained[0].condition.as_ref().unwrap()).join("\n").matches(": not recorded}").count()
+    };
+    record.facts.stats_known = true;
+    assert_eq!(truths(&record), 0);
+    record.facts.stats_known = false;
+    assert_eq!(truths(&record), 1, "the counters");
+    record.facts.redacted = true;
+    assert_eq!(truths(&record), 2, "a text that a secret was taken out of");
+}

@@ -15,6 +15,44 @@ impl FactSet {
         set
     }
 
+    /// What the record of a request or of a tool call does not tell. `stats_known` and `redacted` are its members.
+    pub(crate) fn unrecorded(stats_known: bool, redacted: bool) -> Self {
+        let mut unknown = Self::of([
+            Fact::RequestHeaders,
+            Fact::RequestUserPrompt,
+            Fact::RequestSystemPrompt,
+            Fact::CallArgs,
+            Fact::ToolAnnotations,
+            Fact::FailureModel,
+            Fact::FailureMessage,
+            Fact::FailureText,
+            Fact::FailureHeaders,
+            Fact::AttemptOf,
+        ]);
+        if !stats_known {
+            unknown = unknown.with(Self::of([
+                Fact::StatsRequestsPerSecond,
+                Fact::StatsRequests1h,
+                Fact::StatsTokens1h,
+                Fact::StatsSpend1hUsd,
+                Fact::StatsDenied1h,
+                Fact::StatsIps1h,
+                Fact::StatsFirstSeenS,
+            ]));
+        }
+        if redacted {
+            unknown = unknown.with(Self::of([
+                Fact::RequestModel,
+                Fact::RequestPath,
+                Fact::RequestFeature,
+                Fact::RequestEditor,
+                Fact::RequestUserAgent,
+                Fact::RequestJa4,
+            ]));
+        }
+        unknown
+    }
+
     pub(crate) const fn add(&mut self, fact: Fact) {
         self.0 |= 1 << (fact as u32);
     }

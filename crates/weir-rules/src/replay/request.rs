@@ -8,7 +8,7 @@ use super::report::{Effect, Why};
 use super::tally::Whom;
 use super::{Compared, Rehearsal};
 use crate::enforce::{exempted, is_exempted};
-use crate::facts::{Fact, FactSet, Facts};
+use crate::facts::{FactSet, Facts};
 use crate::set::{DecideContext, Seen};
 
 /// The outcome of a request that exceeds a limit of a rule.
@@ -20,47 +20,9 @@ const BEFORE: [&str; 7] = ["route", "admit", "read", "identify", "resolve", "pre
 /// The stage of a request that was only asked about: its limits are counted by whoever asks.
 const CLASSIFY: &str = "classify";
 
-/// The facts that no record has.
-pub(super) fn never_recorded() -> FactSet {
-    FactSet::of([
-        Fact::RequestHeaders,
-        Fact::RequestUserPrompt,
-        Fact::RequestSystemPrompt,
-        Fact::CallArgs,
-        Fact::ToolAnnotations,
-        Fact::FailureModel,
-        Fact::FailureMessage,
-        Fact::FailureText,
-        Fact::FailureHeaders,
-        Fact::AttemptOf,
-    ])
-}
-
 /// The facts that the record of a request or of a tool call does not tell.
 pub(super) fn unknown(facts: &PastFacts<'_>) -> FactSet {
-    let mut unknown = never_recorded();
-    if !facts.stats_known {
-        unknown = unknown.with(FactSet::of([
-            Fact::StatsRequestsPerSecond,
-            Fact::StatsRequests1h,
-            Fact::StatsTokens1h,
-            Fact::StatsSpend1hUsd,
-            Fact::StatsDenied1h,
-            Fact::StatsIps1h,
-            Fact::StatsFirstSeenS,
-        ]));
-    }
-    if facts.redacted {
-        unknown = unknown.with(FactSet::of([
-            Fact::RequestModel,
-            Fact::RequestPath,
-            Fact::RequestFeature,
-            Fact::RequestEditor,
-            Fact::RequestUserAgent,
-            Fact::RequestJa4,
-        ]));
-    }
-    unknown
+    FactSet::unrecorded(facts.stats_known, facts.redacted)
 }
 
 /// What a decision on a record depends on besides its facts.

@@ -50,7 +50,7 @@ impl Hits {
     }
 
     pub(super) fn report(&self, set: &RuleSet, boundary: Option<Boundary>) -> Vec<RuleReport> {
-        let never = super::request::never_recorded();
+        let never = FactSet::unrecorded(true, false);
         let rules = set.rules().iter().enumerate().zip(&self.0);
         rules
             .filter(|((_, rule), _)| boundary.is_none_or(|only| only == rule.on))
