@@ -73,6 +73,22 @@ async fn serve(args: &McpArgs, gate: &ToolGate) -> Result<(), Failure> {
     })
 }
 
+/// The options that take a word with them of what runs containers.
+const CONTAINERS: &[&str] = &[
+    "-e",
+    "--env",
+    "-v",
+    "--volume",
+    "--name",
+    "--network",
+    "-p",
+    "--publish",
+    "--mount",
+    "-w",
+    "-u",
+    "--env-file",
+];
+
 /// Programs that run a package, a script or an image which their first own word names: two servers that one of them runs
 /// are two. With each, the options that take a word with them.
 const LAUNCHERS: &[(&str, &[&str])] = &[
@@ -87,40 +103,8 @@ const LAUNCHERS: &[(&str, &[&str])] = &[
     ("python", &["-W", "-X"]),
     ("python3", &["-W", "-X"]),
     ("uv", &["--directory", "--project", "--with", "-p", "--python"]),
-    (
-        "docker",
-        &[
-            "-e",
-            "--env",
-            "-v",
-            "--volume",
-            "--name",
-            "--network",
-            "-p",
-            "--publish",
-            "--mount",
-            "-w",
-            "-u",
-            "--env-file",
-        ],
-    ),
-    (
-        "podman",
-        &[
-            "-e",
-            "--env",
-            "-v",
-            "--volume",
-            "--name",
-            "--network",
-            "-p",
-            "--publish",
-            "--mount",
-            "-w",
-            "-u",
-            "--env-file",
-        ],
-    ),
+    ("docker", CONTAINERS),
+    ("podman", CONTAINERS),
     ("env", &["-u", "--unset", "-C", "--chdir"]),
 ];
 

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value as Json;
 use weir_console::explanation::{Explanation, Lift};
-use weir_core::decision::{Decision, Obligation};
+use weir_core::decision::Obligation;
 use weir_core::record::{Record, RequestResult};
 
 /// The width of the column of names.
@@ -23,7 +23,7 @@ pub fn render(record: &Record, explanation: &Explanation) -> String {
         Some(call) => tool::call(&mut text, record, call),
         None => request(&mut text, record),
     }
-    reasons(&mut text, decision, explanation);
+    reasons(&mut text, record, explanation);
     rules::all(&mut text, explanation);
     text.list("obligations", decision.obligations.iter().map(obligation));
     text.list("enforced", explanation.enforced.iter().cloned());
@@ -95,13 +95,17 @@ fn request(text: &mut Text, record: &Record) {
     text.named("subject", &record.decision.subject);
 }
 
-fn reasons(text: &mut Text, decision: &Decision, explanation: &Explanation) {
+fn reasons(text: &mut Text, record: &Record, explanation: &Explanation) {
+    let decision = &record.decision;
     match &decision.rule {
         None => text.named("rule", "none decided"),
         Some(rule) => {
             let version = decision.matched.iter().find(|m| m.rule == *rule).map(|m| m.version.as_str());
             text.named("rule", &format!("{rule} (version {})", version.unwrap_or("unknown")));
         }
+    }
+    if let Some(rule) = record.result.limit.as_deref().and_then(|limit| limit.strip_prefix("rule:")) {
+        text.named("limited", &format!("refused by the limit of the rule {rule}"));
     }
     text.list("because", decision.because.clone());
     text.list("instead", decision.instead.clone());

@@ -1,4 +1,4 @@
-use weir_core::decision::{Errored, Limit, Matched, Outcome, obligations_of};
+use weir_core::decision::{Decision, Errored, Limit, Matched, Outcome, obligations_of};
 use weir_core::record::{IdentityFacts, RecordedFacts, RequestFacts, Timings, Usage};
 use weir_core::{Action, Boundary, DecisionId, Mode, Source, Timestamp};
 use weir_rules::{ActiveRules, LoadOptions, SourceFile, load};
@@ -245,6 +245,7 @@ fn a_limit_that_was_exceeded_names_its_own_window() {
     );
     assert!(text.contains("an operator: change `b`"), "{text}");
     assert!(text.contains("answered 429 rate_limit_exceeded"), "{text}");
+    assert!(text.contains("limited      refused by the limit of the rule b"), "{text}");
 }
 
 #[test]
