@@ -114,7 +114,7 @@ impl Group {
     }
 
     fn finish(mut self) -> Self {
-        self.identities = self.who.count();
+        self.identities = self.who.count_among(self.count);
         self.samples.sort_unstable_by(|a, b| b.cmp(a));
         self.samples.truncate(SAMPLES_MAX);
         self.rules.sort_unstable();

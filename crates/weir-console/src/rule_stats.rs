@@ -135,7 +135,7 @@ impl Hits {
         if let Some(who) = &tally.who {
             self.who.unite(who);
         }
-        self.identities = self.who.count();
+        self.identities = self.who.count_among(self.count);
         self.samples.extend_from_slice(&tally.samples);
         self.samples.sort_unstable_by(|a, b| b.cmp(a));
         self.samples.truncate(SAMPLES_MAX);

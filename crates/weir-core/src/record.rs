@@ -14,6 +14,7 @@ mod tool;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::Action;
 use crate::decision::Decision;
 use crate::ids::DecisionId;
 
@@ -38,6 +39,16 @@ pub struct Record {
 }
 
 impl Record {
+    /// What was enforced: the outcome and the rule behind it. A rule's limit that is exceeded refuses without deciding
+    /// anew, so then it is `rate-limit` by that rule, whatever else was decided; else it is what was decided.
+    #[must_use]
+    pub fn enforced(&self) -> (&str, Option<&str>) {
+        match self.result.limiting_rule() {
+            Some(rule) => (Action::RateLimit.as_str(), Some(rule)),
+            None => (self.decision.outcome.as_str(), self.decision.rule.as_deref()),
+        }
+    }
+
     /// What was used, and at what cost: none when no provider was called.
     #[must_use]
     pub fn usage(&self) -> Option<UsageRecord> {
@@ -121,6 +132,17 @@ pub struct RequestResult {
     /// The decisions about fallback models, in order, also about those that did not take over. Where one of them was
     /// more severe and became the record's, the one about the model that was asked for stands among them.
     pub fallbacks: Vec<FallbackDecision>,
+}
+
+/// What stands before the rule's id in [`RequestResult::limit`].
+const LIMIT_OF_RULE: &str = "rule:";
+
+impl RequestResult {
+    /// The rule whose limit refused the request.
+    #[must_use]
+    pub fn limiting_rule(&self) -> Option<&str> {
+        self.limit.as_deref()?.strip_prefix(LIMIT_OF_RULE)
+    }
 }
 
 /// How long the parts of a request took, in milliseconds.

@@ -90,8 +90,7 @@ struct Shared {
 /// Whether this decision did something to somebody, or tried to; a rule's limit that was exceeded did.
 fn is_enforced(record: &Record) -> bool {
     const ROUTINE: [&str; 3] = [Action::Nothing.as_str(), Action::Log.as_str(), "allow"];
-    let limited = record.result.limit.as_deref().is_some_and(|limit| limit.starts_with("rule:"));
-    limited || !ROUTINE.contains(&record.decision.outcome.as_str())
+    !ROUTINE.contains(&record.enforced().0)
 }
 
 #[derive(Default)]

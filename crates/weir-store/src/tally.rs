@@ -17,8 +17,9 @@ use std::time::Duration;
 use serde::Serialize;
 use weir_core::{DecisionId, Timestamp};
 
+pub use counter::REFUSED;
 pub use key::{TallyKey, TallyKind};
-pub use sketch::Sketch;
+pub use sketch::{FEW_MAX, Sketch};
 
 pub(crate) use counter::{Cell, Counter};
 pub(crate) use key::SEPARATOR;

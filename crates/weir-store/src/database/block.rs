@@ -33,7 +33,7 @@ pub(crate) struct Block {
     pub(super) body: Vec<u8>,
 }
 
-/// A record that one looks for by its outcome or its rule.
+/// A record that one looks for by what was enforced ([`Record::enforced`]), or by the rule behind it.
 #[derive(Clone)]
 pub(super) struct Notable {
     pub(super) id: DecisionId,
@@ -53,11 +53,10 @@ pub(super) const fn routine(boundary: Boundary) -> Option<&'static str> {
 
 impl Notable {
     fn of(record: &Record) -> Option<Self> {
-        let decision = &record.decision;
-        let outcome = decision.outcome.as_str();
-        let outcome = (routine(decision.boundary) != Some(outcome)).then(|| outcome.to_owned());
-        let notable = outcome.is_some() || decision.rule.is_some();
-        notable.then(|| Self { id: decision.id, outcome, rule: decision.rule.clone() })
+        let (outcome, rule) = record.enforced();
+        let outcome = (routine(record.decision.boundary) != Some(outcome)).then(|| outcome.to_owned());
+        let notable = outcome.is_some() || rule.is_some();
+        notable.then(|| Self { id: record.decision.id, outcome, rule: rule.map(str::to_owned) })
     }
 }
 

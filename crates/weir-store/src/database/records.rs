@@ -47,11 +47,11 @@ impl Default for Retention {
 pub struct DecisionFilter {
     /// Of this boundary.
     pub boundary: Option<Boundary>,
-    /// With this outcome.
+    /// Of which this was enforced ([`Record::enforced`]).
     pub outcome: Option<String>,
     /// Of this identity.
     pub subject: Option<String>,
-    /// Decided by this rule.
+    /// Of which that was by this rule.
     pub rule: Option<String>,
     /// Made at or after this time.
     pub since: Option<Timestamp>,
@@ -160,9 +160,8 @@ impl Database {
         };
         let wanted = Wanted { boundary, ..Wanted::of(filter.subject.as_deref()) };
         let outcome = filter.outcome.as_deref();
-        let keep = |record: Record| {
-            outcome.is_none_or(|outcome| outcome == record.decision.outcome.as_str()).then_some(record)
-        };
+        let keep =
+            |record: Record| outcome.is_none_or(|outcome| outcome == record.enforced().0).then_some(record);
         self.scan(&range, &wanted, keep).await
     }
 

@@ -205,7 +205,7 @@ impl Database {
                 first_seen: from_ms(cell.first_ms),
                 last_seen: from_ms(cell.last_ms),
                 sums: cell.sums,
-                identities: Some(cell.identities.count()),
+                identities: Some(cell.identities.count_among(cell.count)),
                 samples: cell.samples.iter().rev().map(|id| DecisionId::from_u128(*id)).collect(),
                 who: Some(cell.identities),
             })

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use foldhash::fast::RandomState;
 use weir_core::record::{FailedAttempt, Record, RequestResult};
-use weir_core::{Boundary, DecisionId, Errored, Matched};
+use weir_core::{Action, Boundary, DecisionId, Errored, Matched};
 
 use super::key::{self, OTHER, TallyKind};
 use super::{KEYS_MAX, SAMPLES_MAX, Sketch, Sums};
@@ -21,8 +21,16 @@ const PARTS: usize = 16;
 /// Keys that one part holds between two visits of the writer.
 const PART_KEYS_MAX: usize = 2 * KEYS_MAX;
 
-/// What a request is counted as that a rule's limit refused, whatever else was decided of it.
-const RATE_LIMIT: &str = "rate-limit";
+/// What a request is counted as that weir refused although no rule did: it could not be read, its key is not valid, its
+/// budget is used up, its model is unknown.
+pub const REFUSED: &str = "refused";
+
+/// What a request is counted as: what was enforced, or that weir refused it by itself.
+fn came_to(record: &Record) -> &str {
+    let (outcome, _) = record.enforced();
+    let refused = record.result.ended_at.is_some() && record.result.error_type.is_some();
+    if refused && matches!(outcome.parse(), Ok(Action::Nothing | Action::Log)) { REFUSED } else { outcome }
+}
 
 /// What was counted of one key.
 #[derive(Clone, Debug, PartialEq)]
@@ -156,18 +164,15 @@ impl Part {
     }
 
     fn outcome(&mut self, seen: &Seen, record: &Record) {
-        let outcome = record.decision.outcome.as_str();
         match &record.result.tool {
             Some(tool) => {
+                let outcome = record.decision.outcome.as_str();
                 let denial = tool.denial.as_ref().map_or("", |denial| denial.kind.as_str());
                 let sums = Sums { total_us: us(tool.duration_ms), ..Sums::default() };
                 self.add(TallyKind::Tool, &[outcome, &tool.ended, denial], seen, Some(&sums));
             }
             None => {
-                // What was enforced counts: a limit that a rule had put on the identity refuses without deciding anew.
-                let limited = record.result.limit.as_deref().is_some_and(|limit| limit.starts_with("rule:"));
-                let outcome = if limited { RATE_LIMIT } else { outcome };
-                self.add(TallyKind::Request, &[outcome], seen, Some(&sums_of(&record.result)));
+                self.add(TallyKind::Request, &[came_to(record)], seen, Some(&sums_of(&record.result)));
             }
         }
     }

@@ -52,7 +52,7 @@ impl TallyKind {
 pub enum TallyKey {
     /// A request.
     Request {
-        /// What was decided.
+        /// What was enforced, or [`super::REFUSED`].
         outcome: String,
     },
     /// A tool call.

@@ -3,8 +3,8 @@
 //! Two sketches of the same kind of hashes can be united, so that minutes, hours and nodes can be added up without
 //! counting anybody twice.
 
-/// Up to here they are kept one by one.
-const FEW_MAX: usize = 64;
+/// Up to here they are kept one by one, and their number is exact.
+pub const FEW_MAX: usize = 64;
 
 /// Bits of a hash that choose a register: 1,024 registers of a byte, standard error 1.04 / sqrt(1024) = 3.3 %.
 const REGISTER_BITS: u32 = 10;
@@ -80,6 +80,12 @@ impl Sketch {
         }
     }
 
+    /// How many there are among this many events, each of which is of one of them: an estimate never says more than that.
+    #[must_use]
+    pub fn count_among(&self, events: u64) -> u64 {
+        self.count().clamp(events.min(1), events)
+    }
+
     /// The bytes that [`Self::read`] takes.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
@@ -141,4 +147,22 @@ fn estimate(registers: &[u8; REGISTERS]) -> u64 {
     let empty = registers.iter().filter(|rank| **rank == 0).count();
     let estimate = if raw <= 2.5 * m && empty > 0 { m * (m / empty as f64).ln() } else { raw };
     estimate.round() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_estimate_says_no_more_than_there_were_events() {
+        let mut sketch = Sketch::default();
+        let mut excesses = 0;
+        for n in 1..=3_000_u64 {
+            sketch.add(mix(n));
+            excesses += u64::from(sketch.count() > n);
+            assert!((1..=n).contains(&sketch.count_among(n)), "{n}");
+        }
+        assert!(excesses > 0, "it is an estimate, which errs to both sides");
+        assert_eq!((Sketch::default().count_among(0), Sketch::default().count_among(7)), (0, 1));
+    }
 }

@@ -66,6 +66,14 @@ async fn filters_narrow_the_list(place: Place) {
     tool.decision.boundary = Boundary::Tool;
     let mut failure = record(6, "rate_limited", "user:bob", Some("f1"));
     failure.decision.boundary = Boundary::Failure;
+    // What was enforced is looked for, whatever else was decided: of a rule's limit, its 429.
+    let limited = |ms, outcome, rule| {
+        let mut record = record(ms, outcome, "user:eve", rule);
+        record.result.limit = Some("rule:slow".to_owned());
+        record
+    };
+    let mut own = record(9, "nothing", "user:eve", None);
+    own.result.limit = Some("free-model".to_owned());
     let records = [
         record(1, "nothing", "user:ann", None),
         record(2, "block", "user:ann", Some("r1")),
@@ -73,14 +81,17 @@ async fn filters_narrow_the_list(place: Place) {
         record(4, "nothing", "user:bob", Some("r2")),
         tool,
         failure,
+        limited(7, "nothing", None),
+        limited(8, "quarantine-1", Some("r2")),
+        own,
     ];
     database.write_records(&records).await.unwrap();
     let none = DecisionFilter { limit: 100, ..DecisionFilter::default() };
     let text = |text: &str| Some(text.to_owned());
     let table = [
-        (none.clone(), vec![6, 5, 4, 3, 2, 1]),
+        (none.clone(), vec![9, 8, 7, 6, 5, 4, 3, 2, 1]),
         (DecisionFilter { boundary: Some(Boundary::Tool), ..none.clone() }, vec![5]),
-        (DecisionFilter { outcome: text("nothing"), ..none.clone() }, vec![4, 1]),
+        (DecisionFilter { outcome: text("nothing"), ..none.clone() }, vec![9, 4, 1]),
         (DecisionFilter { outcome: text("allow"), ..none.clone() }, vec![5]),
         (DecisionFilter { outcome: text("block"), ..none.clone() }, vec![2]),
         (DecisionFilter { outcome: text("rate_limited"), ..none.clone() }, vec![6]),
@@ -89,8 +100,13 @@ async fn filters_narrow_the_list(place: Place) {
         (DecisionFilter { subject: text("user:ann' OR 1=1 --"), ..none.clone() }, vec![]),
         (DecisionFilter { rule: text("r2"), ..none.clone() }, vec![4, 3]),
         (DecisionFilter { rule: text("r2"), outcome: text("nothing"), ..none.clone() }, vec![4]),
-        (DecisionFilter { since: Some(at(4)), ..none.clone() }, vec![6, 5, 4]),
-        (DecisionFilter { limit: 0, ..none.clone() }, vec![6]),
+        (DecisionFilter { rule: text("slow"), ..none.clone() }, vec![8, 7]),
+        (DecisionFilter { outcome: text("rate-limit"), ..none.clone() }, vec![8, 7]),
+        (DecisionFilter { rule: text("slow"), outcome: text("rate-limit"), ..none.clone() }, vec![8, 7]),
+        (DecisionFilter { rule: text("slow"), outcome: text("nothing"), ..none.clone() }, vec![]),
+        (DecisionFilter { outcome: text("quarantine-1"), ..none.clone() }, vec![]),
+        (DecisionFilter { since: Some(at(4)), ..none.clone() }, vec![9, 8, 7, 6, 5, 4]),
+        (DecisionFilter { limit: 0, ..none.clone() }, vec![9]),
     ];
     for (filter, expected) in table {
         let page = database.decisions(&filter).await.unwrap();

@@ -7,7 +7,7 @@ use weir_core::decision::{Errored, Matched};
 use weir_core::record::Record;
 use weir_core::stop::{RuleStop, StopWhy};
 use weir_core::{Mode, Timestamp};
-use weir_store::tally::{HOURS_KEPT, KEYS_MAX, MINUTES_KEPT, Resolution};
+use weir_store::tally::{HOURS_KEPT, KEYS_MAX, MINUTES_KEPT, REFUSED, Resolution};
 use weir_store::{Database, Recorder, RecorderOptions, TallyKey, TallyKind, TallyQuery};
 use weir_testkit::ManualClock;
 
@@ -70,21 +70,28 @@ async fn what_is_filed_is_counted_by_its_kinds(place: Place) {
         vec![Errored { rule: "broken".to_owned(), error: "no such member".to_owned() }];
     recorder.file(&blocked);
     recorder.file(&used(record(2, "nothing", "user:bob", None)));
+    // Refused by weir itself: not "nothing".
+    let mut stranger = record(3, "nothing", "", None);
+    stranger.result.error_type = Some("invalid_api_key".to_owned());
+    stranger.result.ended_at = Some("identify".to_owned());
+    recorder.file(&stranger);
     recorder.flush().await.unwrap();
 
     let tallies = database.tallies(&minutes(0, 1)).await.unwrap();
     let counted = |key: &TallyKey| tallies.iter().find(|tally| tally.key == *key);
     let request = |outcome: &str| TallyKey::Request { outcome: outcome.to_owned() };
-    let refusal = TallyKey::Refusal {
-        error_type: "abuse_blocked".to_owned(),
-        stage: "enforce".to_owned(),
+    let refusal = |error_type: &str, stage: &str| TallyKey::Refusal {
+        error_type: error_type.to_owned(),
+        stage: stage.to_owned(),
         limit: String::new(),
     };
     let broken = TallyKey::RuleError { rule: "broken".to_owned(), boundary: "request".to_owned() };
     let expected = [
         request("block"),
         request("nothing"),
-        refusal,
+        request(REFUSED),
+        refusal("abuse_blocked", "enforce"),
+        refusal("invalid_api_key", "identify"),
         rule("bad", "enforce"),
         rule("watched", "shadow"),
         broken,
@@ -104,7 +111,7 @@ async fn what_is_filed_is_counted_by_its_kinds(place: Place) {
     let of_bad = database.tallies(&minutes(0, 1).of_rule("bad")).await.unwrap();
     assert_eq!(of_bad.iter().map(|tally| &tally.key).collect::<Vec<_>>(), [&rule("bad", "enforce")]);
     let of_kind = database.tallies(&minutes(0, 1).of(TallyKind::Request)).await.unwrap();
-    assert_eq!(of_kind.len(), 2);
+    assert_eq!(of_kind.len(), 3);
     assert!(database.tallies(&minutes(1, 2)).await.unwrap().is_empty(), "the minute after");
 }
 

@@ -104,7 +104,7 @@ fn reasons(text: &mut Text, record: &Record, explanation: &Explanation) {
             text.named("rule", &format!("{rule} (version {})", version.unwrap_or("unknown")));
         }
     }
-    if let Some(rule) = record.result.limit.as_deref().and_then(|limit| limit.strip_prefix("rule:")) {
+    if let Some(rule) = record.result.limiting_rule() {
         text.named("limited", &format!("refused by the limit of the rule {rule}"));
     }
     text.list("because", decision.because.clone());
