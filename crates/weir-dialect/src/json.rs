@@ -3,13 +3,17 @@
 //! They validate all of the text, skip without recursion (depth costs no stack), and hand out the raw text of values,
 //! so that a caller can splice. Which of several members with one name counts is the caller's decision.
 
+mod scan;
+
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::de::{Deserializer, Error, IgnoredAny, Visitor};
+
+use scan::{Quoted, Scanner};
 
 /// One member of an object, as written.
 pub(crate) struct Member<'a> {
@@ -22,17 +26,23 @@ pub(crate) struct Member<'a> {
 }
 
 /// Calls `visit` for each member of the object `text`, in order.
-pub(crate) fn members<'a>(text: &'a str, visit: impl FnMut(Member<'a>)) -> Result<(), serde_json::Error> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    deserializer.deserialize_map(EachMember(visit))?;
-    deserializer.end()
+pub(crate) fn members<'a>(text: &'a str, mut visit: impl FnMut(Member<'a>)) -> Result<(), serde_json::Error> {
+    let mut scanner = Scanner::new(text);
+    let read = scanner.object(|key, value| visit(Member { key: name(key), key_raw: key.raw, value }));
+    read.and_then(|()| scanner.end()).ok_or_else(|| what_is_wrong::<BTreeMap<String, IgnoredAny>>(text))
 }
 
 /// Calls `visit` with the text of each element of the array `text`, in order.
 pub(crate) fn elements<'a>(text: &'a str, visit: impl FnMut(&'a str)) -> Result<(), serde_json::Error> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    deserializer.deserialize_seq(EachElement(visit))?;
-    deserializer.end()
+    let mut scanner = Scanner::new(text);
+    scanner.array(visit).and_then(|()| scanner.end()).ok_or_else(|| what_is_wrong::<Vec<IgnoredAny>>(text))
+}
+
+/// Why a text could not be read as a `T`, in the library's words: where it is no JSON, or just that it is something else,
+/// since the words for a value of a wrong type would repeat the value.
+fn what_is_wrong<'a, T: Deserialize<'a>>(text: &'a str) -> serde_json::Error {
+    let error = serde_json::from_str::<T>(text).err().filter(|error| !error.is_data());
+    error.or_else(|| validate(text).err()).unwrap_or_else(|| Error::custom("this is a value of another type"))
 }
 
 /// The values of the named members of the object `text`; of several with one name the last, as most parsers have it.
@@ -41,46 +51,26 @@ pub(crate) fn pick<'a, const N: usize>(text: &'a str, names: [&str; N]) -> [Opti
     pick_of_object(text, names).unwrap_or([None; N])
 }
 
-/// The same, but `None` when `text` is no object, or goes on behind one. What is not looked for is skipped, not kept:
-/// this is half of what reading an answer costs.
+/// The same, but `None` when `text` is no object, or goes on behind one.
 pub(crate) fn pick_of_object<'a, const N: usize>(
     text: &'a str,
     names: [&str; N],
 ) -> Option<[Option<&'a str>; N]> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let found = deserializer.deserialize_map(Picked(names)).ok()?;
-    deserializer.end().ok()?;
+    let mut found = [None; N];
+    let mut scanner = Scanner::new(text);
+    scanner.object(|key, value| {
+        let key = name(key);
+        if let Some(slot) = names.iter().position(|wanted| *wanted == key).and_then(|at| found.get_mut(at)) {
+            *slot = Some(value);
+        }
+    })?;
+    scanner.end()?;
     Some(found)
 }
 
-struct Picked<'n, const N: usize>([&'n str; N]);
-
-impl<'de, const N: usize> Visitor<'de> for Picked<'_, N> {
-    type Value = [Option<&'de str>; N];
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut found = [None; N];
-        while let Some(key) = map.next_key::<&'de RawValue>()? {
-            let name = name_of(key.get());
-            let slot = self.0.iter().position(|wanted| *wanted == name).and_then(|at| found.get_mut(at));
-            match slot {
-                Some(slot) => *slot = Some(map.next_value::<&'de RawValue>()?.get()),
-                None => {
-                    map.next_value::<serde::de::IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(found)
-    }
-}
-
 /// A member's name, unescaped.
-fn name_of(raw: &str) -> Cow<'_, str> {
-    plain(raw).map_or_else(|| string(raw), |name| Some(Cow::Borrowed(name))).unwrap_or_default()
+fn name(quoted: Quoted<'_>) -> Cow<'_, str> {
+    quoted.plain.map_or_else(|| string(quoted.raw).unwrap_or_default(), Cow::Borrowed)
 }
 
 /// The text of a JSON string, or `None` for any other value. Lone surrogates become U+FFFD: text that a provider
@@ -130,48 +120,6 @@ pub(crate) fn span(outer: &str, inner: &str) -> Range<usize> {
     start..start.wrapping_add(inner.len())
 }
 
-struct EachMember<F>(F);
-
-impl<'de, F: FnMut(Member<'de>)> Visitor<'de> for EachMember<F> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = map.next_key::<&'de RawValue>()? {
-            let value = map.next_value::<&'de RawValue>()?.get();
-            let key_raw = key.get();
-            (self.0)(Member { key: name_of(key_raw), key_raw, value });
-        }
-        Ok(())
-    }
-}
-
-/// The inside of a quoted name that has no escapes.
-fn plain(raw: &str) -> Option<&str> {
-    let inside = raw.strip_prefix('"')?.strip_suffix('"')?;
-    (!inside.contains('\\')).then_some(inside)
-}
-
-struct EachElement<F>(F);
-
-impl<'de, F: FnMut(&'de str)> Visitor<'de> for EachElement<F> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
-        while let Some(value) = seq.next_element::<&'de RawValue>()? {
-            (self.0)(value.get());
-        }
-        Ok(())
-    }
-}
-
 /// A string read as bytes: serde_json then keeps lone surrogates instead of failing.
 struct Text;
 
@@ -194,6 +142,6 @@ impl<'de> Visitor<'de> for Text {
 /// Whether `text` is one JSON value, without keeping any of it.
 pub(crate) fn validate(text: &str) -> Result<(), serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    serde::de::IgnoredAny::deserialize(&mut deserializer)?;
+    IgnoredAny::deserialize(&mut deserializer)?;
     deserializer.end()
 }

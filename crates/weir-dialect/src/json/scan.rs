@@ -1,0 +1,390 @@
+//! Finds where the parts of a JSON text end, without building anything.
+//!
+//! It takes exactly the texts that `serde_json` takes; a property test holds the two against each other. Every request
+//! and every answer is read by it, so it is fast: strings are passed with vector instructions, and nothing is unescaped.
+
+use memchr::memchr2;
+
+/// Up to this length a string is looked through byte by byte.
+const SHORT_BYTES_MAX: usize = 16;
+
+/// A place in a JSON text. Whatever it reads is `None` where the text is no JSON.
+pub(super) struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+    /// The closing brackets that are due within a value, the innermost last: depth costs no stack.
+    due: Vec<u8>,
+    /// Whether there is any control character: no string may hold one.
+    controls: bool,
+}
+
+/// A string as it is written.
+#[derive(Clone, Copy)]
+pub(super) struct Quoted<'a> {
+    /// With its quotes.
+    pub(super) raw: &'a str,
+    /// What is between them, if nothing of it is escaped.
+    pub(super) plain: Option<&'a str>,
+}
+
+impl<'a> Scanner<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { text, at: 0, due: Vec::new(), controls: has_controls(text.as_bytes()) }
+    }
+
+    /// Reads an object, and calls `visit` for each of its members in order.
+    pub(super) fn object(&mut self, mut visit: impl FnMut(Quoted<'a>, &'a str)) -> Option<()> {
+        self.blank();
+        self.take(b'{')?;
+        self.blank();
+        if self.take(b'}').is_some() {
+            return Some(());
+        }
+        loop {
+            let name = self.quoted()?;
+            self.colon()?;
+            visit(name, self.value()?);
+            if !self.goes_on(b'}')? {
+                return Some(());
+            }
+        }
+    }
+
+    /// Reads an array, and calls `visit` for each of its elements in order.
+    pub(super) fn array(&mut self, mut visit: impl FnMut(&'a str)) -> Option<()> {
+        self.blank();
+        self.take(b'[')?;
+        self.blank();
+        if self.take(b']').is_some() {
+            return Some(());
+        }
+        loop {
+            visit(self.value()?);
+            if !self.goes_on(b']')? {
+                return Some(());
+            }
+        }
+    }
+
+    /// Whether nothing but blanks follows.
+    pub(super) fn end(&mut self) -> Option<()> {
+        self.blank();
+        self.peek().is_none().then_some(())
+    }
+
+    /// Reads the value that begins here.
+    fn value(&mut self) -> Option<&'a str> {
+        let from = self.at;
+        'values: loop {
+            if self.enters()? {
+                continue;
+            }
+            // A value has ended, and with it perhaps what it lies in.
+            loop {
+                let Some(close) = self.due.last().copied() else { return self.text.get(from..self.at) };
+                if self.goes_on(close)? {
+                    if close == b'}' {
+                        self.string()?;
+                        self.colon()?;
+                    }
+                    continue 'values;
+                }
+                self.due.pop();
+            }
+        }
+    }
+
+    /// Reads a value, or enters one that has others in it, up to the first of these.
+    fn enters(&mut self) -> Option<bool> {
+        let close = match self.peek()? {
+            b'"' => return self.string().map(|_| false),
+            b'{' => b'}',
+            b'[' => b']',
+            b't' => return self.word("true"),
+            b'f' => return self.word("false"),
+            b'n' => return self.word("null"),
+            _ => return self.number(),
+        };
+        self.step();
+        self.blank();
+        if self.take(close).is_some() {
+            return Some(false);
+        }
+        self.due.push(close);
+        if close == b'}' {
+            self.string()?;
+            self.colon()?;
+        }
+        Some(true)
+    }
+
+    /// Whether behind a value another follows, which is then next, or the bracket that closes what they lie in.
+    fn goes_on(&mut self, close: u8) -> Option<bool> {
+        self.blank();
+        if self.take(close).is_some() {
+            return Some(false);
+        }
+        self.take(b',')?;
+        self.blank();
+        Some(true)
+    }
+
+    /// Passes what stands between a member's name and its value.
+    fn colon(&mut self) -> Option<()> {
+        self.blank();
+        self.take(b':')?;
+        self.blank();
+        Some(())
+    }
+
+    /// Reads a member's name as it is written.
+    fn quoted(&mut self) -> Option<Quoted<'a>> {
+        let from = self.at;
+        let escaped = self.string()?;
+        let raw = self.text.get(from..self.at)?;
+        let plain = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).filter(|_| !escaped);
+        Some(Quoted { raw, plain })
+    }
+
+    /// Passes a string, and says whether anything of it is escaped.
+    fn string(&mut self) -> Option<bool> {
+        self.take(b'"')?;
+        let rest = self.text.as_bytes().get(self.at..)?;
+        // Most are names and short words, which end before a search has begun.
+        for (length, byte) in rest.iter().take(SHORT_BYTES_MAX).enumerate() {
+            match byte {
+                b'"' => {
+                    self.at = self.at.saturating_add(length).saturating_add(1);
+                    return Some(false);
+                }
+                b'\\' | ..b' ' => break,
+                _ => {}
+            }
+        }
+        self.long_string()
+    }
+
+    fn long_string(&mut self) -> Option<bool> {
+        let mut escaped = false;
+        loop {
+            let rest = self.text.as_bytes().get(self.at..)?;
+            let length = memchr2(b'"', b'\\', rest)?;
+            if self.controls && has_controls(rest.get(..length)?) {
+                return None;
+            }
+            self.at = self.at.saturating_add(length).saturating_add(1);
+            if rest.get(length) == Some(&b'"') {
+                return Some(escaped);
+            }
+            escaped = true;
+            self.escape()?;
+        }
+    }
+
+    /// Passes what follows a backslash.
+    fn escape(&mut self) -> Option<()> {
+        let escape = self.peek()?;
+        self.step();
+        match escape {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(()),
+            b'u' => {
+                let digits = self.text.as_bytes().get(self.at..)?.first_chunk::<4>()?;
+                self.at = self.at.saturating_add(digits.len());
+                digits.iter().all(u8::is_ascii_hexdigit).then_some(())
+            }
+            _ => None,
+        }
+    }
+
+    fn word(&mut self, word: &str) -> Option<bool> {
+        let end = self.at.saturating_add(word.len());
+        (self.text.as_bytes().get(self.at..end)? == word.as_bytes()).then(|| {
+            self.at = end;
+            false
+        })
+    }
+
+    fn number(&mut self) -> Option<bool> {
+        let _ = self.take(b'-');
+        if self.take(b'0').is_none() {
+            self.digits()?;
+        }
+        if self.take(b'.').is_some() {
+            self.digits()?;
+        }
+        if self.take(b'e').or_else(|| self.take(b'E')).is_some() {
+            let _ = self.take(b'+').or_else(|| self.take(b'-'));
+            self.digits()?;
+        }
+        Some(false)
+    }
+
+    /// At least one digit.
+    fn digits(&mut self) -> Option<()> {
+        let from = self.at;
+        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+            self.step();
+        }
+        (self.at > from).then_some(())
+    }
+
+    fn blank(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\n' | b'\t' | b'\r')) {
+            self.step();
+        }
+    }
+
+    fn take(&mut self, byte: u8) -> Option<()> {
+        (self.peek()? == byte).then(|| self.step())
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn step(&mut self) {
+        self.at = self.at.saturating_add(1);
+    }
+}
+
+/// Looks at all of it, without a branch for each byte, so that many are looked at at once.
+fn has_controls(bytes: &[u8]) -> bool {
+    bytes.iter().fold(false, |found, byte| found | (*byte < b' '))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::value::RawValue;
+
+    use super::super::{elements, members, validate};
+
+    /// The values of an object's members.
+    fn object(text: &str) -> Option<Vec<String>> {
+        let mut values = Vec::new();
+        members(text, |member| values.push(member.value.to_owned())).ok().map(|()| values)
+    }
+
+    fn array(text: &str) -> Option<Vec<String>> {
+        let mut values = Vec::new();
+        elements(text, |element| values.push(element.to_owned())).ok().map(|()| values)
+    }
+
+    /// Holds the scanner against `serde_json`.
+    fn assert_as_the_library(text: &str) {
+        let raw: Option<Vec<&RawValue>> = serde_json::from_str(text).ok();
+        let expected = raw.map(|raw| raw.iter().map(|value| value.get().to_owned()).collect());
+        assert_eq!(array(text), expected, "{text:?}");
+        let values = object(text);
+        let is_object = validate(text).is_ok() && text.trim_ascii_start().starts_with('{');
+        assert_eq!(values.is_some(), is_object, "{text:?}");
+        for value in values.unwrap_or_default() {
+            assert!(validate(&value).is_ok() && value.trim_ascii() == value, "{value:?} in {text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_json_and_what_is_not() {
+        let values = [
+            "",
+            " ",
+            "0",
+            "-0",
+            "01",
+            "-",
+            "-a",
+            "1.",
+            "1.5",
+            ".5",
+            "1e",
+            "1e+",
+            "1E-7",
+            "1e400",
+            "+1",
+            "0x1",
+            "1 2",
+            "true",
+            "tru",
+            "truex",
+            "null",
+            "nul",
+            "false",
+            "falsy",
+            "\"",
+            "\"a",
+            "\"a\"",
+            "\"\\\"\"",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "\"\\u12g4\"",
+            "\"\\ud800\"",
+            "\"\\u00e9\"",
+            "\"a\nb\"",
+            "\"a\tb\"",
+            "\"\u{7f}\"",
+            "\"é\"",
+            "[",
+            "]",
+            "[]",
+            "[ ]",
+            "[,]",
+            "[1,]",
+            "[1 2]",
+            "[1,2]",
+            "[1]]",
+            "{",
+            "}",
+            "{}",
+            "{ }",
+            "{,}",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1}",
+            "{\"a\":1,}",
+            "{a:1}",
+            "{\"a\" : 1 , \"a\" : [ ] }",
+            "{\"a\":1]",
+            "[1}",
+            "[[]",
+            "{\"a\":{\"b\":[{}, [1, \"}\"]]}}",
+            "\u{feff}{}",
+            "{}\u{a0}",
+            "[\"\\\\\", \"\\\\\\\"\"]",
+            "{\"\\n\":1}",
+        ];
+        for value in values {
+            assert_as_the_library(value);
+            for around in
+                ["[@]", "{\"k\":@}", " [ @ , @ ] ", "{\"k\":[@],\"l\":{\"m\":@}}", "[\"\n\",@]", "\n[@\n]"]
+            {
+                assert_as_the_library(&around.replace('@', value));
+            }
+        }
+    }
+
+    #[test]
+    fn depth_costs_no_stack() {
+        let deep = ["[".repeat(200_000), "]".repeat(200_000)].concat();
+        let mut count = 0;
+        elements(&deep, |_| count += 1).unwrap();
+        assert_eq!(count, 1);
+        assert!(elements(&deep[..deep.len() - 1], |_| ()).is_err());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn takes_what_the_library_takes(
+            parts in proptest::collection::vec(proptest::sample::select(vec![
+                "{", "}", "[", "]", ",", ":", "\"", "\\", "\"a\"", "\"k\":", "1", "-", ".", "e", "0", "true", "null", " ",
+                "\n", "u00", "é", "\u{1}", "[1,2]", "{\"a\":1}",
+            ]), 0..12),
+        ) {
+            let text = parts.concat();
+            assert_as_the_library(&text);
+            assert_as_the_library(&["[", &text, "]"].concat());
+            assert_as_the_library(&["{\"k\":", &text, "}"].concat());
+        }
+    }
+}
