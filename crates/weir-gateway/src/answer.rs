@@ -220,7 +220,7 @@ fn pass_headers(from: &HeaderMap, to: &mut HeaderMap) {
 
 /// The headers that every answer has (design section 6), and the note of its head in the record.
 fn finish_head(exchange: &mut Exchange, status: StatusCode, headers: &mut HeaderMap) {
-    exchange.answered(status.as_u16());
+    let overhead = exchange.answered(status.as_u16());
     if let Ok(value) = HeaderValue::from_str(&exchange.draft.result.request_id) {
         if exchange.dialect == Dialect::Anthropic {
             // Where Anthropic's SDKs look for it.
@@ -231,7 +231,7 @@ fn finish_head(exchange: &mut Exchange, status: StatusCode, headers: &mut Header
     if let Ok(value) = HeaderValue::try_from(exchange.id.to_string()) {
         headers.insert(X_WEIR_DECISION, value);
     }
-    if let Ok(value) = HeaderValue::try_from(milliseconds(exchange.overhead())) {
+    if let Ok(value) = HeaderValue::try_from(milliseconds(overhead)) {
         headers.insert(X_WEIR_OVERHEAD_MS, value);
     }
     if exchange.settings.disclose {
@@ -239,10 +239,11 @@ fn finish_head(exchange: &mut Exchange, status: StatusCode, headers: &mut Header
     }
 }
 
-/// With three decimals. Formatting a float as exactly as it could be costs more than the rest of the head.
+/// With three decimals. Formatting machinery, the more so a float's, would cost more than the rest of the head.
 fn milliseconds(duration: Duration) -> String {
-    let micros = duration.as_micros();
-    format!("{}.{:03}", micros / 1000, micros % 1000)
+    let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    let thousandths = (1000 + micros % 1000).to_string();
+    [&(micros / 1000).to_string(), ".", thousandths.get(1..).unwrap_or_default()].concat()
 }
 
 /// `abuse.disclose: true`: the answer tells of a delay and of a downgrade.

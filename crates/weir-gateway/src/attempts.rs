@@ -174,7 +174,8 @@ impl<'a> Attempts<'a> {
         key: usize,
     ) -> Result<Box<Answered>, Trouble> {
         let target = &self.target;
-        let trace = exchange.draft.watched.attempt_begins(target, self.calls);
+        let since = Instant::now();
+        let trace = exchange.draft.watched.attempt_begins(target, self.calls, since);
         let call = Call {
             kind: self.body.kind(),
             target,
@@ -191,7 +192,6 @@ impl<'a> Attempts<'a> {
             trace,
         };
         let inner = Arc::clone(&exchange.inner);
-        let since = Instant::now();
         let mut answered = inner.upstream.send(permit, call).await;
         let head_ms = since.elapsed().as_secs_f64() * 1000.0;
         let begun = match answered {

@@ -2,12 +2,15 @@
 //! once something has reached the client none can.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::poll;
 use http::header::CONTENT_TYPE;
 use http::response::Parts;
 use http::{HeaderMap, Response};
+use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use weir_core::ApiKind;
 use weir_dialect::Prompts;
@@ -178,7 +181,12 @@ async fn whole(
     let mut first: Option<Bytes> = None;
     let mut more = BytesMut::new();
     loop {
-        let frame = match tokio::time::timeout(idle, body.frame()).await {
+        // Mostly it is there with the head, and then no time need be looked at.
+        let next = match poll!(body.frame()) {
+            Poll::Ready(next) => Ok(next),
+            Poll::Pending => tokio::time::timeout(idle, body.frame()).await,
+        };
+        let frame = match next {
             Err(_) => {
                 let cause = "the provider stopped in the middle of its answer";
                 return Err(broke(TransportFault::Timeout, cause));
@@ -193,7 +201,8 @@ async fn whole(
             None => first = Some(data),
             Some(_) => more.extend_from_slice(&data),
         }
-        if first.as_ref().map_or(0, Bytes::len) + more.len() > WHOLE_BYTES_MAX {
+        let length = first.as_ref().map_or(0, Bytes::len) + more.len();
+        if length > WHOLE_BYTES_MAX || body.is_end_stream() {
             break;
         }
     }
@@ -206,7 +215,7 @@ async fn whole(
             "the provider's answer is an error",
         ));
     }
-    if reading.usage.observed().finished {
+    if reading.usage.is_finished() {
         if reading.usage.is_answer() {
             return Ok(Begun::Whole(bytes));
         }

@@ -45,6 +45,13 @@ impl Body for UpstreamBody {
             Self::Simulated(body) => body.poll_part(cx),
         }
     }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Incoming(body) => body.is_end_stream(),
+            Self::Encoded(_) | Self::Simulated(_) => false,
+        }
+    }
 }
 
 /// Plays the parts of a simulated answer at their times.

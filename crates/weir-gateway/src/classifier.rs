@@ -17,7 +17,7 @@ use weir_core::secret::expose;
 use weir_core::{Action, Decision, Timestamp};
 use weir_store::{Dependency, DependencyState};
 
-use crate::client::HttpClient;
+use crate::client::{Destination, HttpClient};
 use crate::gateway::{GatewayError, Inner};
 use crate::settings::Settings;
 
@@ -242,15 +242,14 @@ impl Classifiers {
         let failed = |status, detail: &str| ServiceError { status, detail: detail.to_owned() };
         let mut request = Request::new(Full::new(Bytes::from(body)));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = format!("{}{path}", service.base)
-            .parse()
-            .map_err(|_| failed(0, "`abuse.service_url` is no URL"))?;
+        let to = Destination::parse(&format!("{}{path}", service.base))
+            .ok_or_else(|| failed(0, "`abuse.service_url` is no URL"))?;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         for (name, value) in &service.headers {
             request.headers_mut().insert(name.clone(), value.clone());
         }
         let exchange = async {
-            let response = self.client.request(request).await.map_err(|_| failed(0, "no answer"))?;
+            let response = self.client.request(&to, request).await.map_err(|_| failed(0, "no answer"))?;
             let status = response.status();
             let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
                 .collect()

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::HOST;
-use http::uri::{Authority, PathAndQuery, Scheme};
+use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, Uri};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
@@ -26,6 +26,7 @@ use tokio::time::Instant;
 use tower_service::Service as _;
 
 use crate::resolver::Resolver;
+use crate::turn::AtTurnEnd;
 
 /// How long an idle connection is kept: below what providers and their load balancers allow, so that a request seldom
 /// meets a connection that has just been closed.
@@ -69,8 +70,30 @@ impl ClientError {
 
 type Sender = SendRequest<Full<Bytes>>;
 
-/// Where requests of one kind go.
-type Origin = (Scheme, Authority);
+/// Scheme, host and port: requests of the same origin share connections.
+type Origin = Arc<str>;
+
+/// Where requests go: a URL, taken apart once and not with each request.
+pub(crate) struct Destination {
+    origin: Origin,
+    /// What to connect to.
+    whole: Uri,
+    /// What is asked for there.
+    path: Uri,
+    host: HeaderValue,
+}
+
+impl Destination {
+    /// None when the text is no absolute URL.
+    pub(crate) fn parse(url: &str) -> Option<Self> {
+        let whole: Uri = url.parse().ok()?;
+        let authority = whole.authority()?.as_str();
+        let origin = format!("{}://{authority}", whole.scheme_str()?).to_ascii_lowercase().into();
+        let host = HeaderValue::from_str(authority).ok()?;
+        let path = whole.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        Some(Self { origin, path: path.into(), host, whole })
+    }
+}
 
 #[derive(Default)]
 struct Idle {
@@ -168,7 +191,7 @@ impl HttpClient {
         Self { connector, idle: Arc::new(Idle { shards }) }
     }
 
-    /// Sends a request to the origin of its URI and waits for the head of the answer.
+    /// Sends a request there and waits for the head of the answer.
     ///
     /// A connection that the other side closed before it took the request is replaced; a request that may have been
     /// taken is never sent twice.
@@ -177,22 +200,18 @@ impl HttpClient {
     /// There was no connection, or it broke.
     pub(crate) async fn request(
         &self,
+        to: &Destination,
         mut request: Request<Full<Bytes>>,
     ) -> Result<Response<PooledBody>, ClientError> {
-        let (origin, path) = split(request.uri())?;
-        if !request.headers().contains_key(HOST) {
-            let host =
-                HeaderValue::from_str(origin.1.as_str()).map_err(|e| ClientError::Connect(e.into()))?;
-            request.headers_mut().insert(HOST, host);
-        }
-        let target = std::mem::replace(request.uri_mut(), Uri::from(path));
+        request.headers_mut().entry(HOST).or_insert_with(|| to.host.clone());
+        *request.uri_mut() = to.path.clone();
         loop {
-            let reused = self.idle.take(&origin);
+            let reused = self.idle.take(&to.origin);
             let is_reused = reused.is_some();
             let mut sender = match reused {
                 Some(sender) => sender,
                 // Apart, because it is large and seldom: what every request waits in stays small.
-                None => Box::pin(self.connect(&target)).await?,
+                None => Box::pin(self.connect(&to.whole)).await?,
             };
             if let Err(error) = sender.ready().await {
                 if is_reused {
@@ -202,7 +221,8 @@ impl HttpClient {
             }
             match sender.try_send_request(request).await {
                 Ok(response) => {
-                    let lease = Lease { origin, shard: shard_number(), idle: Arc::clone(&self.idle), sender };
+                    let (origin, idle) = (Arc::clone(&to.origin), Arc::clone(&self.idle));
+                    let lease = Lease { origin, shard: shard_number(), idle, sender };
                     return Ok(response.map(|body| PooledBody::new(body, lease)));
                 }
                 Err(mut unsent) => match unsent.take_message() {
@@ -217,7 +237,8 @@ impl HttpClient {
         let mut connector = self.connector.clone();
         std::future::poll_fn(|cx| connector.poll_ready(cx)).await.map_err(ClientError::Connect)?;
         let stream = connector.call(target.clone()).await.map_err(ClientError::Connect)?;
-        let (sender, connection) = Builder::new().handshake(stream).await.map_err(ClientError::Send)?;
+        let (sender, connection) =
+            Builder::new().handshake(AtTurnEnd::new(stream)).await.map_err(ClientError::Send)?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection to a provider ended with an error");
@@ -225,14 +246,6 @@ impl HttpClient {
         });
         Ok(sender)
     }
-}
-
-/// The origin of an absolute URI, and what is asked of it.
-fn split(uri: &Uri) -> Result<(Origin, PathAndQuery), ClientError> {
-    let origin = uri.scheme().cloned().zip(uri.authority().cloned());
-    let origin = origin.ok_or_else(|| ClientError::Connect("the URI has no scheme or no host".into()))?;
-    let path = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-    Ok((origin, path))
 }
 
 /// A connection that a body is read from.

@@ -148,12 +148,13 @@ impl Exchange {
         self.stage.0
     }
 
-    /// Notes that a stage begins, and with it the time that the one before it took.
-    pub(crate) fn enter(&mut self, stage: Stage) {
+    /// Notes that a stage begins, and with it the time that the one before it took. Gives the moment.
+    pub(crate) fn enter(&mut self, stage: Stage) -> Instant {
         let now = Instant::now();
         let (before, since) = std::mem::replace(&mut self.stage, (stage, now));
         self.draft.result.timings.stages_us.add(before, now.saturating_duration_since(since));
         self.draft.watched.entered(stage, now);
+        now
     }
 
     /// Notes that an endpoint is reached.
@@ -228,10 +229,12 @@ impl Exchange {
         );
     }
 
-    /// Notes the head of the answer.
-    pub(crate) fn answered(&mut self, status: u16) {
+    /// Notes the head of the answer. Gives weir's own share of the time up to it.
+    pub(crate) fn answered(&mut self, status: u16) -> Duration {
+        let overhead = self.overhead();
         self.draft.result.status = status;
-        self.draft.result.timings.overhead_ms = self.overhead().as_secs_f64() * 1000.0;
+        self.draft.result.timings.overhead_ms = overhead.as_secs_f64() * 1000.0;
+        overhead
     }
 
     /// Notes what was read of a provider's answer.
@@ -273,11 +276,12 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         if !self.draft.recorded {
-            return telemetry::tell(self, None);
+            return telemetry::tell(self, None, Instant::now());
         }
-        self.enter(Stage::Pass);
+        let ended = self.enter(Stage::Pass);
         self.draft.result.client_gone |= !self.draft.complete;
-        self.draft.result.timings.total_ms = self.started.elapsed().as_secs_f64() * 1000.0;
+        self.draft.result.timings.total_ms =
+            ended.saturating_duration_since(self.started).as_secs_f64() * 1000.0;
         if let Some(key) = &self.draft.key {
             self.inner.directory.spend(key, self.draft.result.usage.map_or(0, |usage| usage.cost_microusd));
         }
@@ -291,8 +295,8 @@ impl Drop for Exchange {
         if self.draft.reached {
             self.inner.meters.finished(self.draft.kind, &decision, &self.draft.result);
         }
-        self.inner.meters.attempts(self);
-        telemetry::tell(self, self.draft.reached.then_some(&decision));
+        self.inner.meters.attempts(self, ended);
+        telemetry::tell(self, self.draft.reached.then_some(&decision), ended);
         let mut record = Record {
             decision,
             result: std::mem::take(&mut self.draft.result),

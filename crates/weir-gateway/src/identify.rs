@@ -25,6 +25,19 @@ const FEATURE: HeaderName = HeaderName::from_static("x-weir-feature");
 const EDITOR: HeaderName = HeaderName::from_static("x-weir-editor");
 const PROJECT: HeaderName = HeaderName::from_static("x-weir-project");
 
+/// The other end of a connection.
+pub(crate) struct Peer {
+    address: IpAddr,
+    /// The same as text: most requests are recorded with it.
+    text: String,
+}
+
+impl Peer {
+    pub(crate) fn new(address: IpAddr) -> Self {
+        Self { address, text: address.to_string() }
+    }
+}
+
 /// Where a request comes from, as far as its headers can be believed.
 pub(crate) struct Origin {
     pub(crate) address: IpAddr,
@@ -42,19 +55,22 @@ pub(crate) struct Origin {
 
 impl Origin {
     /// Reads the headers; those that only a proxy may set are believed from trusted peers only.
-    pub(crate) fn read(headers: &HeaderMap, peer: IpAddr, settings: &Settings) -> Self {
+    pub(crate) fn read(headers: &HeaderMap, peer: &Peer, settings: &Settings) -> Self {
         let forwarded: Vec<&str> = headers
             .get_all(X_FORWARDED_FOR)
             .iter()
             .map(|value| std::str::from_utf8(value.as_bytes()).unwrap_or_default())
             .collect();
-        let address =
-            weir_core::address::client_address(peer, forwarded.iter().copied(), &settings.trusted_proxies);
-        let trusted = settings.trusted_proxies.trusts(peer);
+        let address = weir_core::address::client_address(
+            peer.address,
+            forwarded.iter().copied(),
+            &settings.trusted_proxies,
+        );
+        let trusted = settings.trusted_proxies.trusts(peer.address);
         let from_proxy = |name: &HeaderName| if trusted { text(headers, name) } else { String::new() };
         Self {
             address,
-            address_text: address.to_string(),
+            address_text: if address == peer.address { peer.text.clone() } else { address.to_string() },
             user_agent: text(headers, &USER_AGENT),
             ja4: from_proxy(&settings.fingerprint_header),
             country: from_proxy(&COUNTRY),

@@ -34,6 +34,7 @@ mod stop_loss;
 mod tail;
 mod telemetry;
 mod trouble;
+mod turn;
 mod upstream;
 
 pub use gateway::{Candidates, Counter, Counters, Gateway, GatewayError, Parts};

@@ -3,6 +3,7 @@
 mod models;
 
 use std::sync::OnceLock;
+use std::time::Instant;
 
 use metrics::{Counter, Histogram, counter, histogram};
 use weir_core::decision::{Errored, Matched};
@@ -103,12 +104,12 @@ impl Meters {
         .increment(1);
     }
 
-    /// Counts the attempts of a request that has ended.
-    pub(crate) fn attempts(&self, exchange: &Exchange) {
+    /// Counts the attempts of a request that has ended then.
+    pub(crate) fn attempts(&self, exchange: &Exchange, ended: Instant) {
         let draft = &exchange.draft;
         if let Some(kind) = draft.kind {
             let usage = draft.result.usage.as_ref();
-            exchange.settings.model_meters.count(&self.models, kind, &draft.watched.attempts, usage);
+            exchange.settings.model_meters.count(&self.models, kind, &draft.watched.attempts, usage, ended);
         }
     }
 }

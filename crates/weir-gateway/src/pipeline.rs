@@ -28,7 +28,7 @@ use crate::exchange::{Exchange, Stage};
 use crate::failed::{self, Failed, Tried};
 use crate::gateway::Inner;
 use crate::guest;
-use crate::identify::{self, Origin};
+use crate::identify::{self, Origin, Peer};
 use crate::read;
 use crate::resolve::{Target, resolve};
 use crate::route::{Route, dialect_of, route};
@@ -71,7 +71,7 @@ pub(crate) struct Arrived {
 pub(crate) async fn handle(
     inner: Arc<Inner>,
     request: Request<Incoming>,
-    peer: IpAddr,
+    peer: &Peer,
 ) -> Response<ResponseBody> {
     let (head, body) = request.into_parts();
     let settings = inner.settings();

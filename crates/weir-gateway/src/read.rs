@@ -1,9 +1,11 @@
 //! Stage *read*: the body, whole, within its limit and its deadlines.
 
+use std::task::Poll;
 use std::time::Duration;
 use tokio::time::Instant;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::poll;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body::Body as _;
@@ -68,9 +70,9 @@ enum Trouble {
 async fn collect(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Trouble> {
     let mut first: Option<Bytes> = None;
     let mut whole = BytesMut::new();
-    let end = Instant::now() + WHOLE_MAX;
+    let mut end = None;
     let expected = body.size_hint().exact().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
-    while let Some(frame) = next(&mut body, end).await? {
+    while let Some(frame) = next(&mut body, &mut end).await? {
         let Ok(data) = frame.into_data() else { continue };
         // Most bodies come as one piece, which is then not copied.
         match first.take() {
@@ -85,16 +87,27 @@ async fn collect(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Trouble>
         if first.as_ref().map_or(whole.len(), Bytes::len) > bytes_max {
             return Err(Trouble::TooLarge);
         }
+        if body.is_end_stream() {
+            break;
+        }
     }
     Ok(first.unwrap_or_else(|| whole.freeze()))
 }
 
-/// The next piece, before it has paused for too long and before the whole has.
-async fn next(body: &mut Incoming, end: Instant) -> Result<Option<http_body::Frame<Bytes>>, Trouble> {
-    match tokio::time::timeout_at(end.min(Instant::now() + PAUSE_MAX), body.frame()).await {
-        Ok(None) => Ok(None),
-        Ok(Some(Ok(frame))) => Ok(Some(frame)),
-        Ok(Some(Err(_))) => Err(Trouble::Broken),
-        Err(_) => Err(Trouble::Slow),
-    }
+/// The next piece, before it has paused for too long and before the whole has. Time is only looked at once something is
+/// waited for: most bodies come with their head.
+async fn next(
+    body: &mut Incoming,
+    end: &mut Option<Instant>,
+) -> Result<Option<http_body::Frame<Bytes>>, Trouble> {
+    let next = match poll!(body.frame()) {
+        Poll::Ready(next) => next,
+        Poll::Pending => {
+            let now = Instant::now();
+            let end = *end.get_or_insert(now + WHOLE_MAX);
+            let next = tokio::time::timeout_at(end.min(now + PAUSE_MAX), body.frame()).await;
+            next.map_err(|_| Trouble::Slow)?
+        }
+    };
+    next.transpose().map_err(|_| Trouble::Broken)
 }

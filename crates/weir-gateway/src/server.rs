@@ -15,7 +15,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::gateway::Inner;
+use crate::identify::Peer;
 use crate::pipeline;
+use crate::turn::AtTurnEnd;
 
 /// How long a connection may stay silent, or take to send the head of a request.
 const HEAD_DEADLINE: Duration = Duration::from_secs(60);
@@ -87,11 +89,12 @@ fn connection(
     (stream, peer, slot): (TcpStream, SocketAddr, OwnedSemaphorePermit),
 ) -> impl Future<Output = ()> + Send + 'static {
     let inner = Arc::clone(inner);
+    let from = Arc::new(Peer::new(peer.ip()));
     let service = service_fn(move |request| {
-        let inner = Arc::clone(&inner);
-        async move { Ok::<_, Infallible>(pipeline::handle(inner, request, peer.ip()).await) }
+        let (inner, from) = (Arc::clone(&inner), Arc::clone(&from));
+        async move { Ok::<_, Infallible>(pipeline::handle(inner, request, &from).await) }
     });
-    let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
+    let connection = graceful.watch(builder.serve_connection(AtTurnEnd::new(TokioIo::new(stream)), service));
     async move {
         if let Err(error) = connection.await {
             tracing::debug!(%peer, %error, "a connection ended with an error");

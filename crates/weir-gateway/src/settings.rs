@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderName, HeaderValue};
 use weir_config::Config;
 use weir_config::config::{AbuseMode, Auth};
 use weir_core::ApiKind;
@@ -13,6 +13,7 @@ use weir_core::address::TrustedProxies;
 use weir_core::secret::{Secret, expose};
 
 use crate::classifier::ServiceSettings;
+use crate::client::Destination;
 use crate::gateway::GatewayError;
 use crate::hold::HoldBounds;
 use crate::known_dead::KnownDead;
@@ -51,7 +52,8 @@ pub(crate) struct Provider {
     /// Where it is, for failures to reach it.
     pub(crate) base_url: String,
     apis: Vec<ApiKind>,
-    uris: HashMap<ApiKind, Uri>,
+    /// Where each operation lies.
+    destinations: Vec<(ApiKind, Destination)>,
 }
 
 /// The header that authenticates at a provider.
@@ -63,13 +65,12 @@ pub(crate) struct Credential {
 
 impl Provider {
     fn new(provider: &weir_config::config::Provider) -> Result<Self, GatewayError> {
-        let mut uris = HashMap::new();
+        let mut destinations = Vec::new();
         if let Some(base) = &provider.base_url {
             for kind in ALL_KINDS {
                 let text = format!("{}{}", base.as_str().trim_end_matches('/'), kind.upstream_path());
-                let uri =
-                    text.parse().map_err(|_| GatewayError::BaseUrl { provider: provider.name.clone() })?;
-                uris.insert(kind, uri);
+                let unusable = || GatewayError::BaseUrl { provider: provider.name.clone() };
+                destinations.push((kind, Destination::parse(&text).ok_or_else(unusable)?));
             }
         }
         let credential = |key: &Secret| {
@@ -87,7 +88,7 @@ impl Provider {
             house: provider.house,
             base_url: provider.base_url.as_ref().map(ToString::to_string).unwrap_or_default(),
             apis: provider.apis.clone(),
-            uris,
+            destinations,
         })
     }
 
@@ -102,8 +103,8 @@ impl Provider {
     }
 
     /// Where the operation lies at the provider.
-    pub(crate) fn uri(&self, kind: ApiKind) -> Option<&Uri> {
-        self.uris.get(&kind)
+    pub(crate) fn destination(&self, kind: ApiKind) -> Option<&Destination> {
+        self.destinations.iter().find(|(of, _)| *of == kind).map(|(_, destination)| destination)
     }
 }
 

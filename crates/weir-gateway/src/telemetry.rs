@@ -97,13 +97,18 @@ impl Watched {
     }
 
     /// Notes that a provider is called. Gives what it is told of the trace.
-    pub(crate) fn attempt_begins(&mut self, target: &Arc<Target>, number: u32) -> Option<HeaderValue> {
+    pub(crate) fn attempt_begins(
+        &mut self,
+        target: &Arc<Target>,
+        number: u32,
+        began: Instant,
+    ) -> Option<HeaderValue> {
         let within = u32::try_from(self.stages.len()).unwrap_or(u32::MAX).saturating_sub(1);
         self.attempts.push(Attempt {
             target: Arc::clone(target),
             number,
             within,
-            began: Instant::now(),
+            began,
             first_chunk: None,
             ended: None,
             failed: None,
@@ -150,9 +155,9 @@ pub(crate) const fn operation(kind: ApiKind) -> &'static str {
     }
 }
 
-/// Tells of a request that has ended.
-pub(crate) fn tell(exchange: &Exchange, decision: Option<&Decision>) {
-    let ended = Ended { exchange, result: &exchange.draft.result, decision, now: Instant::now() };
+/// Tells of a request that has ended `now`.
+pub(crate) fn tell(exchange: &Exchange, decision: Option<&Decision>, now: Instant) {
+    let ended = Ended { exchange, result: &exchange.draft.result, decision, now };
     let telemetry = &exchange.inner.telemetry;
     if let (Some(tracer), Some(trace)) = (&telemetry.tracer, &exchange.draft.watched.trace) {
         let watched = &exchange.draft.watched;

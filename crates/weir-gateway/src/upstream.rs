@@ -1,6 +1,7 @@
 //! The client that reaches providers. It takes a [`Permit`], which only a decision gives.
 
 use std::error::Error as _;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,12 +78,13 @@ impl Upstream {
         call: Call<'_>,
     ) -> Result<Response<UpstreamBody>, Trouble> {
         let first_byte = call.first_byte;
-        let answer = async {
+        // Pinned here, so that it need not be moved into what limits its time.
+        let answer = pin!(async {
             match call.simulated {
                 Some((at, seed)) => play(call, at, seed).await,
                 None => self.fetch(call).await,
             }
-        };
+        });
         match tokio::time::timeout(first_byte, answer).await {
             Ok(answered) => answered,
             Err(_) => {
@@ -93,14 +95,15 @@ impl Upstream {
     }
 
     async fn fetch(&self, call: Call<'_>) -> Result<Response<UpstreamBody>, Trouble> {
-        let request = request(call).ok_or_else(|| {
+        let provider = Arc::clone(&call.target.provider);
+        let destination = provider.destination(call.kind).ok_or_else(|| {
             let cause = "the provider has no URL for this operation";
             Trouble {
                 body: Bytes::from_static(cause.as_bytes()),
                 ..Trouble::no_answer(TransportFault::None, Phase::Connect, cause)
             }
         })?;
-        match self.client.request(request).await {
+        match self.client.request(destination, request(call)).await {
             Ok(mut response) => Ok(match Encoding::take(response.headers_mut()) {
                 None => response.map(UpstreamBody::Incoming),
                 Some(encoding) => {
@@ -112,16 +115,16 @@ impl Upstream {
     }
 }
 
-fn request(call: Call<'_>) -> Option<Request<Full<Bytes>>> {
+fn request(call: Call<'_>) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::new(call.body));
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = call.target.provider.uri(call.kind)?.clone();
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     // What is passed on is read on the way.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    for name in FORWARDED {
-        if let Some(value) = call.headers.get(&name) {
+    // The few headers there are are looked through once, which costs less than looking each of these up.
+    for (name, value) in call.headers {
+        if FORWARDED.contains(name) && !headers.contains_key(name) {
             headers.insert(name, value.clone());
         }
     }
@@ -131,7 +134,7 @@ fn request(call: Call<'_>) -> Option<Request<Full<Bytes>>> {
     if let Some(credential) = call.credential {
         headers.insert(credential.name.clone(), credential.value.clone());
     }
-    Some(request)
+    request
 }
 
 /// What kind of trouble an error of the client is, by its type and never by its text.

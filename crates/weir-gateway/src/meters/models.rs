@@ -24,7 +24,7 @@ const TOKENS: &str = "gen_ai_client_token_usage";
 
 /// The metrics of the models of one configuration, looked up once: looking one up by its labels costs more than the rest.
 #[derive(Default)]
-pub(crate) struct ModelMeters(RwLock<HashMap<(usize, ApiKind), Arc<Cell>>>);
+pub(crate) struct ModelMeters(RwLock<HashMap<(usize, ApiKind), Arc<Cell>, foldhash::fast::RandomState>>);
 
 /// The metrics of one model and operation.
 struct Cell {
@@ -58,14 +58,21 @@ impl Known {
 
 impl ModelMeters {
     /// Counts the attempts of a request that has ended. Tokens are those of the last, which was answered.
-    pub(crate) fn count(&self, known: &Known, kind: ApiKind, attempts: &[Attempt], usage: Option<&Usage>) {
-        let now = Instant::now();
+    pub(crate) fn count(
+        &self,
+        known: &Known,
+        kind: ApiKind,
+        attempts: &[Attempt],
+        usage: Option<&Usage>,
+        ended: Instant,
+    ) {
+        let mut last = None;
         for attempt in attempts {
             let cell = self.cell(known, kind, &attempt.target);
-            cell.attempt(attempt, now);
+            cell.attempt(attempt, ended);
+            last = Some(cell);
         }
-        if let (Some(usage), Some(last)) = (usage, attempts.last()) {
-            let cell = self.cell(known, kind, &last.target);
+        if let (Some(usage), Some(cell)) = (usage, last) {
             record(&cell.input, usage.input_tokens);
             record(&cell.output, usage.output_tokens);
         }
