@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use http::request::Parts;
@@ -134,9 +134,7 @@ async fn serve(exchange: &mut Exchange, arrived: &Arrived, body: Incoming) -> Re
     let wait = hold(exchange, &permit).at(Stage::Hold)?;
     let prepared = prepare(exchange, &permit, target, &arrived.caller, kind);
     // The delay once, before the upstream call and before every refusal that follows the decision.
-    exchange.enter(Stage::Hold);
     wait.over(exchange).await;
-    exchange.enter(Stage::Enforce);
     let target = prepared.at(Stage::Enforce)?;
     exchange.enter(Stage::Send);
     match attempts::send(exchange, permit, target, arrived, &body).await {
@@ -400,9 +398,11 @@ impl Wait {
             decision = %exchange.id,
             "SECURITY: the request is delayed"
         );
-        let since = Instant::now();
+        let within = exchange.stage();
+        let since = exchange.enter(Stage::Hold);
         exchange.inner.clock.sleep(self.delay).await;
         exchange.exclude(since);
+        exchange.enter(within);
     }
 }
 

@@ -228,8 +228,6 @@ impl Ended<'_> {
         let mut open: Option<(u32, Stage, Instant)> = None;
         for (number, (stage, began)) in (0..).zip(&watched.stages) {
             match open {
-                // Where nobody waits, the hold is no stage of its own, and *enforce* goes on.
-                _ if *stage == Stage::Hold && self.result.abuse_delay.is_none() => continue,
                 Some((_, same, _)) if same == *stage => continue,
                 Some(before) => self.stage(trace, spans, before, *began),
                 None => {}

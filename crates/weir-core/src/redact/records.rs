@@ -13,9 +13,12 @@ impl Record {
     /// the request's id. What weir itself or the configuration wrote is left alone.
     pub fn redact(&mut self) {
         let request = &mut self.facts.request;
+        if request.api.is_empty() {
+            // Else it is one of the few that are served.
+            self.facts.redacted |= clean(&mut request.path);
+        }
         for text in [
             &mut request.model,
-            &mut request.path,
             &mut request.feature,
             &mut request.editor,
             &mut request.user_agent,
