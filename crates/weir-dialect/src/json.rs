@@ -76,8 +76,9 @@ fn name(quoted: Quoted<'_>) -> Cow<'_, str> {
 /// The text of a JSON string, or `None` for any other value. Lone surrogates become U+FFFD: text that a provider
 /// may accept must not vanish from the sight of rules.
 pub(crate) fn string(raw: &str) -> Option<Cow<'_, str>> {
-    if !raw.starts_with('"') {
-        return None;
+    let inside = raw.strip_prefix('"')?;
+    if let Some(plain) = inside.strip_suffix('"').filter(|plain| !plain.contains('\\')) {
+        return Some(Cow::Borrowed(plain));
     }
     let mut deserializer = serde_json::Deserializer::from_str(raw);
     deserializer.deserialize_bytes(Text).ok()

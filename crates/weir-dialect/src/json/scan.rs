@@ -11,7 +11,8 @@ const SHORT_BYTES_MAX: usize = 16;
 /// A place in a JSON text. Whatever it reads is `None` where the text is no JSON.
 pub(super) struct Scanner<'a> {
     text: &'a str,
-    at: usize,
+    /// What is not yet read.
+    rest: &'a [u8],
     /// The closing brackets that are due within a value, the innermost last: depth costs no stack.
     due: Vec<u8>,
     /// Whether there is any control character: no string may hold one.
@@ -29,7 +30,7 @@ pub(super) struct Quoted<'a> {
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, at: 0, due: Vec::new(), controls: has_controls(text.as_bytes()) }
+        Self { text, rest: text.as_bytes(), due: Vec::new(), controls: has_controls(text.as_bytes()) }
     }
 
     /// Reads an object, and calls `visit` for each of its members in order.
@@ -69,19 +70,19 @@ impl<'a> Scanner<'a> {
     /// Whether nothing but blanks follows.
     pub(super) fn end(&mut self) -> Option<()> {
         self.blank();
-        self.peek().is_none().then_some(())
+        self.rest.is_empty().then_some(())
     }
 
     /// Reads the value that begins here.
     fn value(&mut self) -> Option<&'a str> {
-        let from = self.at;
+        let from = self.rest;
         'values: loop {
             if self.enters()? {
                 continue;
             }
             // A value has ended, and with it perhaps what it lies in.
             loop {
-                let Some(close) = self.due.last().copied() else { return self.text.get(from..self.at) };
+                let Some(close) = self.due.last().copied() else { return self.since(from) };
                 if self.goes_on(close)? {
                     if close == b'}' {
                         self.string()?;
@@ -96,7 +97,8 @@ impl<'a> Scanner<'a> {
 
     /// Reads a value, or enters one that has others in it, up to the first of these.
     fn enters(&mut self) -> Option<bool> {
-        let close = match self.peek()? {
+        let (first, rest) = self.rest.split_first()?;
+        let close = match first {
             b'"' => return self.string().map(|_| false),
             b'{' => b'}',
             b'[' => b']',
@@ -105,7 +107,7 @@ impl<'a> Scanner<'a> {
             b'n' => return self.word("null"),
             _ => return self.number(),
         };
-        self.step();
+        self.rest = rest;
         self.blank();
         if self.take(close).is_some() {
             return Some(false);
@@ -139,41 +141,43 @@ impl<'a> Scanner<'a> {
 
     /// Reads a member's name as it is written.
     fn quoted(&mut self) -> Option<Quoted<'a>> {
-        let from = self.at;
+        let from = self.rest;
         let escaped = self.string()?;
-        let raw = self.text.get(from..self.at)?;
-        let plain = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).filter(|_| !escaped);
+        let raw = self.since(from)?;
+        let plain = if escaped { None } else { raw.get(1..raw.len().saturating_sub(1)) };
         Some(Quoted { raw, plain })
     }
 
     /// Passes a string, and says whether anything of it is escaped.
     fn string(&mut self) -> Option<bool> {
         self.take(b'"')?;
-        let rest = self.text.as_bytes().get(self.at..)?;
         // Most are names and short words, which end before a search has begun.
-        for (length, byte) in rest.iter().take(SHORT_BYTES_MAX).enumerate() {
-            match byte {
-                b'"' => {
-                    self.at = self.at.saturating_add(length).saturating_add(1);
+        let mut rest = self.rest;
+        for _ in 0..SHORT_BYTES_MAX {
+            let (byte, after) = rest.split_first()?;
+            if matches!(byte, b'"' | b'\\' | ..b' ') {
+                if *byte == b'"' {
+                    self.rest = after;
                     return Some(false);
                 }
-                b'\\' | ..b' ' => break,
-                _ => {}
+                break;
             }
+            rest = after;
         }
         self.long_string()
     }
 
+    #[inline(never)]
     fn long_string(&mut self) -> Option<bool> {
         let mut escaped = false;
         loop {
-            let rest = self.text.as_bytes().get(self.at..)?;
-            let length = memchr2(b'"', b'\\', rest)?;
-            if self.controls && has_controls(rest.get(..length)?) {
+            let (part, rest) = self.rest.split_at_checked(memchr2(b'"', b'\\', self.rest)?)?;
+            if self.controls && has_controls(part) {
                 return None;
             }
-            self.at = self.at.saturating_add(length).saturating_add(1);
-            if rest.get(length) == Some(&b'"') {
+            let (stop, rest) = rest.split_first()?;
+            self.rest = rest;
+            if *stop == b'"' {
                 return Some(escaped);
             }
             escaped = true;
@@ -183,13 +187,13 @@ impl<'a> Scanner<'a> {
 
     /// Passes what follows a backslash.
     fn escape(&mut self) -> Option<()> {
-        let escape = self.peek()?;
-        self.step();
+        let (escape, rest) = self.rest.split_first()?;
+        self.rest = rest;
         match escape {
             b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(()),
             b'u' => {
-                let digits = self.text.as_bytes().get(self.at..)?.first_chunk::<4>()?;
-                self.at = self.at.saturating_add(digits.len());
+                let (digits, rest) = rest.split_first_chunk::<4>()?;
+                self.rest = rest;
                 digits.iter().all(u8::is_ascii_hexdigit).then_some(())
             }
             _ => None,
@@ -197,11 +201,8 @@ impl<'a> Scanner<'a> {
     }
 
     fn word(&mut self, word: &str) -> Option<bool> {
-        let end = self.at.saturating_add(word.len());
-        (self.text.as_bytes().get(self.at..end)? == word.as_bytes()).then(|| {
-            self.at = end;
-            false
-        })
+        self.rest = self.rest.strip_prefix(word.as_bytes())?;
+        Some(false)
     }
 
     fn number(&mut self) -> Option<bool> {
@@ -221,29 +222,29 @@ impl<'a> Scanner<'a> {
 
     /// At least one digit.
     fn digits(&mut self) -> Option<()> {
-        let from = self.at;
-        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
-            self.step();
+        let [b'0'..=b'9', rest @ ..] = self.rest else { return None };
+        self.rest = rest;
+        while let [b'0'..=b'9', rest @ ..] = self.rest {
+            self.rest = rest;
         }
-        (self.at > from).then_some(())
+        Some(())
     }
 
     fn blank(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\n' | b'\t' | b'\r')) {
-            self.step();
+        while let [b' ' | b'\n' | b'\t' | b'\r', rest @ ..] = self.rest {
+            self.rest = rest;
         }
     }
 
     fn take(&mut self, byte: u8) -> Option<()> {
-        (self.peek()? == byte).then(|| self.step())
+        let (first, rest) = self.rest.split_first()?;
+        (*first == byte).then(|| self.rest = rest)
     }
 
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-
-    fn step(&mut self) {
-        self.at = self.at.saturating_add(1);
+    /// The text from there to here.
+    fn since(&self, from: &'a [u8]) -> Option<&'a str> {
+        let begin = self.text.len().checked_sub(from.len())?;
+        self.text.get(begin..self.text.len().checked_sub(self.rest.len())?)
     }
 }
 
