@@ -49,11 +49,11 @@ fn text(when: &str, (start, end): (usize, usize)) -> String {
 
 fn seen(operand: &Operand, when: &str, past: &Past<'_>, env: &Env<'_>) -> Seen {
     let text = text(when, operand.span);
-    if !past.has(&operand.expr) {
-        return Seen { text, value: Json::Null, recorded: false, error: None };
-    }
-    match operand.expr.value(env) {
+    match past.known(&operand.expr).value(env) {
         Ok(value) => Seen { text, value: shown(&value), recorded: true, error: None },
+        Err(fault) if fault.is_of_unrecorded() => {
+            Seen { text, value: Json::Null, recorded: false, error: None }
+        }
         Err(fault) => Seen { text, value: Json::Null, recorded: true, error: Some(fault.to_string()) },
     }
 }

@@ -1,5 +1,7 @@
 //! The recorded facts of one evaluation, and which of the facts are not among them.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use weir_core::record::{FailedAttempt, Record, ToolRecord};
 use weir_core::tool::PermissionLevel;
@@ -110,51 +112,21 @@ impl<'a> Past<'a> {
         read(&Env::new(&self.facts, self.at, &scratch))
     }
 
-    /// Whether everything that an expression reads was recorded.
-    pub(super) fn has(&self, expr: &Expr) -> bool {
+    /// What an expression is where what was not recorded cannot be read: what a backtest evaluates.
+    pub(super) fn known<'e>(&self, expr: &'e Expr) -> Cow<'e, Expr> {
         let mut has = true;
         expr.facts(&mut |fact| has &= !self.missing.has(fact));
-        has
+        if has { Cow::Borrowed(expr) } else { Cow::Owned(expr.without(self.missing)) }
     }
 
-    /// What a condition comes to on what was recorded. `&&` and `||` absorb what was not, as they do errors.
+    /// What a condition comes to on what was recorded.
     pub(super) fn truth(&self, expr: &Expr, env: &Env<'_>) -> (Truth, Option<Fault>) {
-        match expr {
-            Expr::And(parts) => self.combined(parts, env, Truth::False, Truth::True),
-            Expr::Or(parts) => self.combined(parts, env, Truth::True, Truth::False),
-            Expr::Not(of) => match self.truth(of, env) {
-                (Truth::True, _) => (Truth::False, None),
-                (Truth::False, _) => (Truth::True, None),
-                other => other,
-            },
-            test if !self.has(test) => (Truth::NotRecorded, None),
-            test => match test.holds(env) {
-                Ok(true) => (Truth::True, None),
-                Ok(false) => (Truth::False, None),
-                Err(fault) => (Truth::Error, Some(fault)),
-            },
+        match self.known(expr).holds(env) {
+            Ok(true) => (Truth::True, None),
+            Ok(false) => (Truth::False, None),
+            Err(fault) if fault.is_of_unrecorded() => (Truth::NotRecorded, None),
+            Err(fault) => (Truth::Error, Some(fault)),
         }
-    }
-
-    fn combined(
-        &self,
-        parts: &[Expr],
-        env: &Env<'_>,
-        settles: Truth,
-        otherwise: Truth,
-    ) -> (Truth, Option<Fault>) {
-        let mut open = None;
-        for part in parts {
-            match self.truth(part, env) {
-                (truth, _) if truth == settles => return (settles, None),
-                (truth, _) if truth == otherwise => {}
-                // What was not recorded might have settled it, an error could not.
-                (Truth::NotRecorded, _) => open = Some((Truth::NotRecorded, None)),
-                (Truth::Error, fault) => open = open.or(Some((Truth::Error, fault))),
-                _ => {}
-            }
-        }
-        open.unwrap_or((otherwise, None))
     }
 
     /// The enforced rules that were asked and of whose conjunction exactly one part was false.

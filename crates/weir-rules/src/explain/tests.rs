@@ -164,6 +164,12 @@ fn what_was_not_recorded_is_said_to_be_so_and_follows_from_the_outcome_where_it_
     // What was recorded settles it, so that the prompt does not matter.
     let lines = parts("request.free || request.user_prompt.contains(\"a\")", true);
     assert!(lines[0].starts_with("*true") && lines[2].starts_with("   not recorded"), "{lines:#?}");
+    // As in a backtest: a branch that is not taken need not be known.
+    let lines = parts("request.free ? request.free : request.user_prompt.contains(\"a\")", true);
+    assert!(lines[0].starts_with("*true"), "{lines:#?}");
+    // The prompt might have settled it, the error could not.
+    let lines = parts("100 / size(request.ja4) > 1 && request.user_prompt.contains(\"a\")", false);
+    assert!(lines[0].starts_with("*~false"), "{lines:#?}");
 }
 
 #[test]

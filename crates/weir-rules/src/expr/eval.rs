@@ -191,7 +191,7 @@ fn every(parts: &[Expr], env: &Env<'_>) -> Result<bool, Fault> {
         match part.test(env) {
             Ok(true) => {}
             Ok(false) => return Ok(false),
-            Err(first) => fault = fault.or(Some(first)),
+            Err(met) => fault = Some(Fault::of_two(fault, met)),
         }
     }
     fault.map_or(Ok(true), Err)
@@ -203,7 +203,7 @@ fn any(parts: &[Expr], env: &Env<'_>) -> Result<bool, Fault> {
         match part.test(env) {
             Ok(false) => {}
             Ok(true) => return Ok(true),
-            Err(first) => fault = fault.or(Some(first)),
+            Err(met) => fault = Some(Fault::of_two(fault, met)),
         }
     }
     fault.map_or(Ok(false), Err)

@@ -39,6 +39,23 @@ impl From<Reason> for Fault {
     }
 }
 
+impl Fault {
+    /// Whether a fact was read that was not recorded.
+    pub(crate) fn is_of_unrecorded(&self) -> bool {
+        matches!(*self.0, Reason::NotRecorded(_))
+    }
+
+    /// What `&&` or `||` ends with that met both: the first, but rather what was not recorded, which might have settled it
+    /// while an error could not.
+    #[cold]
+    pub(crate) fn of_two(earlier: Option<Self>, later: Self) -> Self {
+        match earlier {
+            Some(earlier) if earlier.is_of_unrecorded() || !later.is_of_unrecorded() => earlier,
+            _ => later,
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
