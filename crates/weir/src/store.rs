@@ -18,6 +18,12 @@ use crate::exit::Failure;
 /// # Errors
 /// It cannot be reached or used.
 pub async fn database(config: &Config) -> Result<Database, Failure> {
+    let (options, named) = options(config);
+    Database::open(options).await.map_err(|e| Failure::dependency(named, e))
+}
+
+/// Where the database of the configuration is, and how a message names it.
+fn options(config: &Config) -> (DatabaseOptions, String) {
     let (url, named) = match &config.store {
         DatabaseUrl::Sqlite(path) => {
             (DatabaseLocation::Sqlite(path.clone()), format!("store `{}`", path.display()))
@@ -27,10 +33,10 @@ pub async fn database(config: &Config) -> Result<Database, Failure> {
             (DatabaseLocation::Postgres(url.clone()), "store (PostgreSQL)".to_owned())
         }
     };
-    Database::open(DatabaseOptions::new(url)).await.map_err(|e| Failure::dependency(named, e))
+    (DatabaseOptions::new(url), named)
 }
 
-/// Opens the database of the configuration for a command that makes nothing: it must be there.
+/// Opens the database of the configuration for a command that makes nothing: it must be there, with its tables.
 ///
 /// # Errors
 /// There is none yet, or it cannot be reached or used.
@@ -44,7 +50,8 @@ pub async fn existing(config: &Config) -> Result<Database, Failure> {
             path.display()
         )));
     }
-    database(config).await
+    let (options, named) = options(config);
+    Database::open_existing(options).await.map_err(|e| Failure::dependency(named, e))
 }
 
 /// Where the cache of the configuration is.

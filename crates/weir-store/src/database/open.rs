@@ -49,17 +49,36 @@ impl Database {
     /// # Errors
     /// `Unavailable` or `Timeout` if it cannot be reached, `Refused` if it may not be used or was made by a newer weir.
     pub async fn open(options: DatabaseOptions) -> Result<Self> {
-        tokio::time::timeout(OPEN_DEADLINE, open(options)).await.unwrap_or_else(|_| {
-            Err(StoreError::new(ErrorKind::Timeout, "the database could not be opened in time"))
-        })
+        in_time(open(options, Tables::BroughtUpToDate)).await
+    }
+
+    /// Opens a database that a weir of this version has made its tables in, and changes none of them.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; `Refused` also if there are no tables yet, or those of another version.
+    pub async fn open_existing(options: DatabaseOptions) -> Result<Self> {
+        in_time(open(options, Tables::AsTheyAre)).await
     }
 }
 
-async fn open(options: DatabaseOptions) -> Result<Database> {
+/// What becomes of the tables of a database that is opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tables {
+    BroughtUpToDate,
+    AsTheyAre,
+}
+
+async fn in_time(opening: impl Future<Output = Result<Database>>) -> Result<Database> {
+    tokio::time::timeout(OPEN_DEADLINE, opening).await.unwrap_or_else(|_| {
+        Err(StoreError::new(ErrorKind::Timeout, "the database could not be opened in time"))
+    })
+}
+
+async fn open(options: DatabaseOptions, tables: Tables) -> Result<Database> {
     let (pools, sealing_file) = match &options.url {
-        DatabaseLocation::Sqlite(path) => (open_file(path).await?, Some(beside(path, "secret"))),
+        DatabaseLocation::Sqlite(path) => (open_file(path, tables).await?, Some(beside(path, "secret"))),
         DatabaseLocation::SqliteMemory => (open_memory().await?, None),
-        DatabaseLocation::Postgres(url) => (open_postgres(url, options.deadline).await?, None),
+        DatabaseLocation::Postgres(url) => (open_postgres(url, options.deadline, tables).await?, None),
     };
     let pepper = shared_secret(&pools, "pepper").await?;
     let sealing = match sealing_file {
@@ -91,7 +110,10 @@ fn file_error(what: &str, path: &Path, error: &std::io::Error) -> StoreError {
     StoreError::new(ErrorKind::Unavailable, format!("{what} `{}`: {error}", path.display()))
 }
 
-async fn open_file(path: &Path) -> Result<Pools> {
+async fn open_file(path: &Path, tables: Tables) -> Result<Pools> {
+    if tables == Tables::AsTheyAre && matches!(path.try_exists(), Ok(false)) {
+        return Err(none_yet());
+    }
     prepare_file(path).map_err(|e| file_error("the database file", path, &e))?;
     let connect = SqliteConnectOptions::new()
         .filename(path)
@@ -107,7 +129,16 @@ async fn open_file(path: &Path) -> Result<Pools> {
         .disable_statement_logging();
     let lock = migration_lock(&beside(path, "lock")).await?;
     let writer = sqlite_pool(1).connect_with(connect.clone()).await?;
-    migrate_sqlite(&writer).await?;
+    match tables {
+        Tables::BroughtUpToDate => migrate_sqlite(&writer).await?,
+        Tables::AsTheyAre => {
+            let made = "SELECT COUNT(*) FROM sqlite_master WHERE name = '_sqlx_migrations'";
+            let made: i64 = sqlx::query_scalar(made).fetch_one(&writer).await?;
+            let applied =
+                if made == 0 { Vec::new() } else { sqlx::query_scalar(APPLIED).fetch_all(&writer).await? };
+            check_applied(&applied)?;
+        }
+    }
     drop(lock);
     let reader = sqlite_pool(SQLITE_READERS).connect_with(connect.read_only(true)).await?;
     Ok(Pools::Sqlite { writer, reader })
@@ -164,7 +195,29 @@ async fn migrate_sqlite(pool: &SqlitePool) -> Result<()> {
     MIGRATIONS.run(pool).await.map_err(migration_error)
 }
 
-async fn open_postgres(url: &Secret, deadline: Duration) -> Result<Pools> {
+/// The versions of the tables that were made, in sqlx's own table.
+const APPLIED: &str = "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version";
+
+/// Whether all tables are those of this version.
+fn check_applied(applied: &[i64]) -> Result<()> {
+    let ours: Vec<i64> = MIGRATIONS.iter().map(|migration| migration.version).collect();
+    let of_another =
+        |which: &str| Err(StoreError::new(ErrorKind::Refused, format!("its tables are those of {which}")));
+    match applied {
+        [] => Err(none_yet()),
+        applied if applied == ours => Ok(()),
+        applied if applied.iter().all(|version| ours.contains(version)) => {
+            of_another("an older weir; `weir serve` of this version brings them up to date")
+        }
+        _ => of_another("a newer weir; use that one"),
+    }
+}
+
+fn none_yet() -> StoreError {
+    StoreError::new(ErrorKind::Refused, "no weir has written here yet; `weir serve` makes the tables")
+}
+
+async fn open_postgres(url: &Secret, deadline: Duration, tables: Tables) -> Result<Pools> {
     let timeout = deadline.as_millis().to_string();
     // The server gives up as well, so that a call that nobody waits for holds no lock.
     let connect = PgConnectOptions::from_str(expose(url))?
@@ -173,20 +226,31 @@ async fn open_postgres(url: &Secret, deadline: Duration) -> Result<Pools> {
         // Whatever the server's default: what is acknowledged is on its disk.
         .options([("synchronous_commit", "on")])
         .disable_statement_logging();
-    migrate_postgres(&connect).await?;
+    prepare_postgres(&connect, tables).await?;
     let pool = PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).acquire_timeout(CONNECT_DEADLINE);
     Ok(Pools::Postgres(pool.connect_lazy_with(connect)))
 }
 
 /// On a connection of its own: the pool would not say why it cannot connect, and another node's migration may take
 /// longer than a statement usually may.
-async fn migrate_postgres(connect: &PgConnectOptions) -> Result<()> {
+async fn prepare_postgres(connect: &PgConnectOptions, tables: Tables) -> Result<()> {
     let connecting = tokio::time::timeout(CONNECT_DEADLINE, PgConnection::connect_with(connect));
     let mut connection = connecting
         .await
         .map_err(|_| StoreError::new(ErrorKind::Timeout, "PostgreSQL could not be connected to in time"))??;
-    sqlx::raw_sql("SET statement_timeout = 0; SET lock_timeout = 0").execute(&mut connection).await?;
-    MIGRATIONS.run(&mut connection).await.map_err(migration_error)?;
+    match tables {
+        Tables::BroughtUpToDate => {
+            sqlx::raw_sql("SET statement_timeout = 0; SET lock_timeout = 0").execute(&mut connection).await?;
+            MIGRATIONS.run(&mut connection).await.map_err(migration_error)?;
+        }
+        Tables::AsTheyAre => {
+            let made = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
+            let made: bool = sqlx::query_scalar(made).fetch_one(&mut connection).await?;
+            let applied =
+                if made { sqlx::query_scalar(APPLIED).fetch_all(&mut connection).await? } else { Vec::new() };
+            check_applied(&applied)?;
+        }
+    }
     Ok(connection.close().await?)
 }
 

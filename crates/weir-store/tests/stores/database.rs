@@ -13,6 +13,7 @@ use weir_store::{Database, ErrorKind};
 use super::support::{Place, at, on_both_databases};
 
 on_both_databases! {
+    whoever_only_reads_makes_no_tables,
     any_number_of_nodes_may_open_an_empty_database_at_once,
     rules_are_replaced_in_order_and_only_over_the_expected_epoch,
     keys_are_found_until_they_are_revoked,
@@ -24,6 +25,18 @@ on_both_databases! {
     a_reader_that_was_away_too_long_is_told_to_read_everything,
     the_audit_log_is_listed_newest_first,
     what_was_acknowledged_is_there_after_opening_again,
+}
+
+async fn whoever_only_reads_makes_no_tables(place: Place) {
+    let reading = async || Database::open_existing(place.options()).await;
+    // Twice: the first attempt left nothing behind.
+    for _ in 0..2 {
+        let refused = reading().await.err().unwrap();
+        assert_eq!(refused.kind(), ErrorKind::Refused);
+        assert!(refused.to_string().contains("no weir has written here yet"), "{refused}");
+    }
+    place.open().await.rules_replace("one", "first", "ann", at(1), Some(0)).await.unwrap();
+    assert_eq!(reading().await.unwrap().rules_current().await.unwrap().epoch, 1);
 }
 
 async fn any_number_of_nodes_may_open_an_empty_database_at_once(place: Place) {

@@ -25,7 +25,7 @@ pub fn run(args: &ApprovalsArgs) -> Result<Verdict, Failure> {
     let settings = load_settings(args.config.config.as_deref())?;
     let json = args.json.json;
     store::run(async {
-        let database = store::database(&settings.config).await?;
+        let database = store::existing(&settings.config).await?;
         match &args.command {
             ApprovalsCommand::List { state } => list(&database, state.map(state_of), json).await,
             ApprovalsCommand::Show { id } => shown(&find(&database, id).await?, json),

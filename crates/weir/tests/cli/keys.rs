@@ -103,6 +103,29 @@ fn commands_that_only_read_make_no_store_and_say_that_there_is_none() {
     }
 }
 
+/// A database that no weir has served from stays as it is, however often one looks.
+#[test]
+fn commands_that_only_read_make_no_tables_in_postgresql() {
+    let server = weir_testkit::PostgresServer::start();
+    let url = server.create_database("nobody_wrote_here");
+    let folder = Folder::with(&[("a.yaml", "rules: []\n"), ("weir.yaml", &format!("store: {url}\n"))]);
+    for command in [
+        &["keys", "list"][..],
+        &["rules", "history"],
+        &["rules", "export"],
+        &["backtest", "a.yaml"],
+        &["approvals", "list"],
+        &["explain", "dec_019aa0f5-2a00-7707-8707-070707070707"],
+        &["explain", "user:ada"],
+    ] {
+        let run = folder.run(command);
+        run.failed(3, "no weir has written here yet");
+        assert!(run.stderr.contains("weir serve"), "{run:#?}");
+    }
+    folder.run(&["keys", "create", "--user", "ada"]).good();
+    folder.run(&["keys", "list"]).good();
+}
+
 #[test]
 fn keys_of_the_configuration_are_listed_and_cannot_be_revoked() {
     let folder = Folder::with_store();
