@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { after, beforeEach } from "node:test";
 
 import { chromium } from "playwright-core";
 
@@ -22,8 +23,32 @@ export const WIDTHS = { wide: { width: 1280, height: 900 }, narrow: { width: 390
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-export const launch = () =>
-  chromium.launch({ executablePath: process.env.WEIR_BROWSER, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+const launched = [];
+export async function launch() {
+  const args = ["--no-sandbox", "--disable-dev-shm-usage"];
+  const browser = await chromium.launch({ executablePath: process.env.WEIR_BROWSER, args });
+  launched.push(browser);
+  return browser;
+}
+
+/**
+ * Makes what the tests of a file share before the first of them that runs; after the last one it is checked and taken
+ * away, and browsers are closed whatever happens. A `before` of the runner would run also where a filter leaves no test of
+ * the file, and would not be waited for: its browser stayed, and the runner with it.
+ */
+export function shared(make, end = () => {}) {
+  let made;
+  beforeEach(() => (made ??= make()));
+  after(async () => {
+    if (!made) return;
+    try {
+      await made;
+      await end();
+    } finally {
+      await Promise.all(launched.map((browser) => browser.close()));
+    }
+  });
+}
 
 /** A page of a browser of its own, which notes what the console of the browser complains about. */
 export async function open(browser, { scheme = "light", size = WIDTHS.wide, scripts = true, base = ADMIN } = {}) {

@@ -1,14 +1,13 @@
 // What the other tests stand on: a weir that answers on both planes, and a browser that shows what it says.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { ADMIN, FILES_ADMIN, api, chat, launch, open, until } from "./common.mjs";
+import { ADMIN, FILES_ADMIN, api, chat, launch, open, shared, until } from "./common.mjs";
 
 let browser;
-before(async () => {
+shared(async () => {
   browser = await launch();
 });
-after(() => browser?.close());
 
 test("both weirs answer a browser", async () => {
   for (const base of [ADMIN, FILES_ADMIN]) {

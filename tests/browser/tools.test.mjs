@@ -1,24 +1,23 @@
 // The page of tools: which layer decides each level, an override that counts at once and is taken back, a definition that
 // has changed.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { OPERATOR, api, launch, mcp, open, signIn, until } from "./common.mjs";
+import { OPERATOR, api, launch, mcp, open, shared, signIn, until } from "./common.mjs";
 
 let browser;
 let page;
 let notes;
-before(async () => {
-  browser = await launch();
-  page = await open(browser);
-  await signIn(page, OPERATOR);
-  notes = await mcp("browser-bob");
-  await notes.list();
-});
-after(async () => {
-  assert.deepEqual(page?.complaints, []);
-  await browser?.close();
-});
+shared(
+  async () => {
+    browser = await launch();
+    page = await open(browser);
+    await signIn(page, OPERATOR);
+    notes = await mcp("browser-bob");
+    await notes.list();
+  },
+  () => assert.deepEqual(page.complaints, []),
+);
 
 const levels = () => page.getByRole("region", { name: "Levels of tools" });
 const ceilings = () => page.getByRole("region", { name: "Ceilings of channels" });
