@@ -1,16 +1,15 @@
 // The editor beyond the story: without scripts, with two people, with words completed, and where files are the master.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { ADMIN, FILES_ADMIN, OPERATOR, VIEWER, api, launch, open, signIn } from "./common.mjs";
+import { ADMIN, FILES_ADMIN, OPERATOR, VIEWER, api, launch, open, shared, signIn } from "./common.mjs";
 
 const rule = (id, more = "") => `id: ${id}\non: request\nwhen: request.model == "sim/none"\nthen: log\n${more}`;
 
 let browser;
-before(async () => {
+shared(async () => {
   browser = await launch();
 });
-after(() => browser?.close());
 
 const session = async (options, token = OPERATOR) => {
   const page = await open(browser, options);
@@ -41,6 +40,18 @@ test("without scripts a rule is checked, saved and turned off", async () => {
   assert.match(await text.inputValue(), /mode: off/);
   await page.getByRole("button", { name: "Delete" }).click();
   await page.waitForURL("**/rules");
+  await done(page);
+});
+
+test("what was typed is kept to the last blank", async () => {
+  const page = await session();
+  const typed = `\n# Why it is there.\n\n# And for whom.\n\n${rule("kept").replace("on:", "on:  ")}\n  # the end\n`;
+  await page.goto("/rules/new");
+  await page.getByLabel("The rule").fill(typed);
+  await page.getByRole("button", { name: "Save and enforce" }).click();
+  await page.waitForURL("**/rules/kept");
+  assert.equal(await page.getByLabel("The rule").inputValue(), typed);
+  await api("DELETE", "/api/rules/kept");
   await done(page);
 });
 
@@ -137,6 +148,21 @@ test("a rule of a megabyte and a condition nested a thousand deep get a message"
     assert.match(await page.locator("#diagnostics").textContent(), /at most|deep|long/);
     page.once("dialog", (dialog) => dialog.accept());
   }
+  await page.context().close();
+});
+
+test("what is too large to be sent is not sent, and stays", async () => {
+  const page = await session();
+  await page.goto("/rules/new");
+  const text = page.getByLabel("The rule");
+  await text.evaluate((field) => {
+    field.value = `id: huge\nwhen: "${"x".repeat(5 << 20)}"\n`;
+    field.dispatchEvent(new Event("input"));
+  });
+  await page.getByRole("button", { name: "Save as shadow" }).click();
+  await page.locator("#diagnostics").getByText(/at most 4.0 MiB are taken. Nothing was sent/).waitFor();
+  assert.equal(await text.evaluate((field) => field.value.length > 5 << 20), true);
+  page.once("dialog", (dialog) => dialog.accept());
   await page.context().close();
 });
 

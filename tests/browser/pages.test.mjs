@@ -1,9 +1,9 @@
 // Every page in both colour schemes: nothing that axe-core calls serious, nothing that the browser complains about, nothing
 // wider than a phone. With SCREENSHOTS a picture of each, wide and narrow.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { OPERATOR, SCHEMES, WIDTHS, api, chat, faults, launch, mcp, open, signIn, until } from "./common.mjs";
+import { DATA, OPERATOR, SCHEMES, WIDTHS, api, chat, faults, launch, mcp, open, shared, signIn, until } from "./common.mjs";
 
 /** What is there, and what it is called in a picture's name. */
 const PAGES = {
@@ -11,11 +11,13 @@ const PAGES = {
   decisions: "/decisions",
   "decisions-none": "/decisions?outcome=block&where=model=nobody",
   "decisions-wrong": "/decisions?where=what%20is%20this",
+  "decisions-unknown": "/decisions?outcome=blok&subject=ada",
   decision: () => `/decisions/${seen.blocked}`,
   "decision-failed": () => `/decisions/${seen.failed}`,
   "decision-unknown": "/decisions/dec_00000000-0000-7000-8000-000000000000",
   identities: "/identities",
   identity: "/identities/user%3Aada",
+  anonymous: () => `/identities/${encodeURIComponent(seen.anonymous)}`,
   approvals: "/approvals",
   keys: "/keys",
   rules: "/rules",
@@ -33,10 +35,7 @@ const PAGES = {
 const seen = {};
 const SHOTS = process.env.SCREENSHOTS;
 
-let browser;
-before(async () => {
-  browser = await launch();
-  const seed = `id: house-limit
+const SEED = `id: house-limit
 on: request
 mode: shadow
 when: identity.kind == "user" && request.user_agent.contains("node")
@@ -46,21 +45,37 @@ rollout: 50
 match:
   - {request: {user_agent: "node"}, identity: {kind: user}}
 `;
-  await api("POST", "/api/rules", seed, { type: "application/yaml" });
-  await api("POST", "/api/rules", "id: ask-first\non: tool\nwhen: tool.name == \"write_note\"\nthen: require-approval\nbecause: Notes are read by everybody.\n", { type: "application/yaml" });
-  await api("POST", "/api/rules", "id: no-echo\non: request\nwhen: request.model == \"sim/echo\" && identity.plan == \"pro\"\nthen: block\nbecause: Nobody pays for an echo.\n", { type: "application/yaml" });
-  await chat("browser-ada");
-  const id = async (model) => (await chat("browser-ada", { model })).headers.get("x-weir-decision");
-  [seen.failed, seen.blocked] = [await id("gone/model"), await id("sim/echo")];
-  const notes = await mcp("browser-bob");
-  await notes.list();
-  await notes.call("write_note");
-  await until("the failure", async () => JSON.stringify(await api("GET", "/api/decisions?limit=10")).includes("gone/model"));
-});
-after(async () => {
-  for (const id of ["house-limit", "ask-first", "no-echo"]) await api("DELETE", `/api/rules/${id}`);
-  await browser?.close();
-});
+
+let browser;
+shared(
+  async () => {
+    browser = await launch();
+    await api("POST", "/api/rules", SEED, { type: "application/yaml" });
+    await api("POST", "/api/rules", "id: ask-first\non: tool\nwhen: tool.name == \"write_note\"\nthen: require-approval\nbecause: Notes are read by everybody.\n", { type: "application/yaml" });
+    await api("POST", "/api/rules", "id: no-echo\non: request\nwhen: request.model == \"sim/echo\" && identity.plan == \"pro\"\nthen: block\nbecause: Nobody pays for an echo.\n", { type: "application/yaml" });
+    await chat("browser-ada");
+    const id = async (model) => (await chat("browser-ada", { model })).headers.get("x-weir-decision");
+    [seen.failed, seen.blocked] = [await id("gone/model"), await id("sim/echo")];
+    const notes = await mcp("browser-bob");
+    await notes.list();
+    await notes.call("write_note");
+    await chat("not-a-key");
+    const free = await fetch(`${DATA}/v1/chat/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ model: "sim/free", messages: [{ role: "user", content: "hello" }] }),
+    });
+    assert.equal(free.status, 200);
+    seen.anonymous = await until("the anonymous caller", async () => {
+      const { items } = await api("GET", "/api/decisions?limit=20");
+      return items.map((item) => item.subject).find((subject) => subject.startsWith("fingerprint:"));
+    });
+    await until("the failure", async () => JSON.stringify(await api("GET", "/api/decisions?limit=10")).includes("gone/model"));
+  },
+  async () => {
+    for (const id of ["house-limit", "ask-first", "no-echo"]) await api("DELETE", `/api/rules/${id}`);
+  },
+);
 
 for (const scheme of SCHEMES) {
   test(`pages are accessible and quiet (${scheme})`, async (t) => {

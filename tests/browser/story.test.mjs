@@ -2,9 +2,9 @@
 // put in shadow, watched, enforced, explained, lifted for somebody and rolled back; a tool call is approved; a key is
 // made and revoked.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { OPERATOR, api, chat, launch, mcp, open, signIn, until } from "./common.mjs";
+import { OPERATOR, api, chat, launch, mcp, open, shared, signIn, until } from "./common.mjs";
 
 // Multibyte letters stand before the mistake, so that a place counted in bytes or UTF-16 units would be another.
 const WRONG = `id: no-scrapers
@@ -22,15 +22,14 @@ const RIGHT = WRONG.replace("modell", "model");
 
 let browser;
 let page;
-before(async () => {
-  browser = await launch();
-  page = await open(browser);
-  await signIn(page, OPERATOR);
-});
-after(async () => {
-  assert.deepEqual(page.complaints, []);
-  await browser?.close();
-});
+shared(
+  async () => {
+    browser = await launch();
+    page = await open(browser);
+    await signIn(page, OPERATOR);
+  },
+  () => assert.deepEqual(page.complaints, []),
+);
 
 const checked = (state) => page.locator(`#editor[data-checked="${state}"]`).waitFor();
 const button = (name) => page.getByRole("button", { name, exact: true });
@@ -167,11 +166,18 @@ test("a key is made, shown once, used and revoked", async () => {
   await page.getByLabel("User").fill("grace");
   await page.getByLabel("Budget in US dollars").fill("5");
   await button("Make the key").click();
+  await page.waitForURL("**/keys/*/made");
   const key = await page.locator("#made-key").textContent();
+  assert.ok(!page.url().includes(key));
   assert.equal((await chat(key)).status, 200);
-  await page.getByRole("link", { name: "I have copied it" }).click();
+  // Loading the page again sends no form, makes no second key and does not show this one.
+  await page.reload();
+  assert.match(await page.locator("main").textContent(), /is not shown again/);
+  assert.ok(!(await page.content()).includes(key));
+  await page.getByRole("link", { name: "All keys" }).click();
   assert.ok(!(await page.locator("main").textContent()).includes(key), "it is shown once");
   const row = page.getByRole("row").filter({ hasText: "grace" });
+  assert.equal(await row.count(), 1);
   assert.match(await row.textContent(), /of \$5\.00/);
   page.once("dialog", (dialog) => dialog.accept());
   await row.getByRole("button", { name: "Revoke" }).click();

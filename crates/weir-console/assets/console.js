@@ -102,17 +102,17 @@
   });
 
   // Copying.
-  for (const button of document.querySelectorAll("button[data-copy]")) {
-    if (!navigator.clipboard) continue;
-    button.hidden = false;
-    button.addEventListener("click", async () => {
-      const from = document.getElementById(button.dataset.copy);
-      await navigator.clipboard.writeText(from.textContent);
-      const words = button.textContent;
-      button.textContent = "Copied";
-      setTimeout(() => { button.textContent = words; }, 2000);
-    });
+  function offerCopies() {
+    for (const button of document.querySelectorAll("button[data-copy]")) button.hidden = !navigator.clipboard;
   }
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest?.("button[data-copy]");
+    if (!button || button.textContent === "Copied") return;
+    const words = button.textContent;
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = words; }, 2000);
+  });
 
   // Fields that only count with a certain choice: <div data-when="scope=until">.
   function showFields(form) {
@@ -122,6 +122,7 @@
     }
   }
   function setUp() {
+    offerCopies();
     for (const form of document.querySelectorAll("form:has([data-when])")) {
       showFields(form);
       form.addEventListener("change", () => showFields(form));

@@ -179,6 +179,18 @@
     offer(false);
   });
 
+  // A form that is too large would be answered by nobody, and its text be gone: it is not sent at all.
+  form.addEventListener("submit", (event) => {
+    const size = new URLSearchParams(new FormData(form)).toString().replaceAll("%0A", "%0D%0A").length;
+    const most = Number(form.dataset.most);
+    if (size <= most) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    const mib = (bytes) => `${(bytes / 1048576).toFixed(1)} MiB`;
+    say(`This is ${mib(size)} as it is sent, and at most ${mib(most)} are taken. Nothing was sent, and what you typed stays here.`);
+    diagnostics.scrollIntoView({ block: "center" });
+  });
+
   // Leaving with what was not saved.
   const saved = field.value;
   let sending = false;

@@ -18,7 +18,7 @@ use crate::console::{Console, Shared};
 use crate::decisions::page_problem;
 use crate::extract::{Json as Body, Segment};
 use crate::problem::{Fault, Problem};
-use crate::query::{Parameters, limit};
+use crate::query::{Parameters, limit, one_of};
 
 /// What a person says.
 #[derive(Clone, Copy, Deserialize, ToSchema)]
@@ -100,7 +100,8 @@ pub(crate) async fn page(console: &Shared, query: Option<&str>) -> Result<Page<A
 
 fn state(word: &str) -> Result<ApprovalState, String> {
     let known = ApprovalState::ALL.into_iter().find(|state| state.as_str() == word);
-    known.ok_or_else(|| "it must be pending, approved, denied or expired".to_owned())
+    known
+        .ok_or_else(|| one_of(word, &ApprovalState::ALL.map(ApprovalState::as_str)).err().unwrap_or_default())
 }
 
 /// One approval.

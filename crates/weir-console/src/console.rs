@@ -14,12 +14,16 @@ use crate::backtests::Jobs;
 use crate::live::Live;
 use crate::rulebook::Rulebook;
 use crate::session::Attempts;
+use crate::shown_once::ShownOnce;
 use crate::{layers, routes};
 
 /// Renders `/metrics`.
 pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 /// Says how a dependency is doing.
 pub type DependencyProbe = Arc<dyn Fn() -> Dependency + Send + Sync>;
+
+/// When this node has last sent a report of failures of a class, a provider and an owner.
+pub type ReportedAt = Arc<dyn Fn(&str, &str, &str) -> Option<Timestamp> + Send + Sync>;
 
 /// What the admin plane is made of.
 #[derive(Clone)]
@@ -44,6 +48,8 @@ pub struct Parts {
     pub metrics: RenderMetrics,
     /// How the remote classifier is doing, where one is configured.
     pub abuse_service: Option<DependencyProbe>,
+    /// What this node has reported; none where nothing reports.
+    pub reported_at: Option<ReportedAt>,
 }
 
 /// The parts, and what the handlers remember.
@@ -52,6 +58,7 @@ pub(crate) struct Shared {
     pub(crate) asked: Asked,
     pub(crate) backtests: Jobs,
     pub(crate) sign_ins: Attempts,
+    pub(crate) shown_once: ShownOnce,
     pub(crate) started: Timestamp,
     pub(crate) tool_point: Option<Arc<dyn ToolPoint>>,
 }
@@ -94,6 +101,7 @@ pub fn router_with(parts: Parts, tool_point: Option<Arc<dyn ToolPoint>>) -> Rout
         asked: Asked::default(),
         backtests: Jobs::default(),
         sign_ins: Attempts::default(),
+        shown_once: ShownOnce::default(),
         started,
         tool_point,
     });

@@ -5,22 +5,23 @@ use axum::extract::{RawQuery, State};
 use jiff::Timestamp;
 use serde_json::Value;
 use weir_core::record::Record;
-use weir_core::{Boundary, DecisionId};
+use weir_core::{Action, Boundary, DecisionId};
 use weir_store::database::{DecisionFilter, UsageFilter};
 use weir_store::{ErrorKind, StoreError};
 
 use crate::console::{Console, Shared};
 use crate::extract::Segment;
+use crate::identities::{KEY_FORM, identity_key};
 use crate::problem::{Fault, Problem};
-use crate::query::{Paging, PagingParameters, Parameters};
+use crate::query::{Paging, PagingParameters, Parameters, one_of};
 
 /// Recorded decisions, newest first.
 #[utoipa::path(get, path = "/api/decisions", operation_id = "listDecisions", tag = "decisions",
     params(
         ("boundary" = Option<String>, Query, description = "request, failure or tool"),
-        ("outcome" = Option<String>, Query, description = "The outcome in the boundary's own word"),
+        ("outcome" = Option<String>, Query, description = "What was enforced, in the boundary's own word: `rate-limit` also where a rule's limit refused what passed otherwise"),
         ("subject" = Option<String>, Query, description = "The identity's key"),
-        ("rule" = Option<String>, Query, description = "The rule that decided"),
+        ("rule" = Option<String>, Query, description = "The rule that decided, or whose limit refused"),
         PagingParameters,
     ),
     responses(
@@ -43,23 +44,46 @@ pub(crate) const FILTERS: [&str; 4] = ["boundary", "outcome", "subject", "rule"]
 /// What a list of decisions is narrowed to.
 pub(crate) fn filter(parameters: &mut Parameters, now: Timestamp) -> DecisionFilter {
     let boundary = parameters.take_with("boundary", boundary);
+    let outcome = parameters.take_with("outcome", |word| outcome(word, boundary));
+    let subject = subject(parameters);
     let Paging { since, limit, cursor } = Paging::read(parameters, now);
-    DecisionFilter {
-        boundary,
-        outcome: parameters.take("outcome"),
-        subject: parameters.take("subject"),
-        rule: parameters.take("rule"),
-        since,
-        limit,
-        cursor,
-    }
+    DecisionFilter { boundary, outcome, subject, rule: parameters.take("rule"), since, limit, cursor }
 }
 
 fn boundary(word: &str) -> Result<Boundary, String> {
-    Boundary::ALL
-        .into_iter()
-        .find(|boundary| boundary.as_str() == word)
-        .ok_or_else(|| "it must be request, failure or tool".to_owned())
+    let found = Boundary::ALL.into_iter().find(|boundary| boundary.as_str() == word);
+    found.ok_or_else(|| one_of(word, &Boundary::ALL.map(Boundary::as_str)).err().unwrap_or_default())
+}
+
+/// The outcomes of tool calls, from the mildest.
+pub(crate) const TOOL_OUTCOMES: [&str; 3] = ["allow", "require-approval", "deny"];
+
+/// The outcomes that a decision of this boundary, or of any, can have.
+pub(crate) fn outcomes(boundary: Option<Boundary>) -> Vec<&'static str> {
+    let requests = Action::ALL.map(Action::as_str);
+    match boundary {
+        Some(Boundary::Request) => requests.to_vec(),
+        Some(Boundary::Tool) => TOOL_OUTCOMES.to_vec(),
+        // A failure lies within the record of its request.
+        Some(Boundary::Failure) | None => [&requests[..], &TOOL_OUTCOMES].concat(),
+    }
+}
+
+fn outcome(word: &str, boundary: Option<Boundary>) -> Result<String, String> {
+    one_of(word, &outcomes(boundary)).map(str::to_owned)
+}
+
+/// The key of an identity; a name alone is answered with the key that was probably meant.
+fn subject(parameters: &mut Parameters) -> Option<String> {
+    parameters.take_with("subject", |text| match identity_key(text.to_owned()) {
+        Ok(key) => Ok(key.as_str().to_owned()),
+        Err(_) => {
+            let named = format!("user:{text}");
+            let is_name = !text.contains(':') && identity_key(named.clone()).is_ok();
+            let meant = if is_name { format!("did you mean `{named}`? ") } else { String::new() };
+            Err(format!("{meant}it must be {KEY_FORM}"))
+        }
+    })
 }
 
 /// One recorded decision.
@@ -111,7 +135,7 @@ pub(crate) async fn usage(
     let known = [&["subject"][..], &Paging::NAMES].concat();
     let mut parameters = Parameters::read(query.as_deref(), &known);
     let Paging { since, limit, cursor } = Paging::read(&mut parameters, console.now());
-    let filter = UsageFilter { subject: parameters.take("subject"), since, limit, cursor };
+    let filter = UsageFilter { subject: subject(&mut parameters), since, limit, cursor };
     parameters.finish()?;
     page(console.parts.database.usage(&filter).await, filter.cursor.as_deref())
 }

@@ -21,6 +21,8 @@ pub(crate) struct Groups {
     pub(crate) since: Timestamp,
     /// Until when.
     pub(crate) until: Timestamp,
+    /// Where reports go: `sentry`; null when no DSN is configured, so that none is sent.
+    pub(crate) reports_to: Option<&'static str>,
     /// The most frequent first.
     pub(crate) items: Vec<Group>,
 }
@@ -36,11 +38,13 @@ pub(crate) struct Group {
     pub(crate) owner: String,
     /// Whose credential was used: `platform`, `user`, `pooled`.
     pub(crate) credential: String,
-    /// `page`, `log` or `none`.
+    /// What the rule says: `page`, `log` or `none`.
     pub(crate) report: String,
-    /// Whether somebody is called.
+    /// Whether this node has sent a report of such a failure in the range.
     pub(crate) reported: bool,
-    /// Why, or why not.
+    /// When it sent the last one.
+    pub(crate) reported_at: Option<Timestamp>,
+    /// Why the rule says so.
     pub(crate) why: &'static str,
     /// How many attempts failed so.
     pub(crate) count: u64,
@@ -62,7 +66,16 @@ pub(crate) struct Group {
 pub(crate) async fn groups(console: &Shared, since: Timestamp, until: Timestamp) -> Result<Groups, Problem> {
     let query = TallyQuery::totals(since, until).of(TallyKind::Failure);
     let tallies = tallies::read(console, &query).await?;
-    Ok(Groups { since: tallies.since, until, items: grouped(&tallies.items) })
+    let mut items = grouped(&tallies.items);
+    if let Some(sent_at) = &console.parts.reported_at {
+        for group in &mut items {
+            group.reported_at =
+                sent_at(&group.class, &group.provider, &group.owner).filter(|at| *at >= tallies.since);
+            group.reported = group.reported_at.is_some();
+        }
+    }
+    let reports_to = console.parts.live.config().failures.sentry_dsn.as_ref().map(|_| "sentry");
+    Ok(Groups { since: tallies.since, until, reports_to, items })
 }
 
 fn grouped(tallies: &[Tally]) -> Vec<Group> {
@@ -88,7 +101,8 @@ impl Group {
             owner: owner.to_owned(),
             credential: credential.to_owned(),
             report: report.to_owned(),
-            reported: report == "page",
+            reported: false,
+            reported_at: None,
             why: why(report, owner, credential),
             count: 0,
             identities: 0,
@@ -123,17 +137,17 @@ impl Group {
     }
 }
 
-/// Why somebody is called, or nobody (design, section 4).
+/// Why somebody is to be told, or nobody (design, section 4).
 fn why(report: &str, owner: &str, credential: &str) -> &'static str {
     match (report, owner, credential) {
         ("page", _, "pooled") => "the last key of the pool has failed, and only the operator can mend that",
         ("page", "operator", _) => {
             "only the operator can mend it: the first is reported at once, those that follow in the summary of their window"
         }
-        ("page", ..) => "a rule says that somebody is called",
+        ("page", ..) => "a rule says that somebody is told",
         ("none", ..) => "a rule says that nobody is told",
         (_, "operator", "pooled") => {
-            "the next key of the pool is taken; somebody is called when the pool is empty"
+            "the next key of the pool is taken; somebody is told when the pool is empty"
         }
         (_, "operator", _) => "a rule says that it is logged only",
         (_, "user", "user") => "the caller's own key was used, so the account is the caller's",
@@ -153,7 +167,7 @@ fn why(report: &str, owner: &str, credential: &str) -> &'static str {
         ("until" = Option<String>, Query, description = "The same; the default is now"),
     ),
     responses(
-        (status = 200, description = "`{since, until, items}`: failed calls of providers by class, provider, owner, credential and report, the most frequent first", body = Object),
+        (status = 200, description = "`{since, until, reports_to, items}`: failed calls of providers by class, provider, owner, credential and report, the most frequent first; `report` is what the rule says, `reported` whether this node has sent a report", body = Object),
         (status = 400, description = "A parameter is not as it should be", body = crate::problem::Details),
     ))]
 pub(crate) async fn list(

@@ -49,6 +49,10 @@ pub(crate) struct IdentityView {
     /// `identity.*` as rules read them.
     #[schema(value_type = Object)]
     pub(crate) facts: IdentityFacts,
+    /// Of its tags, those that were set on it: what the tags' endpoint replaces.
+    pub(crate) own_tags: Vec<String>,
+    /// Of its tags, those that come with its API keys.
+    pub(crate) key_tags: Vec<String>,
     /// `stats.*` as rules read them.
     #[schema(value_type = Object)]
     pub(crate) stats: Stats,
@@ -66,9 +70,9 @@ pub(crate) struct RecentDecision {
     /// `request` or `tool`.
     #[schema(value_type = String)]
     pub(crate) boundary: Boundary,
-    /// The outcome in the boundary's own word.
+    /// What was enforced, in the boundary's own word.
     pub(crate) outcome: String,
-    /// The rule that decided.
+    /// The rule that decided, or whose limit refused.
     pub(crate) rule: Option<String>,
     /// The model or the tool that was asked for.
     pub(crate) asked: String,
@@ -80,13 +84,15 @@ pub(crate) struct RecentDecision {
 
 impl From<Record> for RecentDecision {
     fn from(record: Record) -> Self {
+        let (outcome, rule) = record.enforced();
+        let (outcome, rule) = (outcome.to_owned(), rule.map(str::to_owned));
         let (decision, result) = (record.decision, record.result);
         Self {
             id: decision.id,
             at: decision.at,
             boundary: decision.boundary,
-            outcome: decision.outcome.as_str().to_owned(),
-            rule: decision.rule,
+            outcome,
+            rule,
             asked: result.tool.map_or(record.facts.request.model, |tool| tool.name),
             status: result.status,
             explanation: format!("/api/decisions/{}/explanation", decision.id),
@@ -110,6 +116,9 @@ pub(crate) struct Tags {
     pub(crate) tags: Vec<String>,
 }
 
+/// How a key is written.
+pub(crate) const KEY_FORM: &str = "`user:` and an id, or `fingerprint:` and 64 hexadecimal digits";
+
 /// Reads the key in the path: `user:…`, or `fingerprint:` and 64 hexadecimal digits.
 pub(crate) fn identity_key(segment: String) -> Result<IdentityKey, Problem> {
     let is_hex =
@@ -126,10 +135,7 @@ pub(crate) fn identity_key(segment: String) -> Result<IdentityKey, Problem> {
     }
     Err(Problem::bad_request(
         "this is no key of an identity",
-        vec![Fault::member(
-            "key",
-            "it must be `user:` and an id, or `fingerprint:` and 64 hexadecimal digits",
-        )],
+        vec![Fault::member("key", format!("it must be {KEY_FORM}"))],
     ))
 }
 
@@ -165,7 +171,7 @@ pub(crate) async fn view(console: &Shared, key: &IdentityKey) -> Result<Identity
     let now = console.now();
     let facts = facts::identity(key, user_id, &owners, row.as_ref(), now);
     let stats = console.parts.cache.stats_read(key).await;
-    let exempt_until = row.and_then(|row| row.exempt_until);
+    let exempt_until = row.as_ref().and_then(|row| row.exempt_until);
     Ok(IdentityView {
         key: key.as_str().to_owned(),
         standing: standing(exempt_until.is_some_and(|until| until > now), action.as_deref()),
@@ -173,6 +179,8 @@ pub(crate) async fn view(console: &Shared, key: &IdentityKey) -> Result<Identity
         action_expires_at: left.and_then(|left| now.checked_add(left).ok()),
         exempt_until,
         facts,
+        own_tags: row.map(|row| row.tags).unwrap_or_default(),
+        key_tags: owners.tags().to_vec(),
         stats,
         recent: recent(console, key).await?,
     })

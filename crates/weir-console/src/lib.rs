@@ -32,11 +32,13 @@ mod rules;
 mod search;
 mod serve;
 mod session;
+mod shown_once;
 mod tallies;
 
 pub use access::{AskedCall, PointAnswer, ToolPoint};
-pub use console::{DependencyProbe, Parts, RenderMetrics, router, router_with};
+pub use console::{DependencyProbe, Parts, RenderMetrics, ReportedAt, router, router_with};
 pub use live::Live;
 pub use openapi::openapi;
+pub use routes::changing as changing_routes;
 pub use rulebook::{Applied, ApplyError, Master, Rulebook};
 pub use serve::serve;

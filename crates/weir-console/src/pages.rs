@@ -27,6 +27,7 @@ mod tools;
 mod visit;
 
 use axum::Router;
+use axum::handler::Handler;
 use axum::routing::{get, post};
 
 use crate::console::Console;
@@ -36,41 +37,77 @@ pub(crate) use frame::{Page, Section};
 pub(crate) use guard::{guard, is_page};
 pub(crate) use visit::Visit;
 
+/// Routes of pages, with a list of those that may change something.
+#[derive(Default)]
+pub(crate) struct Pages {
+    pub(crate) router: Router<Console>,
+    /// The paths that take a POST, as they are written below.
+    pub(crate) changing: Vec<&'static str>,
+}
+
+impl Pages {
+    /// Something to look at.
+    fn page<H, T>(mut self, path: &'static str, handler: H) -> Self
+    where
+        H: Handler<T, Console>,
+        T: 'static,
+    {
+        self.router = self.router.route(path, get(handler));
+        self
+    }
+
+    /// What a form is sent to.
+    fn form<H, T>(mut self, path: &'static str, handler: H) -> Self
+    where
+        H: Handler<T, Console>,
+        T: 'static,
+    {
+        self.changing.push(path);
+        self.router = self.router.route(path, post(handler));
+        self
+    }
+}
+
 /// The pages that one must be signed in for.
-pub(crate) fn guarded() -> Router<Console> {
-    Router::new()
-        .route("/", get(now::show))
-        .route("/decisions", get(decisions::show))
-        .route("/decisions/{id}", get(decision::show))
-        .route("/identities", get(identities::show))
-        .route("/identities/{key}", get(identity::show))
-        .route("/identities/{key}/clear", post(identity::clear))
-        .route("/identities/{key}/exempt", post(identity::exempt))
-        .route("/identities/{key}/unexempt", post(identity::unexempt))
-        .route("/identities/{key}/tags", post(identity::tags))
-        .route("/approvals", get(approvals::show))
-        .route("/approvals/{id}/answer", post(approvals::answer))
-        .route("/approvals/{id}/withdraw", post(approvals::withdraw))
-        .route("/keys", get(keys::show).post(keys::create))
-        .route("/keys/{id}/revoke", post(keys::revoke))
-        .route("/audit", get(audit::show))
-        .route("/rules", get(rules::list))
-        .route("/rules/new", get(rules::new).post(rules::create))
-        .route("/rules/history", get(rules::sets))
-        .route("/rules/history/{epoch}", get(rules::set).post(rules::rollback))
-        .route("/rules/backtests/{id}", get(rules::backtest))
-        .route("/rules/backtests/{id}/stop", post(rules::stop_backtest))
-        .route("/rules/{id}", get(rules::show).post(rules::save))
-        .route("/rules/{id}/mode", post(rules::switch))
-        .route("/rules/{id}/delete", post(rules::delete))
-        .route("/rules/{id}/resume", post(rules::resume))
-        .route("/failures", get(failures::show))
-        .route("/tools", get(tools::show))
-        .route("/tools/levels", post(tools::set_level))
-        .route("/tools/ceilings", post(tools::set_ceiling))
-        .route("/tools/accept", post(tools::accept))
-        .route("/sign-out", post(sign_in::sign_out))
-        .route("/theme", post(settings::theme))
+pub(crate) fn guarded() -> Pages {
+    Pages::default()
+        .page("/", now::show)
+        .page("/decisions", decisions::show)
+        .page("/decisions/{id}", decision::show)
+        .page("/identities", identities::show)
+        .page("/identities/{key}", identity::show)
+        .form("/identities/{key}/clear", identity::clear)
+        .form("/identities/{key}/exempt", identity::exempt)
+        .form("/identities/{key}/unexempt", identity::unexempt)
+        .form("/identities/{key}/tags", identity::tags)
+        .page("/approvals", approvals::show)
+        .form("/approvals/{id}/answer", approvals::answer)
+        .form("/approvals/{id}/withdraw", approvals::withdraw)
+        .page("/keys", keys::show)
+        .form("/keys", keys::create)
+        .page("/keys/{id}/made", keys::made)
+        .form("/keys/{id}/revoke", keys::revoke)
+        .page("/audit", audit::show)
+        .page("/rules", rules::list)
+        .page("/rules/new", rules::new)
+        .form("/rules/new", rules::create)
+        .page("/rules/history", rules::sets)
+        .page("/rules/history/{epoch}", rules::set)
+        .form("/rules/history/{epoch}", rules::rollback)
+        .page("/rules/backtests/{id}", rules::backtest)
+        .form("/rules/backtests/{id}/stop", rules::stop_backtest)
+        .page("/rules/{id}", rules::show)
+        .form("/rules/{id}", rules::save)
+        .form("/rules/{id}/mode", rules::switch)
+        .form("/rules/{id}/delete", rules::delete)
+        .form("/rules/{id}/resume", rules::resume)
+        .page("/failures", failures::show)
+        .page("/tools", tools::show)
+        .form("/tools/levels", tools::set_level)
+        .form("/tools/ceilings", tools::set_ceiling)
+        .form("/tools/accept", tools::accept)
+        .form("/sign-out", sign_in::sign_out)
+        .form("/theme", settings::theme)
 }
 
 /// What a browser may fetch before anybody has signed in.

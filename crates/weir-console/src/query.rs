@@ -3,6 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use utoipa::IntoParams;
+use weir_rules::did_you_mean;
 
 use crate::problem::{Fault, Problem};
 
@@ -24,8 +25,9 @@ impl Parameters {
         let mut faults = Vec::new();
         for (at, (name, _)) in pairs.iter().enumerate() {
             if !known.contains(&name.as_str()) {
+                let meant = meant(name, known);
                 faults.push(Fault {
-                    help: Some(format!("known are: {}", known.join(", "))),
+                    help: Some(format!("{meant}known are: {}", known.join(", "))),
                     ..Fault::member(name, "the parameter is unknown")
                 });
             } else if pairs.iter().take(at).any(|(earlier, _)| earlier == name) {
@@ -58,6 +60,17 @@ impl Parameters {
         }
         Err(Problem::bad_request("a parameter of the query is not as it should be", self.faults))
     }
+}
+
+/// The word, if it is one of these; else which there are, and which was probably meant.
+pub(crate) fn one_of<'w>(word: &str, known: &[&'w str]) -> Result<&'w str, String> {
+    let found = known.iter().find(|known| **known == word);
+    found.copied().ok_or_else(|| format!("{}it must be one of: {}", meant(word, known), known.join(", ")))
+}
+
+fn meant(word: &str, known: &[&str]) -> String {
+    let nearest = did_you_mean(word, known.iter().copied());
+    nearest.map(|nearest| format!("did you mean `{nearest}`? ")).unwrap_or_default()
 }
 
 /// The pairs of a query or of a form's body, decoded.
@@ -133,6 +146,24 @@ pub(crate) fn time(parameters: &mut Parameters, name: &str, now: Timestamp) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_unknown_word_is_answered_with_the_known_ones() {
+        let known = ["block", "rate-limit"];
+        assert_eq!(one_of("block", &known), Ok("block"));
+        for (word, expected) in [
+            ("blok", "did you mean `block`? it must be one of: block, rate-limit"),
+            ("Block", "did you mean `block`? it must be one of: block, rate-limit"),
+            ("xyz", "it must be one of: block, rate-limit"),
+        ] {
+            assert_eq!(one_of(word, &known), Err(expected.to_owned()));
+        }
+        let problem = Parameters::read(Some("outcme=block"), &["outcome", "rule"]).finish().unwrap_err();
+        assert_eq!(
+            problem.errors()[0].help.as_deref(),
+            Some("did you mean `outcome`? known are: outcome, rule")
+        );
+    }
 
     #[test]
     fn parameters_are_decoded_and_their_faults_are_named() {

@@ -22,7 +22,7 @@ pub(crate) fn router(console: Console) -> Router {
     let (guarded, _) = guarded().split_for_parts();
     let (open, _) = open().split_for_parts();
     guarded
-        .merge(pages::guarded())
+        .merge(pages::guarded().router)
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         // Each handler bounds its own body.
@@ -35,6 +35,23 @@ pub(crate) fn router(console: Console) -> Router {
 /// The description of all routes.
 pub(crate) fn description() -> utoipa::openapi::OpenApi {
     OpenApiRouter::with_openapi(openapi::Api::openapi()).merge(guarded()).merge(open()).into_openapi()
+}
+
+/// Every route behind the sign-in that takes another method than GET: `POST /keys`. From the lists that the router is made
+/// of, so that a test can walk all of them.
+#[must_use]
+pub fn changing() -> Vec<String> {
+    let (_, api) = guarded().split_for_parts();
+    let mut routes: Vec<String> =
+        pages::guarded().changing.iter().map(|path| format!("POST {path}")).collect();
+    for (path, item) in &api.paths.paths {
+        let methods =
+            [("POST", &item.post), ("PUT", &item.put), ("PATCH", &item.patch), ("DELETE", &item.delete)];
+        routes.extend(
+            methods.iter().filter(|(_, of)| of.is_some()).map(|(method, _)| format!("{method} {path}")),
+        );
+    }
+    routes
 }
 
 fn open() -> OpenApiRouter<Console> {

@@ -103,6 +103,16 @@ impl Term {
     }
 }
 
+/// A record as it is searched: its outcome and rule are those that were enforced, as in the lists.
+fn as_searched(record: &Record) -> Value {
+    let mut value = serde_json::to_value(record).unwrap_or_default();
+    if let (Some(members), (outcome, rule)) = (value.as_object_mut(), record.enforced()) {
+        members.insert("outcome".to_owned(), outcome.into());
+        members.insert("rule".to_owned(), rule.into());
+    }
+    value
+}
+
 fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -141,7 +151,7 @@ pub(crate) async fn find(
         let page = database.decisions(&some).await.map_err(|error| problem(&error))?;
         for record in page.items {
             looked_at += 1;
-            let value = serde_json::to_value(&record).unwrap_or_default();
+            let value = as_searched(&record);
             if !terms.iter().all(|term| term.holds(&value)) {
                 continue;
             }

@@ -14,6 +14,7 @@ mod meters;
 mod names;
 mod notice;
 mod reporter;
+mod sent;
 mod sentry;
 
 pub use log::DemotionLevel;

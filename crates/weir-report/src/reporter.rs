@@ -9,6 +9,7 @@ use sentry::types::Dsn;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio_util::task::AbortOnDropHandle;
+use weir_core::Timestamp;
 use weir_core::clock::SharedClock;
 use weir_core::failure::{AllExhausted, FailureEvent, FailureObserver};
 use weir_core::secret::{Secret, expose};
@@ -19,6 +20,7 @@ use crate::ledger::{Ledger, Verdict};
 use crate::log::{self, DemotionLevel};
 use crate::meters::{Meters, Outcome};
 use crate::notice::Notice;
+use crate::sent::Sent;
 use crate::sentry::Sentry;
 
 /// How a reporter reports.
@@ -60,6 +62,7 @@ struct Inner {
     sentry: ArcSwapOption<Sentry>,
     options: ArcSwap<ReportOptions>,
     meters: Meters,
+    sent: Sent,
     /// Where the hook leaves what it has met.
     defects: Sender<Defect>,
 }
@@ -79,6 +82,7 @@ impl Reporter {
             sentry: ArcSwapOption::new(sentry.map(Arc::new)),
             options: ArcSwap::from_pointee(options),
             meters: Meters::new(),
+            sent: Sent::default(),
             clock,
         });
         let windows = AbortOnDropHandle::new(tokio::spawn(turn_windows(inner.clone())));
@@ -90,6 +94,12 @@ impl Reporter {
     /// window, and one line of the log for each panic. What a panic was about is told nowhere.
     pub fn panic_hook(&self) -> impl Fn(&PanicHookInfo<'_>) + Send + Sync + 'static {
         defects::hook(self.inner.defects.clone(), self.inner.clock.clone())
+    }
+
+    /// When a report of failures of this class, provider and owner was last handed to Sentry by this process.
+    #[must_use]
+    pub fn sent_at(&self, class: &str, provider: &str, owner: &str) -> Option<Timestamp> {
+        self.inner.sent.at(class, provider, owner)
     }
 
     /// Reports by other options from now on. What is under way to the old place still gets there.
@@ -158,6 +168,9 @@ impl Inner {
             if id.is_none() {
                 return false;
             }
+        }
+        if let (Some(_), Some(event), Some(at)) = (&id, notice.example(), notice.at()) {
+            self.sent.note(event, at);
         }
         self.meters.told(notice.kind());
         log::reported(notice, id.as_deref());

@@ -36,3 +36,4 @@ pub use live::{ActiveRules, LiveRules, Positions, Stopped};
 pub use load::{LoadFailure, LoadOptions, Loaded, SourceFile, load};
 pub use rule::{LevelThen, LimitThen, Report, Rule, Then, ToolThen};
 pub use set::{DecideContext, EvaluateContext, Evaluation, EvaluationError, RuleSet};
+pub use suggest::did_you_mean;

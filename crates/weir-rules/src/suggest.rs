@@ -1,7 +1,7 @@
 //! "Did you mean": the nearest of the known words.
 
 /// The word that is most like `given`, if one is like enough that offering it helps.
-pub(crate) fn did_you_mean<'w>(given: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+pub fn did_you_mean<'w>(given: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     let plain = |text: &str| text.to_lowercase().replace(['-', ' '], "_");
     let wanted = plain(given);
     known

@@ -32,6 +32,11 @@ pub(crate) struct Owners {
 }
 
 impl Owners {
+    /// The tags of all those keys.
+    pub(crate) fn tags(&self) -> &[String] {
+        &self.tags
+    }
+
     /// Reads the keys of a user; nobody has none.
     pub(crate) fn of(directory: &Directory, user_id: &str, org: Option<&str>) -> Self {
         if user_id.is_empty() {

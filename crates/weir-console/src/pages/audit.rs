@@ -1,33 +1,69 @@
 //! The audit list: who changed what.
 
 use axum::extract::{RawQuery, State};
+use http::StatusCode;
 use maud::{Markup, html};
 use serde_json::Value;
 use weir_store::database::AuditEntry;
 
+use super::form::{Field, faults_as};
 use super::parts::{empty, identity, live, table, time};
 use super::{Page, Section, Visit, form};
 use crate::audit;
 use crate::console::Console;
-use crate::problem::Problem;
+use crate::problem::{Fault, Problem};
+use crate::query;
 
 pub(super) async fn show(
     State(console): State<Console>,
     visit: Visit,
     RawQuery(query): RawQuery,
 ) -> Result<Page, Problem> {
-    let (entries, next) = audit::page(&console, query.as_deref()).await?;
+    let typed = query::pairs(query.as_deref().unwrap_or_default());
+    let (entries, next) = match audit::page(&console, query.as_deref()).await {
+        Ok(found) => found,
+        Err(problem) if problem.status() == StatusCode::BAD_REQUEST.as_u16() => {
+            let page = Page::new(&visit, Section::Audit, "Audit", &filters(&typed, Some(&problem)));
+            return Ok(page.status(StatusCode::BAD_REQUEST));
+        }
+        Err(problem) => return Err(problem),
+    };
+    let is_filtered = typed.iter().any(|(name, value)| name != "cursor" && !value.is_empty());
     let content = html! {
+        (filters(&typed, None))
         p .quiet { "Every change that was made through this console, the API and the command line, newest first." }
-        (live("entries", 10, &list(&visit, &entries)))
+        (live("entries", 10, &list(&visit, &entries, is_filtered)))
         @if let Some(next) = next {
-            p { a href={ "/audit?" (form::encode([("cursor", next.as_str())])) } rel="next" { "Older entries" } }
+            @let kept = typed.iter().filter(|(name, value)| name != "cursor" && !value.is_empty());
+            @let pairs = kept.map(|(name, value)| (name.as_str(), value.as_str())).chain([("cursor", next.as_str())]);
+            p { a href={ "/audit?" (form::encode(pairs)) } rel="next" { "Older entries" } }
         }
     };
     Ok(Page::new(&visit, Section::Audit, "Audit", &content))
 }
 
-fn list(visit: &Visit, entries: &[AuditEntry]) -> Markup {
+fn filters(typed: &[(String, String)], problem: Option<&Problem>) -> Markup {
+    let wrong: &[Fault] = problem.map(Problem::errors).unwrap_or_default();
+    let value = |name: &str| typed.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value.as_str());
+    let field =
+        |name, label, help| Field::new(name, label).help(help).value(value(name)).faults(wrong).render();
+    html! {
+        form .panel method="get" action="/audit" {
+            (faults_as("Nothing can be shown: ", problem, &["actor", "action", "since"]))
+            div .filters {
+                (field("actor", "Who", "The name of a token."))
+                (field("action", "What", "As in the list: rules.put, key.create …"))
+                (field("since", "Since", "1h, 24h or a time."))
+            }
+            p .buttons { button .main { "Show" } a .button href="/audit" { "Show all" } }
+        }
+    }
+}
+
+fn list(visit: &Visit, entries: &[AuditEntry], is_filtered: bool) -> Markup {
+    if entries.is_empty() && is_filtered {
+        return empty("No change is like this.", &html! { p { a href="/audit" { "Show all" } "." } });
+    }
     if entries.is_empty() {
         return empty(
             "Nothing has been changed yet.",
@@ -62,6 +98,13 @@ fn subject(entry: &AuditEntry) -> Markup {
     let subject = entry.subject.as_str();
     if subject.starts_with("user:") || subject.starts_with("fingerprint:") {
         return identity(subject);
+    }
+    // What changes the rules makes a new set, which is named by its number.
+    if entry.action.starts_with("rules.")
+        && !subject.is_empty()
+        && subject.bytes().all(|b| b.is_ascii_digit())
+    {
+        return html! { a href={ "/rules/history/" (subject) } { "set " (subject) } };
     }
     let page = if subject.starts_with("key_") { Some("/keys".to_owned()) } else { None };
     html! { @if let Some(page) = page { a href=(page) { (subject) } } @else { (subject) } }

@@ -10,7 +10,8 @@ use weir_rules::explain::{ExplainedRule, Part, PartKind, Seen, TextFrom, Truth};
 use super::decisions::{answer, boundary, what};
 use super::form::{encode, segment};
 use super::parts::{
-    Tone, badge, bytes, exact, facts, milliseconds, number, outcome, panel, relative, table, usd,
+    Tone, badge, bytes, copied, exact, facts, milliseconds, number, outcome, panel, relative, table, ticked,
+    usd, who,
 };
 use super::{Page, Section, Visit};
 use crate::console::Console;
@@ -47,7 +48,7 @@ fn rule_link(rule: &str) -> Markup {
 }
 
 fn lines(lines: &[String]) -> Markup {
-    html! { ul { @for line in lines { li { (line) } } } }
+    html! { ul { @for line in lines { li { (ticked(line)) } } } }
 }
 
 /// The time with the exact one written out: one looks at this page long after.
@@ -57,11 +58,14 @@ fn when(at: Timestamp, now: Timestamp) -> Markup {
 
 fn summary(visit: &Visit, record: &Record, told: &Explanation) -> Markup {
     let asked = [("subject", told.subject.as_str())];
+    let (enforced, rule) = record.enforced();
+    let limited = record.result.limiting_rule().is_some();
     html! {
         div .panel {
-            p .lead { (outcome(&told.outcome)) " " (boundary(told.boundary)) " of "
-                a href={ "/identities/" (segment(&told.subject)) } { (told.subject) }
-                @if let Some(rule) = &told.rule { ", by the rule " (rule_link(rule)) } }
+            p .lead { (outcome(enforced)) " " (boundary(told.boundary)) " of "
+                @if told.subject.is_empty() { "a caller who was not yet known" } @else { (who(record)) }
+                @if let Some(rule) = rule { ", by the " @if limited { "limit of the " } "rule " (rule_link(rule)) } }
+            @if told.subject.starts_with("fingerprint:") { p .quiet { (copied("whose", &told.subject)) } }
             @if let Some(because) = &told.because { p { strong { "Because: " } (because) } }
             @if let Some(instead) = &told.instead { p { strong { "Instead: " } (instead) } }
             (facts([
@@ -76,7 +80,9 @@ fn summary(visit: &Visit, record: &Record, told: &Explanation) -> Markup {
                 ("Delay", record.result.abuse_delay.map(|ms| html! { (number(ms)) " ms, artificial" })),
                 ("Downgraded", record.result.abuse_downgraded_from.as_deref().map(|from| html! { "from " code { (from) } })),
             ]))
-            p .buttons { a .button href={ "/decisions?" (encode(asked)) } { "All decisions of this identity" } }
+            @if !told.subject.is_empty() {
+                p .buttons { a .button href={ "/decisions?" (encode(asked)) } { "All decisions of this identity" } }
+            }
         }
     }
 }
@@ -196,7 +202,7 @@ fn ends(visit: &Visit, until: &Until) -> Markup {
 fn lift(lift: &Lift) -> Vec<Markup> {
     vec![
         html! { (lift.who) },
-        html! { (lift.what) @if let Some(place) = &lift.place { br; code { (place) } } },
+        html! { (ticked(&lift.what)) @if let Some(place) = &lift.place { br; code { (place) } } },
         html! { @if let Some(command) = &lift.command { code { (command) } }
         @else if let Some(endpoint) = &lift.endpoint { code { (endpoint) } } },
     ]

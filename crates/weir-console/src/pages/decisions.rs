@@ -6,13 +6,14 @@ use http::StatusCode;
 use maud::{Markup, html};
 use weir_core::Boundary;
 use weir_core::record::Record;
+use weir_rules::did_you_mean;
 use weir_store::database::DecisionFilter;
 
 use super::form::{Field, Kind, encode, faults_as, segment};
-use super::parts::{empty, identity, live, milliseconds, number, outcome, table, time};
+use super::parts::{empty, live, milliseconds, number, outcome, table, time, who};
 use super::{Page, Section, Visit};
-use crate::console::Console;
-use crate::decisions::{FILTERS, filter};
+use crate::console::{Console, Shared};
+use crate::decisions::{FILTERS, filter, outcomes};
 use crate::problem::{Fault, Problem};
 use crate::query::{self, Paging, Parameters};
 use crate::search::{self, Found};
@@ -43,11 +44,19 @@ pub(super) async fn show(
         let page = page(&visit, &typed, Some(&problem), &html! {});
         return Ok(page.status(StatusCode::BAD_REQUEST).into_response());
     }
-    let found = search::find(&console, &filter, &terms).await?;
+    let found = match search::find(&console, &filter, &terms).await {
+        // A cursor that is none: what was typed stays.
+        Err(problem) if problem.status() == StatusCode::BAD_REQUEST.as_u16() => {
+            let page = page(&visit, &typed, Some(&problem), &html! {});
+            return Ok(page.status(StatusCode::BAD_REQUEST).into_response());
+        }
+        found => found?,
+    };
+    let unknown_rule = unknown_rule(&console, filter.rule.as_deref());
     let newest = filter.cursor.is_none();
     let content = html! {
-        @if newest { (live("decisions", LIVE_S, &rows_or_none(&visit, &found, typed.is_empty()))) }
-        @else { (rows_or_none(&visit, &found, false)) }
+        @if newest { (live("decisions", LIVE_S, &rows_or_none(&visit, &found, typed.is_empty(), unknown_rule.as_deref()))) }
+        @else { (rows_or_none(&visit, &found, false, unknown_rule.as_deref())) }
         (further(&typed, &found))
     };
     Ok(page(&visit, &typed, None, &content).into_response())
@@ -59,7 +68,7 @@ fn page(visit: &Visit, typed: &[(String, String)], problem: Option<&Problem>, co
         div .bar {
             span #live-state .quiet role="status" {}
             span .grow {}
-            button type="button" data-pause hidden aria-pressed="false" { "Pause" }
+            @if problem.is_none() { button type="button" data-pause hidden aria-pressed="false" { "Pause" } }
         }
         (content)
     };
@@ -75,9 +84,9 @@ fn filters(typed: &[(String, String)], problem: Option<&Problem>) -> Markup {
             (faults_as("Nothing can be shown: ", problem, &FIELDS))
             div .filters {
                 (field("boundary", "What", "").kind(Kind::Choice(&BOUNDARIES)).render())
-                (field("outcome", "Outcome", "block, rate-limit, deny …").render())
+                (field("outcome", "Outcome", "").kind(Kind::Word(&outcomes(None))).render())
                 (field("subject", "Identity", "user:… or fingerprint:…").render())
-                (field("rule", "Rule", "The one that decided. With limits and shadow: matched=… below.").render())
+                (field("rule", "Rule", "That decided, or whose limit refused. With shadow: matched=… below.").render())
                 (field("since", "Since", "1h, 24h or a time.").render())
                 div .wide {
                     (field("where", "Where", "Any other field: model=sim/free status>=400 user_agent~python. \
@@ -93,7 +102,18 @@ fn filters(typed: &[(String, String)], problem: Option<&Problem>) -> Markup {
     }
 }
 
-fn rows_or_none(visit: &Visit, found: &Found, is_unfiltered: bool) -> Markup {
+/// That a rule is not in force, and which may have been meant. One that was deleted has its decisions all the same.
+fn unknown_rule(console: &Shared, rule: Option<&str>) -> Option<String> {
+    let (wanted, active) = (rule?, console.parts.rules.load());
+    let ids = || active.rules.rules().iter().map(|rule| &*rule.id);
+    if ids().any(|id| id == wanted) {
+        return None;
+    }
+    let meant = did_you_mean(wanted, ids()).map(|id| format!("; did you mean {id}?")).unwrap_or_default();
+    Some(format!("No rule {wanted} is in force{meant}"))
+}
+
+fn rows_or_none(visit: &Visit, found: &Found, is_unfiltered: bool, unknown_rule: Option<&str>) -> Markup {
     if !found.page.items.is_empty() {
         return rows(visit, &found.page.items);
     }
@@ -109,6 +129,7 @@ fn rows_or_none(visit: &Visit, found: &Found, is_unfiltered: bool) -> Markup {
     empty(
         "No decision is like this.",
         &html! {
+            @if let Some(unknown_rule) = unknown_rule { p { (unknown_rule) } }
             p { "Take a condition away, or look further back in time. " a href="/decisions" { "Show all" } "." }
         },
     )
@@ -122,13 +143,14 @@ pub(super) fn rows(visit: &Visit, records: &[Record]) -> Markup {
 
 fn row(visit: &Visit, record: &Record) -> Vec<Markup> {
     let decision = &record.decision;
+    let (enforced, rule) = record.enforced();
     let took = record.result.tool.as_ref().map_or(record.result.timings.total_ms, |tool| tool.duration_ms);
     vec![
         html! { a href={ "/decisions/" (decision.id) } { (time(decision.at, visit.now)) } },
-        outcome(decision.outcome.as_str()),
-        identity(&decision.subject),
+        outcome(enforced),
+        who(record),
         what(record),
-        html! { @if let Some(rule) = &decision.rule { a href={ "/rules/" (segment(rule)) } { (rule) } } },
+        html! { @if let Some(rule) = rule { a href={ "/rules/" (segment(rule)) } { (rule) } } },
         answer(record),
         html! { @if took > 0.0 { span .nowrap { (milliseconds(took)) } } },
     ]

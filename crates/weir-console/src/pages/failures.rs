@@ -1,14 +1,14 @@
 //! Failures of providers in groups: what, whose, how often, since when, whether they were reported and why, and samples.
 
 use axum::extract::{RawQuery, State};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 use weir_core::DecisionId;
 
-use super::parts::{Tone, badge, empty, live, number, table, time};
+use super::parts::{Tone, about, badge, empty, live, number, table, time};
 use super::{Page, Section, Visit};
 use crate::console::Console;
-use crate::failures::{Group, groups};
+use crate::failures::{Group, Groups, groups};
 use crate::problem::Problem;
 use crate::query::Parameters;
 
@@ -35,7 +35,7 @@ pub(super) async fn show(
     parameters.finish()?;
     let (word, seconds, called) = range.unwrap_or(RANGES[1]);
     let since = visit.now.saturating_sub(SignedDuration::from_secs(seconds)).unwrap_or(visit.now);
-    let groups = groups(&console, since, visit.now).await?.items;
+    let groups = groups(&console, since, visit.now).await?;
     let content = html! {
         div .bar {
             nav aria-label="Range" { ul .choices {
@@ -45,29 +45,30 @@ pub(super) async fn show(
             } }
             span #live-state .quiet role="status" {}
         }
-        (live("groups", 10, &list(&visit, &groups, called)))
+        (live("groups", 10, &list(&visit, &groups, called, console.started)))
     };
     Ok(Page::new(&visit, Section::Failures, "Failures", &content))
 }
 
-fn list(visit: &Visit, groups: &[Group], called: &str) -> Markup {
-    if groups.is_empty() {
+fn list(visit: &Visit, groups: &Groups, called: &str, started: Timestamp) -> Markup {
+    if groups.items.is_empty() {
         return empty(
             &format!("No call of a provider failed in the {called}."),
             &html! { p { "Failures are classed by rules " code { "on: failure" } "; " a href="/rules" { "Rules" }
             " shows those of yours. Requests that weir itself refused are under " a href="/decisions" { "Decisions" } "." } },
         );
     }
-    let rows = groups.iter().map(|group| {
+    let has_place = groups.reports_to.is_some();
+    let rows = groups.items.iter().map(|group| {
         vec![
             html! { strong { (group.class) } @for rule in &group.rules { div .quiet { "by rule " (rule) } } },
             html! { (group.provider) },
             html! { (group.owner) },
             html! { (number(group.count)) },
-            html! { (number(group.identities)) },
+            html! { (about(group.identities)) },
             time(group.first_seen, visit.now),
             time(group.last_seen, visit.now),
-            reported(group),
+            reported(visit, group, has_place, started),
             samples(&group.samples),
         ]
     });
@@ -88,14 +89,25 @@ fn list(visit: &Visit, groups: &[Group], called: &str) -> Markup {
     )
 }
 
-/// Whether a group is reported, and why.
-fn reported(group: &Group) -> Markup {
-    let (tone, word) = match group.report.as_str() {
-        "page" => (Tone::Bad, "somebody is called"),
-        "log" => (Tone::Info, "logged"),
+/// Whether a group was reported, and why it is to be, or is not.
+fn reported(visit: &Visit, group: &Group, has_place: bool, started: Timestamp) -> Markup {
+    let (tone, words) = match (group.report.as_str(), group.reported_at) {
+        (_, Some(_)) => (Tone::Bad, "reported"),
+        ("page", None) if has_place => (Tone::Warn, "to be reported"),
+        ("page", None) => (Tone::Warn, "would be reported"),
+        ("log", None) => (Tone::Info, "logged"),
         _ => (Tone::Quiet, "not reported"),
     };
-    html! { (badge(tone, word)) div .quiet { (group.why) } }
+    html! {
+        (badge(tone, words)) " "
+        @match (group.report.as_str(), group.reported_at) {
+            (_, Some(at)) => (time(at, visit.now)),
+            ("page", None) if has_place => { "by this node not yet, which started " (time(started, visit.now)) },
+            ("page", None) => { "no DSN is configured: set " code { "failures.sentry_dsn" } " (" code { "docs/reports.md" } ")" },
+            _ => {},
+        }
+        div .quiet { (group.why) }
+    }
 }
 
 /// Links to decisions.

@@ -12,6 +12,7 @@ use maud::{Markup, html};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::Visit;
+use super::parts::ticked;
 use crate::problem::{Fault, Problem};
 use crate::session::cookie_of;
 use crate::{extract, query};
@@ -171,6 +172,8 @@ pub(crate) enum Kind<'a> {
     Line(&'static str),
     /// One of these: value and label.
     Choice(&'a [(&'a str, &'a str)]),
+    /// A line of text that offers these, and keeps what else was typed.
+    Word(&'a [&'a str]),
 }
 
 /// One field of a form: with its label, what was typed, and what is wrong with that.
@@ -240,6 +243,11 @@ impl<'a> Field<'a> {
                     Kind::Line(kind) => input id=(id) name=(self.name) type=(kind) value=(self.value)
                         autocomplete="off" step=[(kind == "number").then_some("any")] required[self.is_required]
                         aria-describedby=[described] aria-invalid=[invalid];,
+                    Kind::Word(words) => {
+                        input id=(id) name=(self.name) type="text" value=(self.value) list={ (id) "-words" }
+                            autocomplete="off" aria-describedby=[described] aria-invalid=[invalid];
+                        datalist id={ (id) "-words" } { @for word in words { option value=(word) {} } }
+                    },
                     Kind::Choice(choices) => select id=(id) name=(self.name) aria-describedby=[described]
                         aria-invalid=[invalid] {
                         @for (value, label) in choices {
@@ -250,7 +258,7 @@ impl<'a> Field<'a> {
                 @if !faults.is_empty() {
                     p .fault id=(wrong) role="alert" {
                         @for fault in &faults {
-                            span { (fault.message) @if let Some(help) = &fault.help { "; " (help) } }
+                            span { (ticked(&fault.message)) @if let Some(help) = &fault.help { "; " (ticked(help)) } }
                         }
                     }
                 }
@@ -271,10 +279,10 @@ pub(crate) fn faults_as(lead: &str, problem: Option<&Problem>, fields: &[&str]) 
     let is_shown = |fault: &&Fault| !fault.path.as_deref().is_some_and(|path| fields.contains(&path));
     html! {
         div .flash .bad role="alert" {
-            p { strong { (lead) } (problem.details().detail) }
+            p { strong { (lead) } (ticked(&problem.details().detail)) }
             @for fault in problem.errors().iter().filter(is_shown) {
-                p { @if let Some(path) = &fault.path { code { (path) } ": " } (fault.message)
-                    @if let Some(help) = &fault.help { "; " (help) } }
+                p { @if let Some(path) = &fault.path { code { (path) } ": " } (ticked(&fault.message))
+                    @if let Some(help) = &fault.help { "; " (ticked(help)) } }
             }
         }
     }

@@ -7,11 +7,12 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use jiff::Timestamp;
 use maud::{Markup, html};
+use weir_core::record::Record;
 use weir_store::database::DecisionFilter;
 
 use super::form::{Field, faults, segment};
 use super::guard::see_other;
-use super::parts::{empty, identity, number, outcome, panel, table, time};
+use super::parts::{empty, number, outcome, panel, table, time, who};
 use super::{Page, Section, Visit};
 use crate::console::{Console, Shared};
 use crate::identities::identity_key;
@@ -46,8 +47,9 @@ pub(super) async fn show(
                 }))
             } @else {
                 p .quiet { "Of the newest " (number(u64::from(LOOKED_AT))) " decisions." }
-                (table("Active lately", &["Identity", "Decisions", "Last", "Outcomes"], active.iter().map(|(key, active)| vec![
-                    identity(key),
+                (table("Active lately", &["Identity", "Known as", "Decisions", "Last", "Outcomes"], active.iter().enumerate().map(|(at, (key, active))| vec![
+                    html! { (who(&active.latest)) @if key.starts_with("fingerprint:") { " " (copy_key(at, key)) } },
+                    known_as(&active.telling),
                     html! { (number(active.count)) },
                     time(active.last, visit.now),
                     html! { @for (word, count) in &active.outcomes { (outcome(word)) " " (number(*count)) " " } },
@@ -80,7 +82,39 @@ fn search_form(typed: &str, problem: Option<&Problem>) -> Markup {
     }
 }
 
+/// Copies a whole key of which the begin is shown.
+fn copy_key(at: usize, key: &str) -> Markup {
+    let id = format!("key-{at}");
+    html! {
+        span #(id) hidden { (key) }
+        button .small data-copy=(id) hidden type="button" aria-label={ "Copy the key " (key) } { "Copy" }
+    }
+}
+
+/// What is known of a caller beside the key: whose API key was used, or what the anonymous client is told apart by.
+pub(super) fn known_as(latest: &Record) -> Markup {
+    let (request, facts) = (&latest.facts.request, &latest.facts.identity);
+    let key = latest.call.as_ref().and_then(|call| call.key_id.as_deref());
+    let named = [("key ", key.unwrap_or_default()), ("plan ", &facts.plan), ("organisation ", &facts.org_id)];
+    let client = [("", request.user_agent.as_str()), ("", &request.country), ("TLS ", &request.ja4)];
+    let (parts, none) = match latest.decision.subject.starts_with("fingerprint:") {
+        true if request.ip.is_empty() => (client, "only the fingerprint is recorded"),
+        true => (client, "no more than the address is recorded"),
+        false => (named, "no more than the user is recorded"),
+    };
+    let parts: Vec<String> = parts
+        .iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| format!("{name}{value}"))
+        .collect();
+    html! { @if parts.is_empty() { span .quiet { (none) } } @else { (parts.join(", ")) } }
+}
+
 struct Active {
+    /// The newest of its records.
+    latest: Record,
+    /// The newest that tells the key that was used, or the newest of all.
+    telling: Record,
     count: u64,
     last: Timestamp,
     outcomes: BTreeMap<String, u64>,
@@ -92,15 +126,21 @@ async fn active(console: &Shared) -> Result<Vec<(String, Active)>, Problem> {
     let page = console.parts.database.decisions(&filter).await;
     let page = page.map_err(|error| Problem::store_unavailable(&error))?;
     let mut found: BTreeMap<String, Active> = BTreeMap::new();
-    for decision in page.items.into_iter().map(|record| record.decision).filter(|d| !d.subject.is_empty()) {
-        let active = found.entry(decision.subject).or_insert_with(|| Active {
+    for record in page.items.iter().filter(|record| !record.decision.subject.is_empty()) {
+        let decision = &record.decision;
+        let active = found.entry(decision.subject.clone()).or_insert_with(|| Active {
+            latest: record.clone(),
+            telling: record.clone(),
             count: 0,
             last: decision.at,
             outcomes: BTreeMap::new(),
         });
+        if active.telling.call.is_none() && record.call.is_some() {
+            active.telling = record.clone();
+        }
         active.count += 1;
         active.last = active.last.max(decision.at);
-        *active.outcomes.entry(decision.outcome.as_str().to_owned()).or_default() += 1;
+        *active.outcomes.entry(record.enforced().0.to_owned()).or_default() += 1;
     }
     let mut found: Vec<(String, Active)> = found.into_iter().collect();
     found.sort_by_key(|(_, active)| std::cmp::Reverse(active.last));

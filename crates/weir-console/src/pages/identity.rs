@@ -9,11 +9,12 @@ use http::StatusCode;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use weir_config::config::Role;
+use weir_core::record::Record;
 use weir_store::database::DecisionFilter;
 
 use super::form::{Field, Form, Kind, action, done, encode, failed, faults, form, segment, utc};
-use super::parts::{Tone, badge, facts, live, outcome, panel, signed, span, time, usd};
-use super::{Page, Section, Visit, decisions, keys};
+use super::parts::{Tone, badge, copied, facts, live, outcome, panel, signed, span, time, usd};
+use super::{Page, Section, Visit, decisions, identities as identities_page, keys};
 use crate::auth::Principal;
 use crate::console::Console;
 use crate::extract::{Json, Segment};
@@ -56,7 +57,7 @@ async fn page(
     let content = html! {
         (faults(problem, &["until", "tags"]))
         div .columns {
-            (live("standing", 5, &panel("How it stands", &standing(visit, &view))))
+            (live("standing", 5, &panel("How it stands", &standing(visit, &view, &recent.items))))
             (live("counters", 5, &panel("Counters", &counters(&view))))
         }
         @if visit.may(Role::Operator) { (buttons(visit, &view, typed, problem)) }
@@ -68,7 +69,13 @@ async fn page(
             }
         })))
     };
-    Ok(Page::new(visit, Section::Identities, &view.key, &content))
+    let address = recent.items.first().map(|latest| latest.facts.request.ip.as_str()).unwrap_or_default();
+    let title = match view.key.strip_prefix("fingerprint:") {
+        Some(_) if !address.is_empty() => format!("Anonymous, {address}"),
+        Some(digits) => format!("Anonymous, {}…", digits.get(..12).unwrap_or(digits)),
+        None => view.key.clone(),
+    };
+    Ok(Page::new(visit, Section::Identities, &title, &content))
 }
 
 /// The handler answers with the response type of the API.
@@ -80,8 +87,12 @@ fn text(text: &str) -> Option<Markup> {
     (!text.is_empty()).then(|| html! { (text) })
 }
 
-fn standing(visit: &Visit, view: &IdentityView) -> Markup {
+fn standing(visit: &Visit, view: &IdentityView, recent: &[Record]) -> Markup {
+    let latest = recent.first();
+    // A request that ended early does not tell which key it came with.
+    let telling = recent.iter().find(|record| record.call.is_some()).or(latest);
     let known = &view.facts;
+    let is_anonymous = view.key.starts_with("fingerprint:");
     let exempt = view.exempt_until.filter(|until| *until > visit.now);
     html! {
         p {
@@ -93,7 +104,10 @@ fn standing(visit: &Visit, view: &IdentityView) -> Markup {
             }
         }
         (facts([
+            ("Key", Some(copied("identity-key", &view.key))),
             ("Kind", text(&known.kind)),
+            ("Address", latest.filter(|_| is_anonymous).and_then(|latest| text(&latest.facts.request.ip))),
+            ("Last seen as", telling.map(identities_page::known_as)),
             ("User", text(&known.user_id)),
             ("Organisation", text(&known.org_id)),
             ("Project", text(&known.project_id)),
@@ -127,7 +141,7 @@ fn buttons(visit: &Visit, view: &IdentityView, typed: &Form, problem: Option<&Pr
     let tags = if problem.is_some() && !typed.typed("tags").is_empty() {
         typed.typed("tags").to_owned()
     } else {
-        view.facts.tags.join(", ")
+        view.own_tags.join(", ")
     };
     let chosen = typed.get("for").unwrap_or_else(|| "24".to_owned());
     let exempt = html! {
@@ -141,7 +155,10 @@ fn buttons(visit: &Visit, view: &IdentityView, typed: &Form, problem: Option<&Pr
         p .buttons { button .main { "Exempt" } span .quiet { "No rule is enforced on it meanwhile; all are recorded." } }
     };
     let retag = html! {
-        (Field::new("tags", "Tags").value(&tags).faults(wrong).help("With commas between them; rules read them.").render())
+        (Field::new("tags", "Tags of this identity").value(&tags).faults(wrong).help("With commas between them; rules read them.").render())
+        @if !view.key_tags.is_empty() {
+            p .quiet { "Besides, its keys bring " (keys::tags(&view.key_tags)) "; what a key brings is chosen when the key is made." }
+        }
         p .buttons { button { "Set the tags" } }
     };
     let clear = format!("Clear the action of {}? Rules decide of its next request anew.", view.key);

@@ -1,13 +1,17 @@
 //! Callers' API keys: made, shown once, revoked; what each has spent of its budget.
 
+use std::sync::Arc;
+
 use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::{Method, StatusCode};
 use maud::{Markup, html};
 use weir_config::config::Role;
+use weir_core::secret::expose;
 
 use super::form::{Field, Form, Kind, action, done, failed, faults, form, segment};
+use super::guard::see_other;
 use super::parts::{Tone, badge, empty, table, time, usd};
 use super::{Page, Section, Visit};
 use crate::auth::Principal;
@@ -15,6 +19,7 @@ use crate::console::{Console, Shared};
 use crate::extract::Segment;
 use crate::keys::{self, CreatedKey, ListedKey, NewKeyRequest};
 use crate::problem::{Fault, Problem};
+use crate::shown_once;
 
 /// The fields of the form, so that faults of others are shown above it.
 const FIELDS: [&str; 7] = ["user", "org", "project", "plan", "tags", "budget_usd", "channel"];
@@ -23,7 +28,7 @@ pub(super) async fn show(State(console): State<Console>, visit: Visit) -> Result
     page(&console, &visit, &Form::default(), None).await
 }
 
-/// Makes a key. It is shown by this answer and by no other, so there is no redirect.
+/// Makes a key. It is shown by the page that this answer leads to, once; a program without a session gets it at once.
 pub(super) async fn create(
     State(console): State<Console>,
     visit: Visit,
@@ -35,13 +40,44 @@ pub(super) async fn create(
         Err(problem) => Err(problem),
     };
     match made {
-        Ok(created) => Ok(made_page(&visit, &created).into_response()),
+        Ok(created) if visit.csrf.is_empty() => {
+            Ok(made_page(&visit, &created.id, Some(&created.key)).into_response())
+        }
+        Ok(created) => {
+            let CreatedKey { id, key } = created;
+            console.shown_once.keep(&visit.csrf, &id, key.into(), visit.now);
+            let (waiting, forgotten) = (Arc::downgrade(&console), id.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(shown_once::KEPT).await;
+                if let Some(console) = waiting.upgrade() {
+                    console.shown_once.forget(&forgotten);
+                }
+            });
+            Ok(see_other(&format!("/keys/{}/made", segment(&id)), None))
+        }
         Err(problem) if problem.status() == 400 => {
             let page = page(&console, &visit, &form, Some(&problem)).await?;
             Ok(page.status(StatusCode::BAD_REQUEST).into_response())
         }
         Err(problem) => Err(problem),
     }
+}
+
+/// The key that was just made, once; loading the page again says that it was shown.
+pub(super) async fn made(
+    State(console): State<Console>,
+    method: Method,
+    visit: Visit,
+    Segment(id): Segment,
+) -> Result<Response, Problem> {
+    let known = keys::all(&console).await?;
+    if !known.iter().any(|key| key.id == id) {
+        return Err(Problem::not_found("there is no such key"));
+    }
+    // Whoever asks for the head alone sees nothing.
+    let key = (method == Method::GET).then(|| console.shown_once.take(&visit.csrf, &id, visit.now)).flatten();
+    let status = if key.is_some() { StatusCode::OK } else { StatusCode::GONE };
+    Ok(made_page(&visit, &id, key.as_ref().map(expose)).status(status).into_response())
 }
 
 pub(super) async fn revoke(
@@ -76,19 +112,32 @@ fn read(form: &Form) -> Result<NewKeyRequest, Problem> {
     })
 }
 
-fn made_page(visit: &Visit, created: &CreatedKey) -> Page {
+fn made_page(visit: &Visit, id: &str, key: Option<&str>) -> Page {
+    let revoke = format!("Revoke the key {id}? Whoever uses it is refused from then on.");
     let content = html! {
         div .panel {
-            p .lead { "Copy the key now: it is shown this once. What is kept is its hash." }
-            p .secret-once {
-                code #made-key { (created.key) }
-                button .main data-copy="made-key" hidden type="button" { "Copy" }
+            @if let Some(key) = key {
+                p .lead { "Copy the key now: it is shown this once. What is kept is its hash." }
+                p .secret-once {
+                    code #made-key { (key) }
+                    button .main data-copy="made-key" hidden type="button" { "Copy" }
+                }
+                p .quiet { "Its id is " code { (id) } ". Send it as " code { "Authorization: Bearer KEY" } "." }
+                p { a .button href="/keys" { "I have copied it" } }
+            } @else {
+                p .lead { "The key " code { (id) } " is not shown again." }
+                p { "A key is shown once, within a minute, to the session that made it and by the node that made it; what is kept \
+                    is its hash. If nobody has copied it, revoke it and make another." }
+                div .buttons {
+                    a .button href="/keys" { "All keys" }
+                    @if visit.may(Role::Operator) {
+                        (action(visit, &format!("/keys/{}/revoke", segment(id)), "Revoke it", "danger", Some(&revoke)))
+                    }
+                }
             }
-            p .quiet { "Its id is " code { (created.id) } ". Send it as " code { "Authorization: Bearer KEY" } "." }
-            p { a .button href="/keys" { "I have copied it" } }
         }
     };
-    Page::new(visit, Section::Keys, "A new key", &content)
+    Page::new(visit, Section::Keys, if key.is_some() { "A new key" } else { "A key that was made" }, &content)
 }
 
 async fn page(
@@ -181,5 +230,5 @@ fn spent(key: &ListedKey) -> Markup {
 
 /// Tags, each by itself.
 pub(super) fn tags(tags: &[String]) -> Markup {
-    html! { span .tags { @for tag in tags { span .tag { (tag) } } } }
+    html! { @if !tags.is_empty() { span .tags { @for tag in tags { span .tag { (tag) } } } } }
 }

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use maud::{Markup, html};
+use weir_core::record::Record;
 
 use super::form::segment;
 
@@ -113,6 +114,12 @@ pub(crate) fn number(n: u64) -> String {
     text
 }
 
+/// A number of different ones, which is an estimate once it is large: `≈ 1,200`.
+pub(crate) fn about(n: u64) -> String {
+    let exact = usize::try_from(n).is_ok_and(|n| n <= weir_store::tally::FEW_MAX);
+    format!("{}{}", if exact { "" } else { "≈ " }, number(n))
+}
+
 /// The same for a number that could be negative.
 pub(crate) fn signed(n: i64) -> String {
     format!("{}{}", if n < 0 { "-" } else { "" }, number(n.unsigned_abs()))
@@ -168,11 +175,49 @@ pub(crate) fn table(caption: &str, columns: &[&str], rows: impl IntoIterator<Ite
 
 /// A link to an identity; the long key of an anonymous client is shown by its beginning, and as a whole on hover.
 pub(crate) fn identity(key: &str) -> Markup {
-    let short: String = key.chars().take(FINGERPRINT_SHOWN).collect();
-    let is_long = key.starts_with("fingerprint:") && short.len() < key.len();
+    let is_long = key.starts_with("fingerprint:");
     html! {
         a href={ "/identities/" (segment(key)) } title=[is_long.then_some(key)] {
-            @if is_long { (short) "…" } @else { (key) }
+            @if is_long { (short(key)) } @else { (key) }
+        }
+    }
+}
+
+/// Whose decision it is, by what people know: the user, or of an anonymous client its address; the fingerprint stands
+/// below and, as a whole, on hover.
+pub(crate) fn who(record: &Record) -> Markup {
+    let (key, ip) = (record.decision.subject.as_str(), record.facts.request.ip.as_str());
+    if !key.starts_with("fingerprint:") || ip.is_empty() {
+        return identity(key);
+    }
+    html! {
+        a href={ "/identities/" (segment(key)) } title=(key) { (ip) }
+        br; span .quiet title=(key) { "anonymous, " (short(key)) }
+    }
+}
+
+/// The begin of a long key.
+fn short(key: &str) -> String {
+    key.chars().take(FINGERPRINT_SHOWN).chain(['…']).collect()
+}
+
+/// A text with a button that copies it; `id` names it within the page.
+pub(crate) fn copied(id: &str, text: &str) -> Markup {
+    html! {
+        code #(id) { (text) } " "
+        button .small data-copy=(id) hidden type="button" aria-label={ "Copy " (text) } { "Copy" }
+    }
+}
+
+/// A sentence in which words of code stand between backticks.
+pub(crate) fn ticked(text: &str) -> Markup {
+    let parts: Vec<&str> = text.split('`').collect();
+    if parts.len().is_multiple_of(2) {
+        return html! { (text) };
+    }
+    html! {
+        @for (at, part) in parts.iter().enumerate() {
+            @if at.is_multiple_of(2) { (part) } @else { code { (part) } }
         }
     }
 }
@@ -216,6 +261,7 @@ mod tests {
             assert_eq!(number(n), expected);
         }
         assert_eq!(signed(-1234), "-1,234");
+        assert_eq!((about(64).as_str(), about(1_200).as_str()), ("64", "≈ 1,200"));
         for (amount, expected) in
             [(0.0, "$0.00"), (0.0123, "$0.0123"), (1.5, "$1.50"), (1234.567, "$1,234.57"), (1.999, "$2.00")]
         {
@@ -227,6 +273,12 @@ mod tests {
         for (n, expected) in [(5, "5 B"), (1_536, "1.5 KiB"), (5 << 20, "5.0 MiB")] {
             assert_eq!(bytes(n), expected);
         }
+    }
+
+    #[test]
+    fn words_between_backticks_are_code_and_markup_stays_text() {
+        assert_eq!(ticked("use `<b>` or `c`").into_string(), "use <code>&lt;b&gt;</code> or <code>c</code>");
+        assert_eq!(ticked("one ` alone").into_string(), "one ` alone");
     }
 
     #[test]

@@ -210,8 +210,10 @@ impl Rulebook {
 
     /// The text of a rule with another mode, and with nothing else changed.
     async fn with_mode(&self, text: &str, mode: Mode) -> Result<String, ApplyError> {
-        let rule = self.read_alone(text).await?;
-        let mut json = rule.json;
+        let mut json = self.read_alone(text).await?.json;
+        if json.get("mode").and_then(Value::as_str).unwrap_or(Mode::Enforce.as_str()) == mode.as_str() {
+            return Ok(text.to_owned());
+        }
         if let Some(members) = json.as_object_mut() {
             members.remove("mode");
             if mode != Mode::Enforce {

@@ -136,7 +136,7 @@ pub(super) fn apply(
 ) -> Result<Candidate, ApplyError> {
     let placed = place(rules, edit)?;
     if let Placed::Replace(at, new) = &placed
-        && text_of(text, *at).is_some_and(|now| now.trim_end() == new.text.trim_end())
+        && text_of(text, *at).is_some_and(|now| now == whole_lines(&new.text))
         && let Some(same) = load_if(text.to_owned(), &all_json(rules), options)
     {
         return Ok(same);
@@ -153,10 +153,39 @@ pub(super) fn apply(
             wanted.remove(*at);
         }
     }
-    match splice(text, &placed).and_then(|text| load_if(text, &wanted, options)) {
-        Some(candidate) => Ok(candidate),
-        None => write_out(&wanted, options),
+    let (at, typed) = match &placed {
+        Placed::Add(new) => (rules.rules().len(), whole_lines(&block_style(new))),
+        Placed::Replace(at, new) => (*at, whole_lines(&block_style(new))),
+        Placed::Remove(_) => (0, String::new()),
+    };
+    let keeps = |made: &Candidate| typed.is_empty() || text_of(&made.text, at).as_ref() == Some(&typed);
+    // The usual form where it gives back what was typed, else the one that always does. An empty line beside a rule is for
+    // the eye, and left out where it would become part of a text.
+    let mut loads = None;
+    for (form, spaced) in
+        [(Form::Usual, true), (Form::Usual, false), (Form::Apart, true), (Form::Apart, false)]
+    {
+        let made = splice(text, &placed, form, spaced).and_then(|text| load_if(text, &wanted, options));
+        match made {
+            Some(made) if keeps(&made) => return Ok(made),
+            made => loads = loads.or(made),
+        }
     }
+    loads.map_or_else(|| write_out(&wanted, options), Ok)
+}
+
+/// A text whose last line is ended.
+fn whole_lines(text: &str) -> String {
+    if text.ends_with('\n') { text.to_owned() } else { format!("{text}\n") }
+}
+
+/// How a rule stands in the list.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// Its first key beside the dash, comments above it.
+    Usual,
+    /// The dash by itself, and below it every line as it was typed, further to the right.
+    Apart,
 }
 
 fn place<'a>(rules: &RuleSet, edit: &'a Edit) -> Result<Placed<'a>, ApplyError> {
@@ -246,7 +275,7 @@ struct Layout<'a> {
 impl<'a> Layout<'a> {
     /// The layout of a text in block style; nothing for any other.
     fn of(text: &'a str) -> Option<Self> {
-        let lines: Vec<&str> = text.lines().collect();
+        let lines: Vec<&str> = text.split_terminator('\n').collect();
         let list_line = lines.iter().position(|line| is_list_key(line))?;
         let after = lines.get(list_line + 1..)?;
         let Some(first) = after.iter().find(|line| is_content(line)) else {
@@ -269,6 +298,12 @@ impl<'a> Layout<'a> {
 pub(super) fn text_of(text: &str, at: usize) -> Option<String> {
     let layout = Layout::of(text)?;
     let lines = layout.lines.get(layout.items.get(at)?.clone())?;
+    if let [dash, typed @ ..] = lines
+        && dash.trim() == "-"
+        && let Some(alone) = typed_apart(typed, layout.indent + 2)
+    {
+        return Some(alone);
+    }
     let mut alone = String::new();
     let mut begun = false;
     for line in lines {
@@ -283,11 +318,34 @@ pub(super) fn text_of(text: &str, at: usize) -> Option<String> {
         } else {
             line.trim_start()
         };
-        alone.push_str(shifted.trim_end());
+        alone.push_str(shifted);
         alone.push('\n');
     }
-    let alone = alone.trim_end().to_owned() + "\n";
+    // Empty lines set it apart from the next one.
+    let alone = alone.trim_end_matches('\n').to_owned() + "\n";
     (!is_json(&alone)).then_some(alone)
+}
+
+/// The lines of a rule in the form [`Form::Apart`]. Without the margin there are only empty lines that set it apart from
+/// the next one: those of its own have it, too.
+fn typed_apart(lines: &[&str], margin: usize) -> Option<String> {
+    let end = lines.iter().rposition(|line| !line.is_empty())? + 1;
+    let mut alone = String::new();
+    for line in lines.get(..end)? {
+        let (blank, rest) = line.split_at_checked(margin)?;
+        if !blank.trim_matches(' ').is_empty() {
+            return None;
+        }
+        alone.push_str(rest);
+        alone.push('\n');
+    }
+    Some(alone)
+}
+
+/// A rule in the form [`Form::Apart`].
+fn as_item_apart(text: &str, indent: &str) -> String {
+    let lines = text.split_terminator('\n').map(|line| format!("\n{indent}  {line}"));
+    std::iter::once(format!("{indent}-")).chain(lines).collect()
 }
 
 /// A rule in block style, from its keys and values.
@@ -315,8 +373,12 @@ pub(super) fn with_mode(text: &str, mode: &str) -> String {
 /// From the comments above each start to before those above the next one.
 fn ranges(lines: &[&str], list_line: usize, starts: &[usize]) -> Vec<std::ops::Range<usize>> {
     let is_comment = |at: usize| lines.get(at).is_some_and(|line| line.trim_start().starts_with('#'));
-    let with_comments =
-        |start: usize| (list_line + 1..start).rev().take_while(|at| is_comment(*at)).last().unwrap_or(start);
+    // A dash by itself has its own comments below it; see `Form::Apart`.
+    let is_apart = |at: usize| lines.get(at).is_some_and(|line| line.trim() == "-");
+    let with_comments = |start: usize| {
+        let above = (list_line + 1..start).rev().take_while(|at| is_comment(*at) && !is_apart(start));
+        above.last().unwrap_or(start)
+    };
     let heads: Vec<usize> = starts.iter().map(|start| with_comments(*start)).collect();
     let ends = heads.iter().copied().skip(1).chain([lines.len()]);
     heads.iter().copied().zip(ends).map(|(head, end)| head..end).collect()
@@ -345,11 +407,14 @@ fn indent_of(line: &str) -> usize {
 
 /// The text with one item added, replaced or removed. A replaced rule's own comments go, since they may have been
 /// about what was there.
-fn splice(text: &str, placed: &Placed<'_>) -> Option<String> {
+fn splice(text: &str, placed: &Placed<'_>, form: Form, spaced: bool) -> Option<String> {
     let text = if text.is_empty() { "rules:\n" } else { text };
     let layout = Layout::of(text)?;
     let indent = " ".repeat(layout.indent);
-    let written = |new: &NewRule| as_item(&block_style(new), &indent).trim_end().to_owned();
+    let written = |new: &NewRule| match form {
+        Form::Usual => as_item(&block_style(new), &indent).trim_end_matches('\n').to_owned(),
+        Form::Apart => as_item_apart(&block_style(new), &indent),
+    };
     let (range, new) = match placed {
         Placed::Add(new) => (layout.lines.len()..layout.lines.len(), written(new)),
         Placed::Replace(at, new) => (layout.items.get(*at)?.clone(), written(new)),
@@ -364,7 +429,7 @@ fn splice(text: &str, placed: &Placed<'_>) -> Option<String> {
         out.push(if at == list && line.trim_end().ends_with("[]") { "rules:" } else { line });
     }
     // An empty line stays between two rules where there was one.
-    let apart = layout.items.len() > 1 && text.contains("\n\n");
+    let apart = spaced && layout.items.len() > 1 && text.contains("\n\n");
     if !new.is_empty() {
         if apart && matches!(placed, Placed::Add(_)) && out.last().is_some_and(|line| !line.is_empty()) {
             out.push("");

@@ -5,7 +5,11 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 use weir_core::record::{ProviderCall, Record, RecordedFacts, RequestResult, ToolRecord, Usage};
-use weir_core::{Decision, DecisionId, Timestamp};
+use weir_core::{Boundary, Decision, DecisionId, IdentityKind, Timestamp};
+
+use super::member;
+use crate::decisions::outcomes;
+use crate::query::one_of;
 
 /// Where names without a place of their own are looked for, in this order: `model` is the request's, `status` the answer's.
 const PLACES: [&str; 9] = [
@@ -23,10 +27,39 @@ const PLACES: [&str; 9] = [
 /// The places that facts have in rules, and in records.
 const ROOTS: [&str; 3] = ["request.", "identity.", "stats."];
 
+/// The words of members that have no others.
+fn words_of(path: &str) -> Option<Vec<&'static str>> {
+    match path {
+        "outcome" => Some(outcomes(None)),
+        "boundary" => Some(Boundary::ALL.map(Boundary::as_str).to_vec()),
+        "source" => Some(vec!["fresh", "cache", "static"]),
+        "facts.identity.kind" => Some(vec![IdentityKind::User.as_str(), IdentityKind::Anonymous.as_str()]),
+        _ => None,
+    }
+}
+
+/// Why no record can have this value: a word that the member never has, or no number where it has numbers.
+pub(super) fn check(path: &str, value: &str) -> Result<(), String> {
+    if value.is_empty() {
+        return Ok(());
+    }
+    if let Some(words) = words_of(path) {
+        return one_of(value, &words).map(|_| ());
+    }
+    match member(&EXAMPLE, path) {
+        Value::Bool(_) => one_of(value, &["true", "false"]).map(|_| ()),
+        Value::Number(_) if value.parse::<f64>().is_err() => Err("it is a number".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+/// A record in which every member is there.
+static EXAMPLE: LazyLock<Value> = LazyLock::new(example);
+
 /// Every name, and the path that it stands for.
 static NAMES: LazyLock<BTreeMap<String, &'static str>> = LazyLock::new(|| {
     let mut paths = Vec::new();
-    collect(&example(), String::new(), &mut paths);
+    collect(&EXAMPLE, String::new(), &mut paths);
     // Made once, and there for as long as the process.
     let paths: Vec<&'static str> = paths.into_iter().map(|path| &*Box::leak(path.into_boxed_str())).collect();
     let mut names = BTreeMap::new();
@@ -48,7 +81,6 @@ static NAMES: LazyLock<BTreeMap<String, &'static str>> = LazyLock::new(|| {
     names
 });
 
-/// A record in which every member is there.
 fn example() -> Value {
     let id = DecisionId::new(Timestamp::UNIX_EPOCH, [0; 10]);
     let record = Record {

@@ -1,10 +1,12 @@
 //! Reading what somebody looks for. Every fault says at which character it is, and what to type instead.
 
-use super::fields::{near, path_of};
+use super::fields::{check, near, path_of};
 use super::{Operator, Term};
 
 /// Conditions of one search.
 const TERMS_MAX: usize = 20;
+/// Characters of a name or a value that a message repeats.
+const SHOWN_CHARS_MAX: usize = 40;
 /// Characters of one search.
 const CHARS_MAX: usize = 2_000;
 
@@ -30,7 +32,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Term>, String> {
 fn term(text: &str) -> Result<(Term, &str), String> {
     let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '.')).unwrap_or(text.len());
     let (name, rest) = text.split_at_checked(end).unwrap_or((text, ""));
-    let shown: String = name.chars().take(40).collect();
+    let shown = clipped(name);
     if name.is_empty() {
         return Err("the name of a field belongs here, as in model=sim/free".to_owned());
     }
@@ -45,12 +47,20 @@ fn term(text: &str) -> Result<(Term, &str), String> {
         return Err(format!("there is no field `{shown}`; near are: {}", near(name).join(", ")));
     };
     let (value, rest) = value(rest)?;
+    if matches!(operator, Operator::Is | Operator::IsNot) {
+        check(path, &value).map_err(|why| format!("`{shown}` is never `{}`: {why}", clipped(&value)))?;
+    }
     let is_ordered =
         matches!(operator, Operator::AtLeast | Operator::AtMost | Operator::More | Operator::Less);
     if is_ordered && value.parse::<f64>().is_err() {
         return Err(format!("`{shown}` is compared with a number here, and the value is none"));
     }
     Ok((Term { path, operator, value }, rest))
+}
+
+/// The begin of what was typed, for a message.
+fn clipped(text: &str) -> String {
+    text.chars().take(SHOWN_CHARS_MAX).collect()
 }
 
 fn value(text: &str) -> Result<(String, &str), String> {
@@ -83,6 +93,14 @@ mod tests {
             ("=a", Err("at character 1: the name of a field belongs here")),
             ("model=\"a", Err("at character 1: the closing quote is missing")),
             ("model=", Err("at character 1: the value is missing")),
+            (
+                "outcome=blok",
+                Err("at character 1: `outcome` is never `blok`: did you mean `block`? it must be one of"),
+            ),
+            ("outcome!=rate-limit boundary=tool source=fresh kind=user free=false", Ok(5)),
+            ("free=ture", Err("at character 1: `free` is never `ture`: did you mean `true`?")),
+            ("status=ok", Err("at character 1: `status` is never `ok`: it is a number")),
+            ("status!=\"\" error_type=\"\"", Ok(2)),
             ("<script>", Err("at character 1: the name of a field")),
         ];
         for (text, expected) in table {

@@ -75,10 +75,16 @@ async fn bad_parameters_are_named_and_unknown_ids_are_not_found() {
         ("since=yesterday", vec!["since"]),
         ("cursor=%20nonsense", vec!["cursor"]),
         ("subjct=a", vec!["subjct"]),
+        ("outcome=blok", vec!["outcome"]),
+        ("boundary=tool&outcome=block", vec!["outcome"]),
+        ("subject=ada", vec!["subject"]),
         ("limit=1&limit=2", vec!["limit"]),
     ] {
         assert_eq!(plane.get(&format!("/api/decisions?{query}")).await.faults(400), expected, "{query}");
     }
+    let blok = plane.get("/api/decisions?outcome=blok").await.problem(400);
+    let said = blok["errors"][0]["message"].as_str().unwrap();
+    assert!(said.starts_with("did you mean `block`? it must be one of: nothing, log, rate-limit"), "{said}");
     assert_eq!(plane.get("/api/usage?outcome=block&limit=x").await.faults(400), ["outcome", "limit"]);
     assert_eq!(plane.get("/api/usage?cursor=%20nonsense").await.faults(400), ["cursor"]);
     for id in ["x", "dec_x", "dec_018f0000-0000-7000-8000-000000000000"] {

@@ -81,7 +81,7 @@ async fn fill(plane: &Plane) -> String {
     page["items"][0]["id"].as_str().unwrap().to_owned()
 }
 
-async fn approval(plane: &Plane, id: &str) {
+pub async fn approval(plane: &Plane, id: &str) {
     let now = plane.clock.now();
     let question = Question {
         tool: "<b>rm</b>".into(),
@@ -130,7 +130,7 @@ async fn every_page_answers_on_a_filled_store_and_data_stays_text() {
     for path in PAGES.into_iter().chain([
         one.as_str(),
         "/identities/user%3A%3Cscript%3E",
-        "/decisions?subject=%3Cscript%3E",
+        "/decisions?subject=user%3A%3Cscript%3E",
     ]) {
         let answer = browser.get(path).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
@@ -161,10 +161,35 @@ async fn a_filter_that_nobody_can_read_says_so_at_its_field_and_is_kept() {
     fill(&plane).await;
     let mut browser = Browser::signed_in(&plane, ADMIN).await;
     for (query, words, kept) in [
-        ("where=statis%3E3", "at character 1: there is no field `statis`; near are: status", "statis&gt;3"),
+        (
+            "where=statis%3E3",
+            "at character 1: there is no field <code>statis</code>; near are: status",
+            "statis&gt;3",
+        ),
         ("where=%3Cscript%3E", "the name of a field belongs here", "&lt;script&gt;"),
         ("since=yesterday", "it must be a time such as", "yesterday"),
-        ("boundary=all", "it must be request, failure or tool", "Boundary"),
+        ("boundary=all", "it must be one of: request, failure, tool", "Boundary"),
+        (
+            "outcome=blok",
+            "did you mean <code>block</code>? it must be one of: nothing, log",
+            "value=\"blok\"",
+        ),
+        (
+            "boundary=tool&outcome=block",
+            "it must be one of: allow, require-approval, deny",
+            "value=\"block\"",
+        ),
+        (
+            "where=outcome%3Dblok",
+            "at character 1: <code>outcome</code> is never <code>blok</code>: did you mean <code>block</code>?",
+            "outcome=blok",
+        ),
+        (
+            "subject=ada",
+            "did you mean <code>user:ada</code>? it must be <code>user:</code> and an id",
+            "value=\"ada\"",
+        ),
+        ("outcme=block", "did you mean <code>outcome</code>? known are: boundary, outcome", ""),
         ("cursor=x", "it is no cursor of this list", ""),
         ("colour=red", "the parameter is unknown", ""),
     ] {
@@ -181,6 +206,8 @@ async fn a_filter_that_nobody_can_read_says_so_at_its_field_and_is_kept() {
     assert!(found.contains("user:ada") && !found.contains("user:bob"), "{found}");
     let none = browser.get("/decisions?where=status%3E500").await.text();
     assert!(none.contains("No decision is like this."));
+    let typo = browser.get("/decisions?rule=evil-agnts").await.text();
+    assert!(typo.contains("No rule evil-agnts is in force; did you mean evil-agents?"), "{typo}");
 }
 
 #[tokio::test]
@@ -218,11 +245,22 @@ async fn a_key_is_made_shown_once_and_revoked() {
     );
     let fields = [("user", "ada"), ("budget_usd", "2.5"), ("tags", "a, b"), ("plan", "pro")];
     let made = browser.form("/keys", &fields).await;
-    assert_eq!((made.status.as_u16(), made.header("cache-control")), (200, "no-store"));
-    let page = made.text();
+    let once = browser.page_after(&made);
+    assert!(!once.contains("sk"), "no key in an address: {once}");
+    // Not for another session, and not for who asks for the head alone.
+    let mut other = Browser::signed_in(&plane, ADMIN).await;
+    assert!(!other.get(&once).await.text().contains("made-key"));
+    assert_eq!(browser.call("HEAD", &once, &[], String::new()).await.status, 410);
+    let shown = browser.get(&once).await;
+    assert_eq!((shown.status.as_u16(), shown.header("cache-control")), (200, "no-store"));
+    let page = shown.text();
     let key = page.split("id=\"made-key\">").nth(1).unwrap().split('<').next().unwrap().to_owned();
     let found = plane.parts.directory.find_key(&key).expect("it works at once");
     assert_eq!((found.owner.budget_usd, found.owner.tags.len()), (Some(2.5), 2));
+    let again = browser.get(&once).await;
+    assert_eq!(again.status, 410);
+    assert!(!again.text().contains(&key) && again.text().contains("is not shown again"), "{}", again.text());
+    assert_eq!(plane.get("/api/keys").await.ok()["items"].as_array().unwrap().len(), 2, "one was made");
     let list = browser.get("/keys").await.text();
     assert!(
         !list.contains(&key) && list.contains("$0.00 of $2.50") && list.contains("data-confirm="),
@@ -236,7 +274,12 @@ async fn a_key_is_made_shown_once_and_revoked() {
     let again = browser.form(&format!("/keys/{}/revoke", found.id), &[]).await;
     assert_eq!(browser.page_after(&again), "/keys");
     assert!(browser.get("/keys").await.text().contains("Not done: </strong>there is no valid key"));
-    assert_eq!(plane.audited().await, ["key.revoke", "key.create", "session.open"]);
+    assert_eq!(plane.audited().await, ["key.revoke", "session.open", "key.create", "session.open"]);
+    // A key that nobody comes for is forgotten.
+    let late = browser.form("/keys", &[("user", "ada")]).await;
+    let late = browser.page_after(&late);
+    plane.clock.advance(Duration::from_secs(61));
+    assert_eq!(browser.get(&late).await.status, 410);
 }
 
 #[tokio::test]
@@ -296,15 +339,32 @@ async fn an_identity_is_found_exempted_and_tagged() {
     assert!(browser.get(path).await.text().contains("Clear the action"));
     browser.form(&format!("{path}/clear"), &[]).await;
     assert_eq!(plane.parts.cache.action_get(&key).await.unwrap(), None);
+    // Of the tags that rules read only its own are offered for editing; those of its keys stay theirs.
+    plane.json("POST", "/api/keys", json!({"user": "ada", "tags": ["of-key"]})).await.ok();
+    let page = browser.get(path).await.text();
+    assert!(page.contains("value=\"beta, good customer\"") && page.contains("its keys bring"), "{page}");
+    browser.form(&format!("{path}/tags"), &[("tags", "beta, good customer")]).await;
+    let view = plane.get("/api/identities/user:ada").await.ok();
+    assert_eq!(
+        (&view["own_tags"], &view["key_tags"]),
+        (&json!(["beta", "good customer"]), &json!(["of-key"]))
+    );
+    assert_eq!(view["facts"]["tags"], json!(["of-key", "beta", "good customer"]));
+    let stored = plane.parts.database.identity(&key).await.unwrap().unwrap();
+    assert_eq!(stored.tags, ["beta", "good customer"]);
+    plane
+        .json(
+            "DELETE",
+            &format!("/api/keys/{}", plane.get("/api/keys").await.ok()["items"][1]["id"].as_str().unwrap()),
+            json!(null),
+        )
+        .await;
     let view = plane.get("/api/identities/user:ada").await.ok();
     assert_eq!(
         (&view["facts"]["tags"], &view["exempt_until"]),
         (&json!(["beta", "good customer"]), &json!(null))
     );
-    assert_eq!(
-        plane.audited().await[..4],
-        ["action.clear", "identity.tags", "identity.unexempt", "identity.exempt"]
-    );
+    assert_eq!(plane.audited().await[..4], ["key.revoke", "identity.tags", "key.create", "action.clear"]);
 }
 
 #[tokio::test]

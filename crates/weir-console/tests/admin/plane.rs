@@ -103,8 +103,15 @@ impl Plane {
             clock: shared,
             metrics: Arc::new(|| "weir_up 1\n".to_owned()),
             abuse_service: None,
+            reported_at: None,
         };
         Self { router: weir_console::router(parts.clone()), parts, clock }
+    }
+
+    /// The same plane on a node that has reported so.
+    pub fn reporting(&self, reported_at: weir_console::ReportedAt) -> Self {
+        let parts = Parts { reported_at: Some(reported_at), ..self.parts.clone() };
+        Self { router: weir_console::router(parts.clone()), parts, clock: self.clock.clone() }
     }
 
     /// Sends a request as it stands.

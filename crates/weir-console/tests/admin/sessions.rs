@@ -255,7 +255,7 @@ async fn what_was_typed_outlives_the_session() {
     let csrf = hidden(&page, "csrf").unwrap();
     let user = hidden(&page, "user").unwrap();
     let made = browser.post("/keys", &[("csrf", &csrf), ("user", &user), ("plan", "pro")]).await;
-    assert_eq!(made.status, 200, "{}", made.text());
+    assert_eq!(made.status, 303, "{}", made.text());
     assert_eq!(keys(&plane).await, 2);
 
     // A tab of the session before: its token is old, its text is kept.

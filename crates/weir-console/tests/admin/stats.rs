@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use weir_console::{ApplyError, Master, Rulebook};
+use weir_console::{ApplyError, Master, ReportedAt, Rulebook};
 use weir_core::failure::{Class, CredentialOwner, Owner, Report, Retry};
 use weir_core::record::{FailedAttempt, NextStep, Record, RecordedEvidence, RecordedFacts, RequestResult};
 use weir_core::stop::{RuleStop, StopWhy};
@@ -13,7 +13,8 @@ use weir_rules::{LiveRules, RuleSet, SourceFile};
 use weir_store::Database;
 use weir_testkit::ManualClock;
 
-use crate::plane::{Plane, memory};
+use crate::browser::Browser;
+use crate::plane::{ADMIN, Plane, memory};
 
 const RULES: &str = "rules:\n  - {id: bites, on: request, when: 'true', then: block}\n  \
     - {id: watched, on: request, when: 'true', then: block, mode: shadow}\n  \
@@ -97,6 +98,48 @@ async fn a_rule_tells_how_often_it_hit_enforced_and_in_shadow() {
 }
 
 #[tokio::test]
+async fn what_weir_refuses_by_itself_and_what_a_limit_refuses_is_shown_as_that() {
+    let plane = Plane::start().await;
+    let refused = |n: u8, error_type: &str, limit: Option<&str>| {
+        let mut record = record(&plane, n, if n == 1 { "" } else { "user:ann" }, &[]);
+        record.result.status = if limit.is_some() { 429 } else { 401 };
+        record.result.error_type = Some(error_type.to_owned());
+        record.result.ended_at = Some("identify".to_owned());
+        record.result.limit = limit.map(str::to_owned);
+        record
+    };
+    plane.parts.recorder.file(&refused(1, "invalid_api_key", None));
+    plane.parts.recorder.file(&refused(2, "rate_limit_exceeded", Some("rule:slow")));
+    plane.parts.recorder.flush().await.unwrap();
+    let tallies = plane.get("/api/tallies?kind=request").await.ok();
+    let outcomes: Vec<_> = tallies["items"].as_array().unwrap().iter().map(|item| &item["outcome"]).collect();
+    assert!(outcomes.contains(&&json!("refused")) && outcomes.contains(&&json!("rate-limit")), "{tallies}");
+    assert_eq!(outcomes.len(), 2, "{tallies}");
+    let mut browser = Browser::signed_in(&plane, ADMIN).await;
+    let now = browser.get("/").await.text();
+    assert!(now.contains("<strong>1</strong><span>refused without a rule</span>"), "{now}");
+    assert!(now.contains("where=error_type%3Dinvalid_api_key"), "{now}");
+    for query in ["rule=slow", "outcome=rate-limit", "where=rule%3Dslow", "where=outcome%3Drate-limit"] {
+        let page = browser.get(&format!("/decisions?{query}")).await.text();
+        assert!(page.contains("user:ann") && page.contains("href=\"/rules/slow\""), "{query}: {page}");
+        assert!(!page.contains("invalid_api_key"), "{query}");
+    }
+    for query in ["rule=slow", "outcome=rate-limit", "outcome=rate-limit&rule=slow&subject=user:ann"] {
+        let items = plane.get(&format!("/api/decisions?{query}")).await.ok()["items"].clone();
+        assert_eq!(
+            (items.as_array().unwrap().len(), &items[0]["result"]["limit"]),
+            (1, &json!("rule:slow")),
+            "{query}"
+        );
+    }
+    let id = plane.get("/api/decisions?rule=slow").await.ok()["items"][0]["id"].as_str().unwrap().to_owned();
+    let page = browser.get(&format!("/decisions/{id}")).await.text();
+    assert!(page.contains("by the limit of the rule"), "{page}");
+    let recent = plane.get("/api/identities/user:ann").await.ok()["recent"][0].clone();
+    assert_eq!((&recent["outcome"], &recent["rule"]), (&json!("rate-limit"), &json!("slow")));
+}
+
+#[tokio::test]
 async fn failures_are_told_in_groups() {
     let plane = Plane::start().await;
     let mut first = record(&plane, 1, "user:ann", &[]);
@@ -111,10 +154,25 @@ async fn failures_are_told_in_groups() {
     let items = groups["items"].as_array().unwrap();
     let auth = &items[0];
     assert_eq!((items.len(), &auth["count"], &auth["identities"]), (2, &json!(2), &json!(1)));
-    assert_eq!((&auth["class"], &auth["reported"]), (&json!("auth_invalid"), &json!(true)));
+    // What the rule says is one thing; that nobody was told, where nothing reports, is another.
+    assert_eq!(groups["reports_to"], json!(null));
+    assert_eq!((&auth["class"], &auth["report"]), (&json!("auth_invalid"), &json!("page")));
+    assert_eq!((&auth["reported"], &auth["reported_at"]), (&json!(false), &json!(null)));
+    let page = Browser::signed_in(&plane, ADMIN).await.get("/failures").await.text();
+    assert!(page.contains("would be reported") && page.contains("no DSN is configured"), "{page}");
+    assert!(!page.contains("somebody is called"), "{page}");
     assert_eq!(auth["rules"], json!(["auth-1", "auth-2"]));
     assert!(auth["why"].as_str().unwrap().contains("operator"), "{auth}");
     assert_eq!((&items[1]["class"], &items[1]["reported"]), (&json!("overloaded"), &json!(false)));
+    // Where a report was sent, it says when.
+    let at = plane.clock.now();
+    let sent: ReportedAt = Arc::new(move |class, provider, owner| {
+        ((class, provider, owner) == ("auth_invalid", "main", "operator")).then_some(at)
+    });
+    let reporting = plane.reporting(sent);
+    let items = reporting.get("/api/failures?since=1h").await.ok()["items"].clone();
+    assert_eq!((&items[0]["reported"], &items[0]["reported_at"]), (&json!(true), &json!(at)));
+    assert_eq!(items[1]["reported"], json!(false));
     let minutes = plane.get("/api/tallies?since=1h&step=1m&kind=failure").await.ok();
     assert_eq!((&minutes["step_s"], minutes["items"].as_array().unwrap().len()), (&json!(60), 3));
     assert_eq!(plane.get("/api/tallies?since=2160h&step=1m").await.faults(400), ["step"]);

@@ -28,7 +28,8 @@ pub const REFUSED: &str = "refused";
 /// What a request is counted as: what was enforced, or that weir refused it by itself.
 fn came_to(record: &Record) -> &str {
     let (outcome, _) = record.enforced();
-    let refused = record.result.ended_at.is_some() && record.result.error_type.is_some();
+    let result = &record.result;
+    let refused = result.ended_at.is_some() && result.error_type.is_some() && result.failure_class.is_none();
     if refused && matches!(outcome.parse(), Ok(Action::Nothing | Action::Log)) { REFUSED } else { outcome }
 }
 

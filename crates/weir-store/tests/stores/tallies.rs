@@ -75,6 +75,12 @@ async fn what_is_filed_is_counted_by_its_kinds(place: Place) {
     stranger.result.error_type = Some("invalid_api_key".to_owned());
     stranger.result.ended_at = Some("identify".to_owned());
     recorder.file(&stranger);
+    // What a provider did is no refusal of weir's.
+    let mut failed = record(4, "nothing", "user:bob", None);
+    failed.result.error_type = Some("temporarily_unavailable".to_owned());
+    failed.result.ended_at = Some("send".to_owned());
+    failed.result.failure_class = Some("network".to_owned());
+    recorder.file(&failed);
     recorder.flush().await.unwrap();
 
     let tallies = database.tallies(&minutes(0, 1)).await.unwrap();
@@ -92,13 +98,15 @@ async fn what_is_filed_is_counted_by_its_kinds(place: Place) {
         request(REFUSED),
         refusal("abuse_blocked", "enforce"),
         refusal("invalid_api_key", "identify"),
+        refusal("temporarily_unavailable", "send"),
         rule("bad", "enforce"),
         rule("watched", "shadow"),
         broken,
     ];
     for key in &expected {
         let tally = counted(key).unwrap_or_else(|| panic!("{key:?}"));
-        assert_eq!((tally.count, tally.identities), (1, Some(1)), "{key:?}");
+        let count = if *key == request("nothing") { 2 } else { 1 };
+        assert_eq!((tally.count, tally.identities), (count, Some(1)), "{key:?}");
     }
     assert_eq!(tallies.len(), expected.len());
     let nothing = counted(&expected[1]).unwrap();
@@ -106,7 +114,7 @@ async fn what_is_filed_is_counted_by_its_kinds(place: Place) {
         (nothing.sums.input_tokens, nothing.sums.cost_microusd, nothing.sums.delay_us),
         (3, 9, 2_000_000)
     );
-    assert_eq!((nothing.first_seen, nothing.samples.as_slice()), (at(2), [id(2)].as_slice()));
+    assert_eq!((nothing.first_seen, nothing.samples.as_slice()), (at(2), [id(4), id(2)].as_slice()));
 
     let of_bad = database.tallies(&minutes(0, 1).of_rule("bad")).await.unwrap();
     assert_eq!(of_bad.iter().map(|tally| &tally.key).collect::<Vec<_>>(), [&rule("bad", "enforce")]);

@@ -320,6 +320,10 @@ fn console(
         clock: base.clock.clone(),
         metrics,
         abuse_service: probe,
+        reported_at: Some(Arc::new({
+            let reporter = base.reporter.clone();
+            move |class, provider, owner| reporter.sent_at(class, provider, owner)
+        })),
     };
     weir_console::router_with(parts, Some(point))
 }

@@ -1,13 +1,15 @@
 //! Traffic over time, from the tallies alone: the log is never read for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use maud::{Markup, html};
-use weir_store::tally::{Sums, Tally, TallyKey, TallyKind, TallyQuery};
+use weir_core::record::Stage;
+use weir_store::tally::{REFUSED, Sums, Tally, TallyKey, TallyKind, TallyQuery};
 
 use super::super::chart::{Series, Steps, stacked};
+use super::super::form::encode;
 use super::super::parts::{empty, milliseconds, number, panel, usd};
 use crate::console::Shared;
 use crate::problem::Problem;
@@ -62,9 +64,10 @@ impl Range {
 const CLASSES_MAX: usize = 6;
 
 /// The outcomes of requests with their colours, from the mildest.
-const ACTIONS: [(&str, usize); 7] = [
+const ACTIONS: [(&str, usize); 8] = [
     ("nothing", 0),
-    ("log", 1),
+    ("log", 6),
+    (REFUSED, 1),
     ("rate-limit", 2),
     ("quarantine-1", 3),
     ("quarantine-2", 7),
@@ -79,9 +82,14 @@ pub(super) async fn show(console: &Shared, range: Range, now: Timestamp) -> Resu
     let requests = read(console, TallyKind::Request, steps, now).await?;
     let tools = read(console, TallyKind::Tool, steps, now).await?;
     let failures = read(console, TallyKind::Failure, steps, now).await?;
+    let mut refusals = read(console, TallyKind::Refusal, steps, now).await?;
+    // What a provider's failure ended has a chart of its own.
+    let by_weir = |stage: &str| !stage.is_empty() && stage != Stage::Send.as_str();
+    refusals.retain(|tally| matches!(&tally.key, TallyKey::Refusal { stage, .. } if by_weir(stage)));
     let by_action = series(&requests, steps, &ACTIONS);
     let by_outcome = series(&tools, steps, &TOOL_OUTCOMES);
     let by_class = rarest_together(series(&failures, steps, &[]));
+    let by_type = rarest_together(series(&refusals, steps, &[]));
     Ok(html! {
         (numbers(&requests, &tools, &failures))
         @if requests.is_empty() && tools.is_empty() && failures.is_empty() {
@@ -93,6 +101,12 @@ pub(super) async fn show(console: &Shared, range: Range, now: Timestamp) -> Resu
         } @else {
             div .charts {
                 (panel("Requests by action", &stacked("Requests by action", "requests", steps, &by_action)))
+                @if !by_type.is_empty() {
+                    (panel("Refusals by type", &html! {
+                        (stacked("Refusals by type", "refused requests", steps, &by_type))
+                        (types(&refusals, range))
+                    }))
+                }
                 @if !by_class.is_empty() {
                     (panel("Failures by class", &stacked("Failures by class", "failed calls", steps, &by_class)))
                 }
@@ -120,6 +134,7 @@ fn word(key: &TallyKey) -> &str {
     match key {
         TallyKey::Request { outcome } | TallyKey::Tool { outcome, .. } => outcome,
         TallyKey::Failure { class, .. } => class,
+        TallyKey::Refusal { error_type, .. } => error_type,
         _ => "other",
     }
 }
@@ -161,13 +176,26 @@ fn rarest_together(mut all: Vec<Series>) -> Vec<Series> {
     all
 }
 
+/// The decisions behind each type of refusal.
+fn types(refusals: &[Tally], range: Range) -> Markup {
+    let types: BTreeSet<&str> = refusals.iter().map(|tally| word(&tally.key)).collect();
+    html! {
+        p .quiet { "Decisions with: " @for (at, kind) in types.into_iter().enumerate() {
+            @if at > 0 { ", " }
+            @let terms = format!("error_type={kind}");
+            a href={ "/decisions?" (encode([("since", range.as_str()), ("where", terms.as_str())])) } { (kind) }
+        } }
+    }
+}
+
 /// The sums of the time, each with its unit.
 fn numbers(requests: &[Tally], tools: &[Tally], failures: &[Tally]) -> Markup {
     let count = |tallies: &[Tally], is: &dyn Fn(&str) -> bool| -> u64 {
         tallies.iter().filter(|tally| is(word(&tally.key))).map(|tally| tally.count).sum()
     };
     let (asked, called) = (count(requests, &|_| true), count(tools, &|_| true));
-    let enforced = count(requests, &|word| !matches!(word, "nothing" | "log"));
+    let enforced = count(requests, &|word| !matches!(word, "nothing" | "log" | REFUSED));
+    let refused = count(requests, &|word| word == REFUSED);
     let stopped = count(tools, &|word| word != "allow");
     let mut sums = Sums::default();
     for tally in requests {
@@ -182,6 +210,7 @@ fn numbers(requests: &[Tally], tools: &[Tally], failures: &[Tally]) -> Markup {
         ul .numbers {
             (one(number(asked), "requests"))
             (one(number(enforced), "limited, slowed or blocked"))
+            (one(number(refused), "refused without a rule"))
             (one(number(count(failures, &|_| true)), "failed provider calls"))
             (one(number(called), "tool calls"))
             (one(number(stopped), "tool calls denied or held"))

@@ -70,7 +70,7 @@ impl Editor<'_> {
             @if let Some(problem) = self.refused { (form::faults(Some(problem), &[])) }
             @if let Some(overtaken) = self.overtaken { (self.conflict(overtaken)) }
             div .editing {
-                form #editor .text method="post" action=(action) data-rule=[self.rule.map(|(id, _)| id)] {
+                form #editor .text method="post" action=(action) data-most=(form::FORM_BYTES_MAX) data-rule=[self.rule.map(|(id, _)| id)] {
                     input type="hidden" name=(form::CSRF_FIELD) value=(visit.csrf);
                     input type="hidden" name="version" value=(version);
                     label .label for="text" { "The rule" }

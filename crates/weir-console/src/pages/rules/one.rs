@@ -10,7 +10,7 @@ use weir_rules::Rule;
 use super::editor::{self, Editor};
 use super::{files_note, hits, samples, state};
 use crate::console::Console;
-use crate::pages::parts::{facts, live, number, outcome, panel, table, time};
+use crate::pages::parts::{about, facts, live, number, outcome, panel, table, time};
 use crate::pages::{Form, Page, Section, Visit, form};
 use crate::problem::Problem;
 use crate::query::Parameters;
@@ -94,7 +94,7 @@ async fn standing(console: &Console, visit: &Visit, rule: &Rule) -> Result<Marku
     let Some(stats) = found.first() else { return Ok(html! {}) };
     let counted = |hits: &Hits| {
         html! {
-            (number(hits.count)) span .quiet { " in 24 hours" @if hits.identities > 0 { ", of about " (number(hits.identities)) " identities" } }
+            (number(hits.count)) span .quiet { " in 24 hours" @if hits.identities > 0 { ", of " (about(hits.identities)) @if hits.identities == 1 { " identity" } @else { " identities" } } }
             @if !hits.samples.is_empty() { div { (samples(&hits.samples)) } }
         }
     };
@@ -148,7 +148,7 @@ fn versions(visit: &Visit, versions: &[VersionHits], in_force: &str) -> Markup {
             html! { (version.mode) },
             outcome(&version.action),
             html! { (number(version.count)) },
-            html! { (number(version.identities)) },
+            html! { (about(version.identities)) },
             time(version.last_seen, visit.now),
             samples(&version.samples),
         ]

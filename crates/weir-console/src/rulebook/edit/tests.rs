@@ -64,6 +64,48 @@ fn the_text_around_an_edit_stays_as_it_is() {
 }
 
 #[test]
+fn a_rule_keeps_its_text_to_the_last_blank() {
+    let sets = [
+        "",
+        "rules:\n  - id: a\n    on: request\n    when: request.free\n    then: log\n\n  # about c\n  - id: c\n    on: request\n    when: request.byok\n    then: log\n",
+        "# head\nrules:\n- {id: a, on: request, when: request.free, then: log}\n# tail\n",
+    ];
+    let table = [
+        B.to_owned(),
+        format!("# why\n{B}"),
+        format!("# why\n\n{B}"),
+        format!("\n\n# why\n# and\n\n#   how\n\n{B}\n\n"),
+        format!("{B}# the end\n"),
+        format!("{B}   # further right\n\n# and left\n"),
+        B.replace("on: request\n", "on:   request   # trailing   \n\n\n"),
+        B.replace("when: request.stream", "when: |\n  request.stream\n\n    && true\n"),
+        B.replace("when: request.stream", "when: >-\n    request.stream   \n      || true"),
+        B.replace("then: log", "then: log\nbecause: |+\n  two lines,\n   one of them further right\n\n"),
+        B.replace('\n', "\r\n"),
+        format!("  # indented\n{B}"),
+        format!("- id: b\n").replace("- ", "")
+            + "on: request\nwhen: 'request.model == \"- id: x\"'\nthen: log\n",
+    ];
+    for typed in &table {
+        for set in sets {
+            let number = if set.is_empty() { 0 } else { rules(set).rules().len() };
+            let added = edited(set, &Edit::Add(new_rule(typed)));
+            assert_eq!(text_of(&added, number).as_ref(), Some(typed), "{added}");
+            // Others stay as they are while it is edited, and it stays while they are.
+            let again = edited(&added, &Edit::Replace("b".to_owned(), new_rule(&format!("# new\n\n{B}"))));
+            assert_eq!(text_of(&again, number), Some(format!("# new\n\n{B}")), "{again}");
+            for at in 0..number {
+                assert_eq!(text_of(&added, at), text_of(set, at), "{added}");
+            }
+            let then = edited(&added, &Edit::Add(new_rule(&B.replace("id: b", "id: z"))));
+            assert_eq!(text_of(&then, number).as_ref(), Some(typed), "{then}");
+            let gone = edited(&then, &Edit::Remove("b".to_owned()));
+            assert_eq!(rules(&gone).rules().len(), number + 1);
+        }
+    }
+}
+
+#[test]
 fn json_is_written_in_block_style() {
     let json =
         "{\"id\": \"b\", \"on\": \"request\", \"when\": \"request.model == 'no: #x'\", \"then\": \"log\"}";
