@@ -169,7 +169,7 @@ fn what_was_not_recorded_is_said_to_be_so_and_follows_from_the_outcome_where_it_
     assert!(lines[0].starts_with("*true"), "{lines:#?}");
     // The prompt might have settled it, the error could not.
     let lines = parts("100 / size(request.ja4) > 1 && request.user_prompt.contains(\"a\")", false);
-    assert!(lines[0].starts_with("*~false"), "{lines:#?}");
+    assert!(lines[0].starts_with("*not recorded"), "{lines:#?}");
 }
 
 #[test]
