@@ -83,8 +83,7 @@ fn a_rule_keeps_its_text_to_the_last_blank() {
         B.replace("then: log", "then: log\nbecause: |+\n  two lines,\n   one of them further right\n\n"),
         B.replace('\n', "\r\n"),
         format!("  # indented\n{B}"),
-        format!("- id: b\n").replace("- ", "")
-            + "on: request\nwhen: 'request.model == \"- id: x\"'\nthen: log\n",
+        B.replace("request.stream", "'request.model == \"- id: x\"'"),
     ];
     for typed in &table {
         for set in sets {
