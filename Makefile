@@ -68,5 +68,5 @@ bench: ## measure; the figures of record are in docs/benchmarks.md
 	cargo build --release --package weir && scripts/bench-mcp.py $(TARGET)/release/weir
 	scripts/bench-telemetry.py $(TARGET)/release/weir
 
-coverage: tools ## lines that the tests run: of each crate, and of what changed since BASE (default: origin/main)
+coverage: ## lines that the tests run, of each crate and of what changed since BASE (default: origin/main); 1 when too few
 	scripts/coverage.sh "$(BASE)"

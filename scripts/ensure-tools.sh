@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
 # Installs what `make test` needs beyond Rust, and only what is missing. Programs come from Debian, Python and Node
 # packages go into .cache. With everything in place it touches no network.
+# Usage: ensure-tools.sh [servers], where "servers" stands for the stores alone, which is what `cargo test` needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+wanted="${1:-all}"
+case "$wanted" in all | servers) ;; *) echo "usage: scripts/ensure-tools.sh [servers]" >&2; exit 2 ;; esac
 cache=.cache
 venv="$cache/venv"
 node="$cache/node"
@@ -16,6 +19,7 @@ have() {
 missing_packages() {
     have redis-server || echo redis-server
     { have postgres && have initdb; } || echo postgresql
+    if [ "$wanted" = servers ]; then return; fi
     have chromium || have chromium-browser || have google-chrome || echo chromium
     # The module is there without the package on some systems, and without ensurepip on Debian.
     python3 -c 'import venv, ensurepip' 2>/dev/null || echo python3-venv
@@ -85,6 +89,7 @@ install_node() {
 
 mapfile -t packages < <(missing_packages)
 if [ "${#packages[@]}" -gt 0 ]; then install_packages "${packages[@]}"; fi
+if [ "$wanted" = servers ]; then exit 0; fi
 install_python
 install_node sdk-tests/node/package.json "$node"
 install_node tests/browser/package.json "$browser"
