@@ -5,6 +5,7 @@ mod deployments;
 mod models;
 mod output;
 mod providers;
+mod redis;
 mod secrets;
 mod settings;
 
@@ -29,6 +30,12 @@ impl At {
     fn key(&self, key: &str) -> Self {
         let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
         Self { file: self.file.clone(), path }
+    }
+
+    /// Another key of the same mapping.
+    fn beside(&self, key: &str) -> Self {
+        let path = self.path.rsplit_once('.').map_or(String::new(), |(mapping, _)| mapping.to_owned());
+        Self { file: self.file.clone(), path }.key(key)
     }
 
     fn index(&self, index: usize) -> Self {
@@ -120,6 +127,44 @@ impl Import {
             }
             _ => self.notes.add(at, line, "not carried over: this section is not known to the import"),
         }
+    }
+
+    /// Tells of what has another form than it should; nothing is read of it.
+    fn must_be(&mut self, node: &Node, fits: bool, form: &str, at: &At) {
+        if !fits {
+            self.not_a(node, form, at);
+        }
+    }
+
+    /// Tells that something has another form than it should, unless nothing stands there.
+    fn not_a(&mut self, node: &Node, form: &str, at: &At) {
+        if !matches!(node.value, Value::Null) {
+            self.notes.add(at, node.place.line, format!("not carried over: it is no {form}"));
+        }
+    }
+
+    fn text_of(&mut self, entry: &Entry, at: &At) -> Option<String> {
+        let found = text(&entry.node);
+        if found.is_none() {
+            self.not_a(&entry.node, "text", at);
+        }
+        found
+    }
+
+    fn number_of(&mut self, entry: &Entry, at: &At) -> Option<f64> {
+        let found = number(&entry.node);
+        if found.is_none() {
+            self.not_a(&entry.node, "number", at);
+        }
+        found
+    }
+
+    fn truth_of(&mut self, entry: &Entry, at: &At) -> Option<bool> {
+        let found = truth(&entry.node);
+        if found.is_none() {
+            self.not_a(&entry.node, "truth value", at);
+        }
+        found
     }
 
     fn finish(mut self, files: &[&str]) -> Imported {

@@ -111,10 +111,93 @@ fn what_has_another_form_than_it_should_is_told() {
         ("litellm_settings: {fallbacks: [5]}", "litellm_settings.fallbacks[0]"),
         ("router_settings: {model_group_alias: [x]}", "router_settings.model_group_alias"),
         ("litellm_settings: {num_retries: 99999999999}", "litellm_settings.num_retries"),
+        ("litellm_settings: {num_retries: many}", "litellm_settings.num_retries"),
+        ("litellm_settings: {default_fallbacks: a}", "litellm_settings.default_fallbacks"),
+        ("litellm_settings: {json_logs: perhaps}", "litellm_settings.json_logs"),
+        ("litellm_settings: {set_verbose: 2}", "litellm_settings.set_verbose"),
+        ("litellm_settings: {callbacks: {otel: true}}", "litellm_settings.callbacks"),
+        ("general_settings: {max_request_size_mb: large}", "general_settings.max_request_size_mb"),
+        ("general_settings: {master_key: [a]}", "general_settings.master_key"),
+        ("router_settings: {redis_url: [a]}", "router_settings.redis_url"),
+        ("router_settings: {redis_host: [a]}", "router_settings.redis_host"),
+        ("router_settings: {redis_host: h, redis_port: 63x79}", "router_settings.redis_port"),
+        ("router_settings: {redis_host: h, redis_db: first}", "router_settings.redis_db"),
+        ("router_settings: {redis_host: h, redis_ssl: 7}", "router_settings.redis_ssl"),
+        ("router_settings: {redis_password: p}", "router_settings.redis_password"),
+        ("mcp_servers: {a: {command: npx, args: \"-y b\"}}", "mcp_servers.a.args"),
     ];
     for (text, path) in table {
         let notes = import(text).notes;
         assert!(notes.iter().any(|note| note.path == path), "{text}: {notes:?}");
     }
+    for (params, path) in [
+        ("model: openai/x, input_cost_per_token: cheap", "litellm_params.input_cost_per_token"),
+        ("model: openai/x, output_cost_per_token: -1", "litellm_params.output_cost_per_token"),
+        ("model: openai/x, order: first", "litellm_params.order"),
+    ] {
+        let notes = import(&deployment(params)).notes;
+        let path = format!("model_list[0].{path}");
+        assert!(notes.iter().any(|note| note.path == path), "{params}: {notes:?}");
+    }
     assert_eq!(import("general_settings:\nmodel_list: []\n").notes, []);
+    assert_eq!(import("litellm_settings: {num_retries: null, default_fallbacks: null}").notes, []);
+}
+
+#[test]
+fn a_redis_server_keeps_its_login_and_its_database() {
+    let table = [
+        ("redis_host: h", "redis://h:6379", &[][..]),
+        ("redis_host: h, redis_port: 1, redis_db: 0, redis_ssl: \"yes\"", "rediss://h:1", &[]),
+        ("redis_host: h, redis_db: 3", "redis://h:6379/3", &[]),
+        (
+            "redis_host: h, redis_username: weir, redis_password: pw, redis_db: 2",
+            "redis://weir:${REDIS_PASSWORD}@h:6379/2",
+            &["REDIS_PASSWORD"],
+        ),
+        ("redis_host: h, redis_username: weir", "redis://weir@h:6379", &[]),
+        ("redis_host: h, redis_username: \"a@b\"", "redis://${REDIS_USERNAME}@h:6379", &["REDIS_USERNAME"]),
+        (
+            "redis_host: os.environ/H, redis_port: os.environ/P, redis_username: os.environ/U, \
+             redis_password: os.environ/W, redis_db: os.environ/D",
+            "redis://${U}:${W}@${H}:${P}/${D}",
+            &["D", "H", "P", "U", "W"],
+        ),
+        ("redis_url: os.environ/R", "${R}", &["R"]),
+        ("redis_url: \"redis://:pw@h\"", "${REDIS_URL}", &["REDIS_URL"]),
+    ];
+    for (settings, cache, variables) in table {
+        let imported = import(&format!("router_settings: {{{settings}}}"));
+        let said = imported.text.lines().find(|line| line.starts_with("cache: ")).unwrap_or_default();
+        assert_eq!(said.replace('"', ""), format!("cache: {cache}"), "{settings}");
+        assert_eq!(imported.variables, variables, "{settings}");
+        assert!(!imported.text.contains("pw"), "{settings}: {}", imported.text);
+    }
+}
+
+#[test]
+fn more_fallbacks_than_weir_tries_are_told() {
+    let models = |count: usize| {
+        (0..count)
+            .map(|n| format!("- {{model_name: m{n}, litellm_params: {{model: openai/m{n}}}}}\n"))
+            .collect::<String>()
+    };
+    let names = (1..10).map(|n| format!("m{n}")).collect::<Vec<_>>().join(", ");
+    let text = format!("model_list:\n{}litellm_settings: {{fallbacks: [{{m0: [{names}]}}]}}\n", models(10));
+    let imported = import(&text);
+    assert!(imported.text.contains("fallbacks: [m1, m2, m3, m4, m5, m6, m7, m8]\n"), "{}", imported.text);
+    let told: Vec<_> = imported.notes.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        ["a.yaml:12: litellm_settings.fallbacks[0].m0: cut: weir tries at most 8 fallbacks of a model"]
+    );
+
+    let deployments: String =
+        (0..10).map(|n| format!("- {{model_name: m, litellm_params: {{model: openai/m{n}}}}}\n")).collect();
+    let imported = import(&format!("model_list:\n{deployments}"));
+    let last = imported.notes.last().unwrap();
+    assert_eq!(
+        (last.line, last.why.as_str()),
+        (11, "becomes the model `m/deployment-10`; weir tries at most 8 fallbacks of a model")
+    );
+    assert!(!imported.text.contains("m/deployment-9, m/deployment-10"), "{}", imported.text);
 }

@@ -88,7 +88,10 @@ fn deployments_become_pools_and_fallbacks() {
         (14, "model_list[2].litellm_params.model: not carried over: Azure"),
         (26, "model_list[7].model_info.mode: not carried over"),
         (28, "router_settings.routing_strategy: not carried over"),
-        (34, "router_settings.redis_host: the password itself is not written: set ${REDIS_PASSWORD} to it"),
+        (
+            34,
+            "router_settings.redis_password: the password itself is not written: set ${REDIS_PASSWORD} to it, with escapes",
+        ),
         (35, "router_settings.model_group_alias.lost: not carried over"),
         (36, "router_settings.fallbacks[1].fast: a fallback is left out"),
         (39, "litellm_settings.content_policy_fallbacks: not carried over"),
@@ -144,7 +147,7 @@ fn wildcards_and_own_servers() {
         "guardrails: not carried over",
         "environment_variables: not carried over",
         "something_new: not carried over: this section is not known",
-        "included.yaml:4: litellm_settings.num_retries: not carried over: this is no number",
+        "included.yaml:4: litellm_settings.num_retries: not carried over: it is no number",
     ] {
         assert!(run.stderr.contains(told), "{told}\n{}", run.stderr);
     }

@@ -4,7 +4,7 @@ use crate::document::{Entry, Node};
 
 use super::providers::{self, Known};
 use super::secrets::environment;
-use super::{At, Import, entries, get, number, text};
+use super::{At, Import, entries, get, text};
 
 /// One deployment, in weir's words.
 #[derive(Clone)]
@@ -56,8 +56,12 @@ impl Import {
         let key = self.key(params, known, &at_params);
         self.params(params, &at_params);
         let info = get(node, "model_info").map(|entry| &entry.node);
+        let at_info = at.key("model_info");
         // LiteLLM takes those of the lowest order first, and those without one after them.
-        let order = get(params, "order").and_then(|entry| number(&entry.node)).unwrap_or(f64::MAX);
+        let order = self.number_at(params, "order", &at_params).unwrap_or(f64::MAX);
+        let price = self.price(params, &at_params).or_else(|| self.price(info?, &at_info));
+        let context_window =
+            info.and_then(|info| whole(self.number_at(info, "max_input_tokens", &at_info)?));
         #[expect(clippy::cast_possible_truncation, reason = "an order is a small whole number")]
         Some(Deployment {
             at: at.clone(),
@@ -68,8 +72,8 @@ impl Import {
             key,
             upstream,
             order: order as i64,
-            price: price(params).or_else(|| price(info?)),
-            context_window: info.and_then(|info| whole(&get(info, "max_input_tokens")?.node)),
+            price,
+            context_window,
         })
     }
 
@@ -204,21 +208,25 @@ impl Import {
             }
         }
     }
+
+    /// A number under a key; tells of what is none.
+    fn number_at(&mut self, node: &Node, key: &str, at: &At) -> Option<f64> {
+        get(node, key).and_then(|entry| self.number_of(entry, &at.key(key)))
+    }
+
+    /// LiteLLM's prices are for a token, weir's for a million.
+    fn price(&mut self, node: &Node, at: &At) -> Option<(f64, f64)> {
+        let mut million = |key| {
+            let price = self.number_at(node, key, at)? * 1e6;
+            // What the multiplication adds is far behind what anybody is charged.
+            Some((price * 1e6).round() / 1e6)
+        };
+        let (input, output) = (million("input_cost_per_token"), million("output_cost_per_token"));
+        (input.is_some() || output.is_some()).then(|| (input.unwrap_or(0.0), output.unwrap_or(0.0)))
+    }
 }
 
-/// LiteLLM's prices are for a token, weir's for a million.
-fn price(node: &Node) -> Option<(f64, f64)> {
-    let million = |key| {
-        let price = number(&get(node, key)?.node)? * 1e6;
-        // What the multiplication adds is far behind what anybody is charged.
-        Some((price * 1e6).round() / 1e6)
-    };
-    let (input, output) = (million("input_cost_per_token"), million("output_cost_per_token"));
-    (input.is_some() || output.is_some()).then(|| (input.unwrap_or(0.0), output.unwrap_or(0.0)))
-}
-
-fn whole(node: &Node) -> Option<u64> {
-    let number = number(node)?;
+fn whole(number: f64) -> Option<u64> {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

@@ -103,12 +103,20 @@ impl Import {
             let further = !made.is_empty();
             let Some(model) = self.model(deployment, keys, made.len()) else { continue };
             if further {
-                let why = format!("becomes the model `{}`, a fallback of `{}`", model.id, deployment.name);
+                let why = if made.len() > FALLBACKS_MAX {
+                    format!(
+                        "becomes the model `{}`; weir tries at most {FALLBACKS_MAX} fallbacks of a model",
+                        model.id
+                    )
+                } else {
+                    format!("becomes the model `{}`, a fallback of `{}`", model.id, deployment.name)
+                };
                 self.notes.add(&deployment.at, deployment.line, why);
             }
             made.push(model);
         }
-        let further: Vec<String> = made.iter().skip(1).map(|model| model.id.clone()).collect();
+        let further: Vec<String> =
+            made.iter().skip(1).take(FALLBACKS_MAX).map(|model| model.id.clone()).collect();
         if let Some(first) = made.first_mut() {
             first.fallbacks = further;
         }
@@ -178,15 +186,12 @@ impl Import {
         }
     }
 
-    /// Tells of what has another form than it should; nothing is read of it.
-    pub(super) fn must_be(&mut self, node: &Node, fits: bool, form: &str, at: &At) {
-        if !fits && !matches!(node.value, Value::Null) {
-            self.notes.add(at, node.place.line, format!("not carried over: it is no {form}"));
-        }
-    }
-
     pub(super) fn default_fallbacks(&mut self, node: &Node, at: &At) {
-        let to = items(node).iter().filter_map(text).collect();
+        self.must_be(node, matches!(node.value, Value::List(_)), "list", at);
+        let to: Vec<String> = items(node).iter().filter_map(text).collect();
+        if to.is_empty() {
+            return;
+        }
         let (at, line) = (at.clone(), node.place.line);
         self.models.fallbacks.push(Fallbacks { at, line, model: None, to });
     }
@@ -255,7 +260,7 @@ impl Import {
                     ),
                 }
             }
-            let mut found = false;
+            let (mut found, mut cut) = (false, false);
             for candidate in &mut self.models.models {
                 let meant = model.as_ref().is_none_or(|model| candidate.id.eq_ignore_ascii_case(model));
                 if meant && !candidate.further {
@@ -265,9 +270,15 @@ impl Import {
                             !candidate.fallbacks.contains(id) && !id.eq_ignore_ascii_case(&candidate.id);
                         if new && candidate.fallbacks.len() < FALLBACKS_MAX {
                             candidate.fallbacks.push(id.clone());
+                        } else {
+                            cut |= new;
                         }
                     }
                 }
+            }
+            if cut {
+                let why = format!("cut: weir tries at most {FALLBACKS_MAX} fallbacks of a model");
+                self.notes.add(&at, line, why);
             }
             if !found {
                 self.notes.add(&at, line, "not carried over: no model of that name was carried over");

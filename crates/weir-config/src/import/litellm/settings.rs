@@ -2,8 +2,7 @@
 
 use crate::document::{Entry, Node, Value};
 
-use super::secrets::environment;
-use super::{At, Import, entries, get, items, number, text, truth};
+use super::{At, Import, entries, get, items, number, text};
 
 /// Tries of one model that weir allows at most.
 const ATTEMPTS_MAX: f64 = 100.0;
@@ -36,28 +35,10 @@ impl Import {
     pub(super) fn router_settings(&mut self, node: &Node, at: &At) {
         for entry in entries(node) {
             let (at, line) = (at.key(&entry.key), entry.key_place.line);
-            if self.is_common(entry, &at) {
+            if self.is_common(entry, &at) || self.is_redis(node, entry, &at) {
                 continue;
             }
             let why = match entry.key.as_str() {
-                "redis_host" => {
-                    self.redis(node, entry, &at);
-                    continue;
-                }
-                "redis_port" | "redis_password" | "redis_username" | "redis_db" | "redis_ssl" => continue,
-                "redis_url" => {
-                    let url = text(&entry.node).unwrap_or_default();
-                    let reference = self.variables.secret(&url, "REDIS_URL");
-                    if reference.was_literal {
-                        let why = format!(
-                            "the URL may hold a password and is not repeated: set {} to it",
-                            reference.text
-                        );
-                        self.notes.add(&at, line, why);
-                    }
-                    self.settings.cache = Some(reference.text);
-                    continue;
-                }
                 "model_group_alias" => {
                     self.must_be(&entry.node, matches!(entry.node.value, Value::Map(_)), "mapping", &at);
                     for alias in entries(&entry.node) {
@@ -95,11 +76,11 @@ impl Import {
                     continue;
                 }
                 "json_logs" => {
-                    self.settings.json_logs = truth(&entry.node).unwrap_or(false);
+                    self.settings.json_logs = self.truth_of(entry, &at) == Some(true);
                     continue;
                 }
                 "set_verbose" => {
-                    self.settings.debug = truth(&entry.node).unwrap_or(false);
+                    self.settings.debug = self.truth_of(entry, &at) == Some(true);
                     continue;
                 }
                 "drop_params" | "modify_params" => {
@@ -130,8 +111,8 @@ impl Import {
     fn is_common(&mut self, entry: &Entry, at: &At) -> bool {
         let line = entry.key_place.line;
         match entry.key.as_str() {
-            "num_retries" => match number(&entry.node) {
-                Some(retries) => {
+            "num_retries" => {
+                if let Some(retries) = self.number_of(entry, at) {
                     #[expect(
                         clippy::cast_possible_truncation,
                         clippy::cast_sign_loss,
@@ -144,8 +125,7 @@ impl Import {
                     }
                     self.settings.attempts = Some(attempts);
                 }
-                None => self.notes.add(at, line, "not carried over: this is no number"),
-            },
+            }
             "timeout" | "request_timeout" | "stream_timeout" => {
                 match number(&entry.node).filter(|s| *s > 0.0) {
                     Some(seconds) => {
@@ -180,7 +160,10 @@ impl Import {
     fn callbacks(&mut self, node: &Node, at: &At) {
         let named: Vec<String> = match text(node) {
             Some(one) => vec![one],
-            None => items(node).iter().filter_map(text).collect(),
+            None => {
+                self.must_be(node, matches!(node.value, Value::List(_)), "name, nor a list of names", at);
+                items(node).iter().filter_map(text).collect()
+            }
         };
         for name in named {
             match name.as_str() {
@@ -199,37 +182,6 @@ impl Import {
         }
     }
 
-    fn redis(&mut self, settings: &Node, host: &Entry, at: &At) {
-        let line = host.key_place.line;
-        let member =
-            |key: &str| get(settings, key).and_then(|entry| Some((entry.key_place.line, text(&entry.node)?)));
-        let host = text(&host.node).unwrap_or_default();
-        let host = match environment(&host) {
-            Some(name) => self.variables.read(name),
-            None => host.replace("${", "$${"),
-        };
-        let port = match member("redis_port") {
-            Some((_, port)) => match environment(&port) {
-                Some(name) => self.variables.read(name),
-                None => port.chars().filter(char::is_ascii_digit).collect(),
-            },
-            None => "6379".to_owned(),
-        };
-        let login = member("redis_password").map(|(line, password)| {
-            let reference = self.variables.secret(&password, "REDIS_PASSWORD");
-            if reference.was_literal {
-                let why = format!("the password itself is not written: set {} to it", reference.text);
-                self.notes.add(at, line, why);
-            }
-            format!(":{}@", reference.text)
-        });
-        let tls = get(settings, "redis_ssl").and_then(|entry| truth(&entry.node)).unwrap_or(false);
-        let scheme = if tls { "rediss" } else { "redis" };
-        self.settings.cache = Some(format!("{scheme}://{}{host}:{port}", login.unwrap_or_default()));
-        let why = "weir keeps its counters, limits and the action cache there; LiteLLM's own keys stay where they are";
-        self.notes.add(at, line, why);
-    }
-
     pub(super) fn general_settings(&mut self, node: &Node, at: &At) {
         for entry in entries(node) {
             let (at, line) = (at.key(&entry.key), entry.key_place.line);
@@ -244,7 +196,7 @@ impl Import {
                         clippy::cast_sign_loss,
                         reason = "it is not negative, and saturates"
                     )]
-                    let bytes = number(&entry.node).map(|mb| (mb * 1024.0 * 1024.0) as u64);
+                    let bytes = self.number_of(entry, &at).map(|mb| (mb * 1024.0 * 1024.0) as u64);
                     self.settings.body_bytes_max = bytes.filter(|bytes| *bytes > 0);
                     continue;
                 }
@@ -274,7 +226,7 @@ impl Import {
     }
 
     fn master_key(&mut self, node: &Node, at: &At) {
-        let Some(key) = text(node) else { return };
+        let Some(key) = text(node) else { return self.not_a(node, "text", at) };
         let reference = self.variables.secret(&key, "LITELLM_MASTER_KEY");
         if reference.was_literal {
             let why = format!("the key itself is not written: set {} to it", reference.text);
@@ -291,6 +243,9 @@ impl Import {
             let (at, line) = (at.key(&entry.key), entry.key_place.line);
             let member = |key: &str| get(&entry.node, key).and_then(|entry| text(&entry.node));
             let url = member("url").filter(|url| !url.contains(['@', '?', '#']));
+            if let Some(args) = get(&entry.node, "args") {
+                self.must_be(&args.node, matches!(args.node.value, Value::List(_)), "list", &at.key("args"));
+            }
             let args = get(&entry.node, "args").map(|args| items(&args.node)).unwrap_or_default();
             let command: Vec<String> =
                 member("command").into_iter().chain(args.iter().filter_map(text)).collect();
