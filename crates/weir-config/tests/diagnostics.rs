@@ -142,6 +142,20 @@ fn fallbacks_without_a_model() {
 }
 
 #[test]
+fn fallbacks_that_are_never_tried_are_warned_of() {
+    let text = |count: usize| {
+        let names: Vec<_> = (0..count).map(|n| format!("sim/{n}")).collect();
+        format!("models: [{{id: m, provider: sim, fallbacks: [{}]}}]\n", names.join(", "))
+    };
+    let warned = |count| {
+        let shown = shown(&text(count));
+        shown.contains("models[0].fallbacks[8]")
+            && shown.contains("weir tries at most 8 fallbacks: never this one")
+    };
+    assert_eq!([7, 8, 9, 12].map(warned), [false, false, true, true]);
+}
+
+#[test]
 fn references_into_what_could_not_be_read_are_not_reported_as_well() {
     assert_snapshot!(shown(
         "providers:

@@ -96,13 +96,21 @@ fn parse_cache(text: &str) -> Result<CacheUrl, &'static str> {
         return Err("this is no URL of a cache");
     }
     match kind {
-        "" => Ok(CacheUrl::Redis(
-            node_url(scheme, "", after, REDIS_PORT).ok_or("this is no URL of a Redis server")?,
-        )),
+        "" => single(scheme, after),
         "cluster" => cluster(scheme, &nodes(after)),
         "sentinel" => sentinel(scheme, &nodes(after)),
         _ => Err("this is no URL of a cache"),
     }
+}
+
+fn single(scheme: &str, after: &str) -> Result<CacheUrl, &'static str> {
+    let url = node_url(scheme, "", after, REDIS_PORT).ok_or("this is no URL of a Redis server")?;
+    let (address, _) = after.split_once(['?', '#']).unwrap_or((after, ""));
+    let database = nodes(address).rest.trim_matches('/');
+    if !database.is_empty() && database.parse::<u32>().is_err() {
+        return Err("what follows the server is no number of a database");
+    }
+    Ok(CacheUrl::Redis(url))
 }
 
 fn nodes(after: &str) -> Nodes<'_> {
@@ -217,6 +225,10 @@ mod tests {
             ("redis+other://a", "error: this is no URL of a cache"),
             ("memcached://a", "error: this is no URL of a cache"),
             ("redis", "error: this is no URL of a cache"),
+            ("redis://h/", "one redis://h:6379/"),
+            ("redis://h/4?protocol=resp3", "one redis://h:6379/4?protocol=resp3"),
+            ("redis://h/cache", "error: what follows the server is no number of a database"),
+            ("redis://:p@h/-1", "error: what follows the server is no number of a database"),
             ("redis://", "error: this is no URL of a Redis server"),
         ];
         for (text, expected) in table {

@@ -12,6 +12,9 @@ use crate::path::Path;
 use crate::raw::{RawConfig, RawModel, RawProvider};
 use crate::shape::nearest;
 
+/// Fallbacks of one model that the gateway looks at, whatever is configured: `weir-gateway/src/attempts.rs`.
+const FALLBACKS_MAX: usize = 8;
+
 /// A reference: the name, and where it stands.
 type Reference<'r> = (&'r str, Path);
 
@@ -51,6 +54,7 @@ impl Check<'_, '_> {
         let models = raw.models.as_deref().unwrap_or_default();
         let providers = raw.providers.as_deref().unwrap_or_default();
         let mut unknown = Vec::new();
+        self.fallbacks_too_many(models);
         for (name, path, own) in fallback_references(models) {
             if name.eq_ignore_ascii_case(own) {
                 self.error(&path, "a model cannot stand in for itself");
@@ -71,6 +75,18 @@ impl Check<'_, '_> {
             + providers.iter().filter(|provider| provider.name.is_none()).count();
         if !are_excused(&unknown, nameless) {
             self.unknown_fallbacks(unknown, catalogue);
+        }
+    }
+
+    /// What stands behind the last one that is tried, the reader believes to be tried.
+    fn fallbacks_too_many(&mut self, models: &[RawModel]) {
+        let list = Path::root().key("models");
+        for (i, model) in models.iter().enumerate() {
+            if model.fallbacks.iter().flatten().nth(FALLBACKS_MAX).is_some() {
+                let path = list.index(i).key("fallbacks").index(FALLBACKS_MAX);
+                self.warning(&path, format!("weir tries at most {FALLBACKS_MAX} fallbacks: never this one"))
+                    .help("leave out those that help least");
+            }
         }
     }
 
