@@ -156,8 +156,12 @@ impl<'s> Builder<'s> {
     fn event(&mut self, event: Event<'s>, span: Span) -> Result<(), YamlError> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let node = Node { span, value: scalar(text, style, tag.as_deref(), span)? };
-                self.complete(node, anchor)
+                // Keys are words, whatever they look like: `1.0` is not `1`.
+                let value = match tag.as_deref() {
+                    None if self.awaits_key() => Value::Str(text),
+                    tag => scalar(text, style, tag, span)?,
+                };
+                self.complete(Node { span, value }, anchor)
             }
             Event::SequenceStart(_, anchor, tag) => {
                 no_tag(tag.as_deref(), "seq", span)?;
@@ -174,6 +178,10 @@ impl<'s> Builder<'s> {
             }
             _ => Ok(()),
         }
+    }
+
+    fn awaits_key(&self) -> bool {
+        matches!(self.stack.last(), Some(Frame { open: Open::Map(_, None), .. }))
     }
 
     fn open(&mut self, open: Open<'s>, span: Span, anchor: usize) -> Result<(), YamlError> {
@@ -241,7 +249,7 @@ fn error(span: Span, message: impl Into<String>) -> YamlError {
     YamlError { span, message: message.into() }
 }
 
-/// Keys are words, whatever they look like.
+/// A key that has a tag, or that an alias stands for, may be another scalar: its word is what it is.
 fn read_key(node: Node<'_>) -> Result<Key<'_>, YamlError> {
     let text = match node.value {
         Value::Str(text) => text,
@@ -311,11 +319,12 @@ fn number<'s>(word: &str) -> Option<Value<'s>> {
             Err(_) => word.parse::<f64>().ok().map(Value::Float),
         };
     }
-    if let Some(octal) = word.strip_prefix("0o") {
-        return i64::from_str_radix(octal, 8).ok().map(Value::Int);
-    }
-    if let Some(hex) = word.strip_prefix("0x") {
-        return i64::from_str_radix(hex, 16).ok().map(Value::Int);
+    for (prefix, radix) in [("0o", 8), ("0x", 16)] {
+        if let Some(digits) = word.strip_prefix(prefix) {
+            // A sign stands before the prefix or nowhere.
+            let signed = digits.starts_with(['-', '+']);
+            return i64::from_str_radix(digits, radix).ok().filter(|_| !signed).map(Value::Int);
+        }
     }
     let float_shaped =
         unsigned.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'-' | b'+'));

@@ -111,6 +111,51 @@ fn failing_examples_say_which_and_on_which_facts() {
     insta::assert_snapshot!(render(&errors_of(&[file("rules/examples.yaml", text)])));
 }
 
+/// The boundary, `then`, the place and the words of the one error.
+type WrongThen = (&'static str, &'static str, &'static str, &'static str);
+
+#[test]
+fn an_outcome_of_another_form_is_told_what_it_should_be() {
+    let table: &[WrongThen] = &[
+        ("request", "[block]", "rules[0].then", "`then` is an action, not a list"),
+        ("request", "{}", "rules[0].then", "`then` is an action, not a mapping"),
+        ("request", "null", "rules[0].then", "`then` is an action, not nothing"),
+        ("request", "{rate-limit: 5}", "rules[0].then.rate-limit", "a limit is a mapping, not an int"),
+        (
+            "request",
+            "{rate-limit: {requests: 5, per: [1m]}}",
+            "rules[0].then.rate-limit.per",
+            "is a text, not a list",
+        ),
+        (
+            "request",
+            "{rate-limit: {requests: 1.5, per: 1m}}",
+            "rules[0].then.rate-limit.requests",
+            "not a double",
+        ),
+        (
+            "request",
+            "{rate-limits: {requests: 5, per: 1m}}",
+            "rules[0].then.rate-limits",
+            "unknown key `rate-limits`",
+        ),
+        ("failure", "rate_limited", "rules[0].then", "`then` is a mapping with a class, not a string"),
+        ("failure", "{owner: user}", "rules[0].then", "the key `class` is missing"),
+        ("failure", "{class: rate_limited, owner: 7}", "rules[0].then.owner", "is a text, not an int"),
+        ("tool", "[deny]", "rules[0].then", "`then` is an answer, not a list"),
+        ("tool", "true", "rules[0].then", "`then` is an answer, not a bool"),
+        ("tool", "{levle: execute}", "rules[0].then.levle", "unknown key `levle`"),
+        ("tool", "{level: {a: b}}", "rules[0].then.level", "is a text, not a mapping"),
+    ];
+    for (on, then, path, words) in table {
+        let told =
+            errors_of(&[file("a.yaml", &format!("rules: [{{id: a, on: {on}, when: true, then: {then}}}]"))]);
+        assert_eq!(told.len(), 1, "{then}: {told:?}");
+        assert_eq!(told[0].path, *path, "{then}");
+        assert!(told[0].message.contains(words), "{then}: {}", told[0].message);
+    }
+}
+
 #[test]
 fn an_id_that_is_used_twice_names_both_places() {
     let rule = "rules: [{id: same, on: request, when: true, then: log}]\n";

@@ -40,9 +40,33 @@ fn numbers_are_those_of_the_core_schema() {
         ("!!str 1", json!("1")),
         ("!!int 1", json!(1)),
         ("0xZZ", json!("0xZZ")),
+        ("0x-1F", json!("0x-1F")),
+        ("0o+7", json!("0o+7")),
+        ("!!null ~", json!(null)),
+        ("!!bool true", json!(true)),
+        ("!!float 1.5", json!(1.5)),
     ];
     for (text, expected) in table {
         assert_eq!(json_of(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn keys_are_the_words_that_are_written() {
+    let table = [
+        (
+            "{1.0: a, 1: b, 0x10: c, 1e3: d, 12345678901234567890: e}",
+            ["1.0", "1", "0x10", "1e3", "12345678901234567890"],
+        ),
+        ("{true: a, null: b, ~: c, 'q': d, -1: e}", ["true", "null", "~", "q", "-1"]),
+        ("{a: &x 1, *x : b, !!str 7: c, !!int 08: d, !!bool true: e}", ["a", "1", "7", "8", "true"]),
+    ];
+    for (text, keys) in table {
+        let (node, duplicates) = parse(text).unwrap();
+        assert_eq!(duplicates.len(), 0, "{text}");
+        for key in keys {
+            assert!(node.get(key).is_some(), "{text}: {key}");
+        }
     }
 }
 
