@@ -50,6 +50,8 @@ pub struct Parts {
     pub abuse_service: Option<DependencyProbe>,
     /// What this node has reported; none where nothing reports.
     pub reported_at: Option<ReportedAt>,
+    /// How the collector of traces and metrics is doing, where one is configured.
+    pub telemetry: Option<DependencyProbe>,
 }
 
 /// The parts, and what the handlers remember.

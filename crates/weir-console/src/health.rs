@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use weir_store::{Dependency, DependencyState};
 
-use crate::console::{Console, Shared};
+use crate::console::{Console, DependencyProbe, Shared};
 
 /// Whether the node can do its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -67,7 +67,7 @@ pub(crate) async fn healthz() -> Json<serde_json::Value> {
     Json(serde_json::json!({ "status": "ok" }))
 }
 
-/// Whether the node can serve, and how the store, the cache and the abuse service are doing. Needs no token.
+/// Whether the node can serve, and how the store, the cache, the abuse service and the collector of telemetry are doing. Needs no token.
 #[utoipa::path(get, path = "/readyz", operation_id = "readyz", tag = "service", security(()), responses(
     (status = 200, description = "Requests are served, if with less than all", body = Report),
     (status = 503, description = "Not ready", body = Report),
@@ -83,13 +83,16 @@ pub(crate) async fn readyz(State(console): State<Console>) -> Response {
 pub(crate) fn report(console: &Shared) -> Report {
     let parts = &console.parts;
     let (store, cache) = (parts.database.state(), parts.cache.state());
-    let service = parts.abuse_service.as_ref().map(|probe| probe());
+    let probed = |probe: &Option<DependencyProbe>| probe.as_ref().map(|probe| probe());
+    let (service, telemetry) = (probed(&parts.abuse_service), probed(&parts.telemetry));
     let status = readiness(store.state, cache.state, service.as_ref().map(|service| service.state));
     let off = || DependencyReport { state: "off", since: console.started, error: None };
     let dependencies = BTreeMap::from([
         ("store", store.into()),
         ("cache", cache.into()),
         ("abuse_service", service.map_or_else(off, Into::into)),
+        // Shown only: a collector that takes nothing keeps weir from nothing.
+        ("telemetry", telemetry.map_or_else(off, Into::into)),
     ]);
     Report { status, dependencies }
 }

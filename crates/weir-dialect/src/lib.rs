@@ -34,4 +34,4 @@ pub use dialect::Dialect;
 pub use models::models_list;
 pub use refusal::{Answer, FailedCall, Refusal, RefusalKind};
 pub use request::{Prompts, RequestBody};
-pub use usage::{Observed, UsageReader};
+pub use usage::{FinishReasons, Observed, UsageReader};

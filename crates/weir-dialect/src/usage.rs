@@ -4,6 +4,7 @@
 //! of a JSON answer only the members sought are kept, so that neither needs memory for its length.
 
 mod body;
+mod reasons;
 mod stream;
 
 use weir_core::ApiKind;
@@ -12,6 +13,7 @@ use weir_core::record::Usage;
 use crate::json;
 use crate::sse::Event;
 use body::BodyReader;
+pub use reasons::FinishReasons;
 use stream::EventReader;
 
 /// Events of more bytes are not read, so that no line can take more memory. The terminal event of responses repeats
@@ -27,6 +29,8 @@ pub struct Observed {
     pub message_id: Option<String>,
     /// The model as the provider names it.
     pub model: Option<String>,
+    /// Why the model has stopped.
+    pub finish_reasons: FinishReasons,
     /// Whether the answer is complete: the protocol's terminal event, or the end of the JSON object. An event that is
     /// an error ends a stream too; it is in `error`.
     pub finished: bool,

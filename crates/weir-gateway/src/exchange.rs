@@ -244,7 +244,7 @@ impl Exchange {
             self.draft.result.usage = Some(Usage { cost_microusd, ..usage });
         }
         self.draft.message_id = seen.message_id.clone();
-        self.draft.watched.answered_by(seen.model.as_ref());
+        self.draft.watched.answered(seen);
     }
 
     fn provider_call(&self) -> Option<ProviderCall> {

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use weir_core::failure::{Class, Owner};
 use weir_core::record::{RequestResult, Stage};
 use weir_core::{ApiKind, Decision};
+use weir_dialect::{FinishReasons, Observed};
 use weir_telemetry::access::{self, Line};
 use weir_telemetry::{Attributes, Kind, Span, SpanId, Trace, names};
 
@@ -17,6 +18,9 @@ use crate::resolve::Target;
 
 /// How many stages of one request have spans: each once, and some again after a fallback.
 const STAGES_MAX: usize = 24;
+
+/// How many stages most requests come to.
+const STAGES_USUAL: usize = 14;
 
 /// Where the numbers of the attempts' spans begin; below are those of the stages.
 const FIRST_ATTEMPT: u32 = 1_000;
@@ -30,6 +34,7 @@ pub(crate) struct Watched {
     stages: Vec<(Stage, Instant)>,
     pub(crate) attempts: Vec<Attempt>,
     response_model: Option<String>,
+    finish_reasons: FinishReasons,
 }
 
 /// One call of a provider.
@@ -76,10 +81,16 @@ impl Watched {
             Method::OPTIONS => "OPTIONS",
             _ => "_OTHER",
         };
-        let mut watched =
-            Self { trace, method, stages: Vec::new(), attempts: Vec::new(), response_model: None };
+        let mut watched = Self {
+            trace,
+            method,
+            stages: Vec::new(),
+            attempts: Vec::new(),
+            response_model: None,
+            finish_reasons: FinishReasons::default(),
+        };
         if watched.is_kept() {
-            watched.stages.reserve_exact(STAGES_MAX);
+            watched.stages.reserve_exact(STAGES_USUAL);
             watched.entered(Stage::Route, at);
         }
         watched
@@ -114,7 +125,7 @@ impl Watched {
             failed: None,
         });
         let trace = self.trace.as_ref()?;
-        HeaderValue::try_from(trace.header_of(FIRST_ATTEMPT.saturating_add(number))).ok()
+        HeaderValue::from_bytes(&trace.header_of(FIRST_ATTEMPT.saturating_add(number))).ok()
     }
 
     /// Notes that the latest attempt has failed.
@@ -132,10 +143,11 @@ impl Watched {
         }
     }
 
-    /// Notes which model the provider says has answered.
-    pub(crate) fn answered_by(&mut self, model: Option<&String>) {
+    /// Notes which model the provider says has answered, and why it has stopped.
+    pub(crate) fn answered(&mut self, seen: &Observed) {
         if self.is_kept() {
-            self.response_model = model.cloned();
+            self.response_model.clone_from(&seen.model);
+            self.finish_reasons = seen.finish_reasons;
         }
     }
 }
@@ -157,14 +169,25 @@ pub(crate) const fn operation(kind: ApiKind) -> &'static str {
 
 /// Tells of a request that has ended `now`.
 pub(crate) fn tell(exchange: &Exchange, decision: Option<&Decision>, now: Instant) {
-    let ended = Ended { exchange, result: &exchange.draft.result, decision, now };
     let telemetry = &exchange.inner.telemetry;
-    if let (Some(tracer), Some(trace)) = (&telemetry.tracer, &exchange.draft.watched.trace) {
-        let watched = &exchange.draft.watched;
+    let watched = &exchange.draft.watched;
+    let access = telemetry.access.as_ref().filter(|access| access.is_wanted());
+    if access.is_none() && !watched.is_kept() {
+        return;
+    }
+    let ended = Ended {
+        exchange,
+        result: &exchange.draft.result,
+        decision,
+        id: exchange.id.to_text(),
+        began_ns: u64::try_from(exchange.at.as_nanosecond()).unwrap_or(0),
+        now,
+    };
+    if let (Some(tracer), Some(trace)) = (&telemetry.tracer, &watched.trace) {
         let expected = u64::try_from(1 + watched.stages.len() + watched.attempts.len()).unwrap_or(1);
         tracer.record(trace, expected, |spans| ended.spans(trace, spans));
     }
-    if let Some(access) = telemetry.access.as_ref().filter(|access| access.is_wanted()) {
+    if let Some(access) = access {
         ended.line(access);
     }
 }
@@ -174,6 +197,10 @@ struct Ended<'a> {
     exchange: &'a Exchange,
     result: &'a RequestResult,
     decision: Option<&'a Decision>,
+    /// The decision's id.
+    id: String,
+    /// When the request came, in nanoseconds since 1970.
+    began_ns: u64,
     now: Instant,
 }
 
@@ -181,8 +208,7 @@ impl Ended<'_> {
     /// A moment as nanoseconds since 1970, by the time at which the request came.
     fn at(&self, moment: Instant) -> u64 {
         let since = moment.saturating_duration_since(self.exchange.began());
-        let came = u64::try_from(self.exchange.at.as_nanosecond()).unwrap_or(0);
-        came.saturating_add(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+        self.began_ns.saturating_add(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
     }
 
     /// The path, where it is one of those that are served; never what a caller made up.
@@ -213,6 +239,7 @@ impl Ended<'_> {
 
     fn spans(&self, trace: &Trace, spans: &mut weir_telemetry::Spans<'_>) {
         let watched = &self.exchange.draft.watched;
+        let now = self.at(self.now);
         let server = Span {
             name: watched.method,
             subject: self.route(),
@@ -220,22 +247,24 @@ impl Ended<'_> {
             id: trace.id(),
             parent: trace.parent(),
             remote_parent: trace.is_remote(),
-            start_ns: self.at(self.exchange.began()),
-            end_ns: self.at(self.now),
+            start_ns: self.began_ns,
+            end_ns: now,
             failed: self.result.status >= 500,
         };
         spans.write(&server, |attributes| self.of_server(attributes));
-        let mut open: Option<(u32, Stage, Instant)> = None;
+        let mut open: Option<(u32, Stage, u64)> = None;
         for (number, (stage, began)) in (0..).zip(&watched.stages) {
-            match open {
-                Some((_, same, _)) if same == *stage => continue,
-                Some(before) => self.stage(trace, spans, before, *began),
-                None => {}
+            if open.is_some_and(|(_, same, _)| same == *stage) {
+                continue;
             }
-            open = Some((number, *stage, *began));
+            // One stage ends when the next begins.
+            let began = self.at(*began);
+            if let Some(before) = open.replace((number, *stage, began)) {
+                self.stage(trace, spans, before, began);
+            }
         }
         if let Some(last) = open {
-            self.stage(trace, spans, last, self.now);
+            self.stage(trace, spans, last, now);
         }
         for attempt in &watched.attempts {
             spans.write(&self.attempt(trace, attempt), |attributes| self.of_attempt(attempt, attributes));
@@ -246,8 +275,8 @@ impl Ended<'_> {
         &self,
         trace: &Trace,
         spans: &mut weir_telemetry::Spans<'_>,
-        (number, stage, began): (u32, Stage, Instant),
-        ended: Instant,
+        (number, stage, start_ns): (u32, Stage, u64),
+        end_ns: u64,
     ) {
         let span = Span {
             name: stage.as_str(),
@@ -256,8 +285,8 @@ impl Ended<'_> {
             id: trace.child(number),
             parent: Some(trace.id()),
             remote_parent: false,
-            start_ns: self.at(began),
-            end_ns: self.at(ended),
+            start_ns,
+            end_ns,
             failed: false,
         };
         spans.write(&span, |attributes| self.of_stage(stage, attributes));
@@ -272,7 +301,7 @@ impl Ended<'_> {
         attributes.some(names::GEN_AI_REQUEST_MODEL, draft.target.as_ref().map(|target| target.id.as_str()));
         attributes.some(names::ERROR_TYPE, result.error_type.as_deref().or(result.failure_class.as_deref()));
         attributes.some(names::WEIR_ENDED_AT, result.ended_at.as_deref());
-        attributes.text(names::WEIR_DECISION_ID, &self.exchange.id.to_string());
+        attributes.text(names::WEIR_DECISION_ID, &self.id);
         if let Some(decision) = self.decision {
             attributes.text(names::WEIR_DECISION_ACTION, decision.outcome.as_str());
             attributes.some(names::WEIR_DECISION_RULE, decision.rule.as_deref());
@@ -341,6 +370,9 @@ impl Ended<'_> {
         }
         attributes.int(names::HTTP_STATUS, u64::from(self.result.status));
         attributes.some(names::GEN_AI_RESPONSE_MODEL, draft.watched.response_model.as_deref());
+        if !draft.watched.finish_reasons.is_empty() {
+            attributes.texts(names::GEN_AI_RESPONSE_FINISH_REASONS, draft.watched.finish_reasons.words());
+        }
         if let Some(usage) = &self.result.usage {
             attributes.int(names::GEN_AI_INPUT_TOKENS, usage.input_tokens);
             attributes.int(names::GEN_AI_OUTPUT_TOKENS, usage.output_tokens);
@@ -355,14 +387,13 @@ impl Ended<'_> {
 
     fn line(&self, access: &access::AccessLog) {
         let (draft, result) = (&self.exchange.draft, self.result);
-        let (timestamp, decision) = (self.exchange.at.to_string(), self.exchange.id.to_string());
+        let trace_id = draft.watched.trace.as_ref().map(Trace::trace_id);
         let usage = result.usage.unwrap_or_default();
-        access.write(Line {
-            timestamp: &timestamp,
-            message: "request",
-            request_id: result.request_id.as_str().into(),
-            decision: &decision,
-            trace_id: draft.watched.trace.as_ref().map(Trace::trace_id),
+        access.write(&Line {
+            at: self.exchange.at,
+            request_id: &result.request_id,
+            decision: &self.id,
+            trace_id: trace_id.as_ref().and_then(|digits| std::str::from_utf8(digits).ok()),
             operation: self.operation(),
             model: draft.target.as_ref().map(|target| target.model.id.as_str()),
             upstream: draft.target.as_ref().map(|target| target.provider.name.as_ref()),
@@ -372,20 +403,14 @@ impl Ended<'_> {
             ended_at: result.ended_at.as_deref(),
             outcome: self.decision.map_or("none", |decision| decision.outcome.as_str()),
             rule: self.decision.and_then(|decision| decision.rule.as_deref()),
-            duration_ms: milliseconds(self.now.saturating_duration_since(self.exchange.began())),
-            overhead_ms: (result.timings.overhead_ms * 1e3).round() / 1e3,
-            upstream_ms: (result.timings.upstream_head_ms * 1e3).round() / 1e3,
+            duration_ms: self.now.saturating_duration_since(self.exchange.began()).as_secs_f64() * 1e3,
+            overhead_ms: result.timings.overhead_ms,
+            upstream_ms: result.timings.upstream_head_ms,
             delay_ms: result.abuse_delay.unwrap_or_default(),
             attempts: draft.watched.attempts.len(),
             input_tokens: usage.input_tokens,
             output_tokens: usage.output_tokens,
             client_gone: result.client_gone,
-            ..Line::of_info()
         });
     }
-}
-
-/// With three decimals.
-fn milliseconds(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e6).round() / 1e3
 }

@@ -105,6 +105,8 @@ const OTLP_NAMES: &[(&str, &str)] = &[
     ("gen_ai_client_token_usage", "gen_ai.client.token.usage"),
     ("gen_ai_client_operation_duration_seconds", "gen_ai.client.operation.duration"),
     ("gen_ai_client_operation_time_to_first_chunk_seconds", "gen_ai.client.operation.time_to_first_chunk"),
+    ("mcp_client_operation_duration_seconds", "mcp.client.operation.duration"),
+    ("mcp_server_operation_duration_seconds", "mcp.server.operation.duration"),
 ];
 
 /// Labels of these metrics, and the attributes that they are.
@@ -113,6 +115,7 @@ const ATTRIBUTES: &[(&str, &str)] = &[
     ("gen_ai_provider_name", crate::names::GEN_AI_PROVIDER_NAME),
     ("gen_ai_request_model", crate::names::GEN_AI_REQUEST_MODEL),
     ("gen_ai_token_type", crate::names::GEN_AI_TOKEN_TYPE),
+    ("mcp_method_name", crate::names::MCP_METHOD_NAME),
     ("error_type", crate::names::ERROR_TYPE),
 ];
 
@@ -177,7 +180,7 @@ mod tests {
         assert_eq!(names, sorted);
         for metric in METRICS {
             let Metric { name, kind, unit, labels, help } = metric;
-            assert!(name.starts_with("weir_") || name.starts_with("gen_ai_"), "{name}");
+            assert!(["weir_", "gen_ai_", "mcp_"].iter().any(|prefix| name.starts_with(prefix)), "{name}");
             assert_eq!(*kind == MetricKind::Counter, name.ends_with("_total"), "{name}");
             assert_eq!(*unit == Unit::Seconds, name.ends_with("_seconds"), "{name}");
             assert!(labels.len() <= 5 && help.ends_with('.'), "{name}");

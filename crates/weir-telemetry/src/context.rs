@@ -36,20 +36,24 @@ impl TraceContext {
 
     /// The value of `traceparent` that passes this context on.
     #[must_use]
-    pub fn header(&self) -> String {
-        let mut text = String::with_capacity(55);
-        text.push_str("00-");
-        digits(&mut text, &self.trace_id);
-        text.push('-');
-        digits(&mut text, &self.span_id.0.to_be_bytes());
-        text.push_str(if self.sampled { "-01" } else { "-00" });
+    pub fn header(&self) -> [u8; 55] {
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        let (_, rest) = text.split_at_mut(3);
+        let (trace, rest) = rest.split_at_mut(32);
+        let (_, rest) = rest.split_at_mut(1);
+        let (span, flags) = rest.split_at_mut(16);
+        digits(trace, &self.trace_id);
+        digits(span, &self.span_id.0.to_be_bytes());
+        if let Some(flag) = flags.last_mut().filter(|_| self.sampled) {
+            *flag = b'1';
+        }
         text
     }
 
     /// The trace in hexadecimal digits.
     #[must_use]
-    pub fn trace_text(&self) -> String {
-        let mut text = String::with_capacity(32);
+    pub fn trace_text(&self) -> [u8; 32] {
+        let mut text = [0; 32];
         digits(&mut text, &self.trace_id);
         text
     }
@@ -57,11 +61,13 @@ impl TraceContext {
 
 /// Bytes as lower-case hexadecimal digits. By hand: a context is written for each call, and `format!` takes longer than a
 /// span.
-fn digits(text: &mut String, bytes: &[u8]) {
-    let digit = |value: u8| char::from(if value < 10 { b'0' + value } else { b'a' + value - 10 });
-    for byte in bytes {
-        text.push(digit(byte >> 4));
-        text.push(digit(byte & 0xf));
+#[inline]
+fn digits(text: &mut [u8], bytes: &[u8]) {
+    let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' + value - 10 };
+    for (place, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        if let [high, low] = place {
+            (*high, *low) = (digit(byte >> 4), digit(byte & 0xf));
+        }
     }
 }
 
@@ -94,9 +100,10 @@ mod tests {
     fn a_context_is_read_and_written_as_it_came() {
         let context = TraceContext::parse(GOOD).unwrap();
         assert!(context.sampled && context.span_id == SpanId(0x00f0_67aa_0ba9_02b7));
-        assert_eq!(context.header(), GOOD);
+        assert_eq!(context.header(), GOOD.as_bytes());
+        assert_eq!(context.trace_text(), &GOOD.as_bytes()[3..35]);
         let unsampled = GOOD.replace("-01", "-00");
-        assert_eq!(TraceContext::parse(&unsampled).unwrap().header(), unsampled);
+        assert_eq!(TraceContext::parse(&unsampled).unwrap().header(), unsampled.as_bytes());
     }
 
     #[test]

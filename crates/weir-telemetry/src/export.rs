@@ -4,13 +4,14 @@
 
 mod client;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use metrics::counter;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use weir_core::Timestamp;
 use weir_core::clock::SharedClock;
 
 use crate::metrics_data;
@@ -35,8 +36,37 @@ mod field {
     pub(super) const SCOPE_VERSION: u64 = 2;
 }
 
+/// Whether what is sent arrives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Since when it does, or does not.
+    pub since: Timestamp,
+    /// Why it does not; none while it does.
+    pub error: Option<String>,
+}
+
+/// How both signals fare. Cheap to clone.
+#[derive(Clone)]
+pub struct Deliveries([Arc<Mutex<Delivery>>; 2]);
+
+impl Deliveries {
+    fn new(since: Timestamp) -> Self {
+        Self([(); 2].map(|()| Arc::new(Mutex::new(Delivery { since, error: None }))))
+    }
+
+    /// The worse one, and of two alike the one that has changed last.
+    #[must_use]
+    pub fn worst(&self) -> Delivery {
+        let [traces, metrics] =
+            self.0.each_ref().map(|one| one.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let rank = |one: &Delivery| (one.error.is_some(), one.since);
+        if rank(&traces) >= rank(&metrics) { traces } else { metrics }
+    }
+}
+
 /// The tasks that send.
 pub struct Exporter {
+    deliveries: Deliveries,
     stop: CancellationToken,
     tasks: [JoinHandle<()>; 2],
 }
@@ -46,13 +76,22 @@ impl Exporter {
     #[must_use]
     pub fn start(settings: Settings, tracer: &Tracer, render: RenderMetrics, clock: SharedClock) -> Self {
         let stop = CancellationToken::new();
-        let spans = Sending::new(&settings, Signal::Traces, clock.clone());
-        let metrics = Sending::new(&settings, Signal::Metrics, clock);
+        let deliveries = Deliveries::new(clock.now());
+        let [of_traces, of_metrics] = deliveries.0.clone();
+        let client = |signal, delivery| Client::new(&settings, signal, clock.clone(), delivery);
+        let spans = Sending::new(&settings, client(Signal::Traces, of_traces), clock.clone());
+        let metrics = Sending::new(&settings, client(Signal::Metrics, of_metrics), clock.clone());
         let tasks = [
             tokio::spawn(spans.spans(tracer.clone(), settings.spans_every, stop.clone())),
             tokio::spawn(metrics.metrics(render, settings.metrics_every, stop.clone())),
         ];
-        Self { stop, tasks }
+        Self { deliveries, stop, tasks }
+    }
+
+    /// Whether what is sent arrives.
+    #[must_use]
+    pub fn deliveries(&self) -> Deliveries {
+        self.deliveries.clone()
     }
 
     /// Sends what is there once more and ends, within this time; says whether it could.
@@ -79,7 +118,7 @@ struct Sending {
 }
 
 impl Sending {
-    fn new(settings: &Settings, signal: Signal, clock: SharedClock) -> Self {
+    fn new(settings: &Settings, client: Client, clock: SharedClock) -> Self {
         let mut resource = Vec::new();
         wire::message(&mut resource, field::RESOURCE, |out| {
             let mut attributes = Attributes::of(out, field::RESOURCE_ATTRIBUTES);
@@ -92,33 +131,38 @@ impl Sending {
             wire::text(out, field::SCOPE_NAME, "weir");
             wire::text(out, field::SCOPE_VERSION, env!("CARGO_PKG_VERSION"));
         });
-        Self { client: Client::new(settings, signal), resource, scope, clock }
+        Self { client, resource, scope, clock }
     }
 
-    /// A request with this content of its one scope.
-    fn request(&self, content: &[u8]) -> Bytes {
-        let mut out = Vec::with_capacity(content.len() + self.resource.len() + self.scope.len() + 64);
-        wire::message(&mut out, field::RESOURCE_DATA, |out| {
-            out.extend_from_slice(&self.resource);
-            wire::message(out, field::SCOPE_DATA, |out| {
-                out.extend_from_slice(&self.scope);
-                out.extend_from_slice(content);
-            });
-        });
+    /// What stands before a content of so many bytes: the resource and the scope whose content it is.
+    fn before(&self, length: usize) -> Bytes {
+        let mut inner = self.resource.clone();
+        wire::head(&mut inner, field::SCOPE_DATA, self.scope.len() + length);
+        inner.extend_from_slice(&self.scope);
+        let mut out = Vec::with_capacity(inner.len() + 8);
+        wire::head(&mut out, field::RESOURCE_DATA, inner.len() + length);
+        out.extend_from_slice(&inner);
         out.into()
+    }
+
+    async fn send(&mut self, content: Bytes) -> Option<u64> {
+        let before = self.before(content.len());
+        self.client.send(before, content).await
     }
 
     async fn spans(mut self, tracer: Tracer, every: Duration, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(every);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut spare = Vec::new();
         loop {
             let ending = tokio::select! {
                 () = stop.cancelled() => true,
                 () = tracer.shards().filled() => false,
                 _ = ticks.tick() => false,
             };
-            for shard in tracer.shards().take() {
-                self.send_spans(shard).await;
+            let mut at = 0;
+            while let Some(shard) = tracer.shards().take_next(&mut at, &mut spare) {
+                spare = self.send_spans(shard).await;
             }
             if ending {
                 return;
@@ -126,12 +170,14 @@ impl Sending {
         }
     }
 
-    async fn send_spans(&mut self, shard: Shard) {
+    /// Sends spans, and gives back the buffer that they were in.
+    async fn send_spans(&mut self, shard: Shard) -> Vec<u8> {
         counted("dropped", shard.dropped);
         if shard.count == 0 {
-            return;
+            return shard.bytes;
         }
-        match self.client.send(self.request(&shard.bytes)).await {
+        let content = Bytes::from(shard.bytes);
+        match self.send(content.clone()).await {
             Some(rejected) => {
                 let rejected = rejected.min(shard.count);
                 counted("rejected", rejected);
@@ -139,6 +185,8 @@ impl Sending {
             }
             None => counted("failed", shard.count),
         }
+        // A try that was given up may hold it still.
+        if content.is_unique() { content.into() } else { Vec::new() }
     }
 
     async fn metrics(mut self, render: RenderMetrics, every: Duration, stop: CancellationToken) {
@@ -153,7 +201,7 @@ impl Sending {
             let mut content = Vec::new();
             let span = metrics_data::Span { start_ns, now_ns: self.now_ns() };
             if metrics_data::write(&mut content, &render(), span) > 0 {
-                self.client.send(self.request(&content)).await;
+                self.send(content.into()).await;
             }
             if ending {
                 return;

@@ -22,7 +22,7 @@ mod tracer;
 mod wire;
 
 pub use context::TraceContext;
-pub use export::{Exporter, RenderMetrics};
+pub use export::{Deliveries, Delivery, Exporter, RenderMetrics};
 pub use handles::Telemetry;
 pub use sampler::Sampler;
 pub use settings::{Settings, SettingsError};

@@ -9,6 +9,8 @@ pub const GEN_AI_PROVIDER_NAME: &str = "gen_ai.provider.name";
 pub const GEN_AI_REQUEST_MODEL: &str = "gen_ai.request.model";
 /// The model that the provider says has answered.
 pub const GEN_AI_RESPONSE_MODEL: &str = "gen_ai.response.model";
+/// Why the model has stopped, one word of the protocols for each answer.
+pub const GEN_AI_RESPONSE_FINISH_REASONS: &str = "gen_ai.response.finish_reasons";
 /// Whether a stream was asked for.
 pub const GEN_AI_REQUEST_STREAM: &str = "gen_ai.request.stream";
 /// Seconds from the call to the first piece of the answer.
@@ -27,6 +29,8 @@ pub const GEN_AI_TOKEN_TYPE: &str = "gen_ai.token.type";
 pub const GEN_AI_TOOL_NAME: &str = "gen_ai.tool.name";
 /// The call of a tool.
 pub const GEN_AI_TOOL_CALL_ID: &str = "gen_ai.tool.call.id";
+/// The operation of MCP: `tools/call`, …
+pub const MCP_METHOD_NAME: &str = "mcp.method.name";
 /// The tool's server, as it is configured.
 pub const WEIR_TOOL_SERVER: &str = "weir.tool.server";
 /// What kind of error it was: a class of failures, a refusal's type, `tool_error`.

@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Uri};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 use crate::sampler::Sampler;
 
@@ -29,6 +32,8 @@ pub struct Settings {
     pub(crate) metrics: Uri,
     /// Their values may be keys: they are marked as sensitive, and shown nowhere.
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    /// Whose certificates are trusted, where those of the public web are not meant.
+    pub(crate) roots: Option<RootCertStore>,
     /// What describes this process.
     pub(crate) resource: Vec<(String, String)>,
     /// Which traces are kept.
@@ -105,9 +110,14 @@ impl Settings {
                 _ => warnings.push(format!("OTEL_EXPORTER_OTLP_HEADERS: the header `{name}` cannot be sent")),
             }
         }
+        let roots = set("OTEL_EXPORTER_OTLP_CERTIFICATE").and_then(|file| {
+            certificates(&file)
+                .map_err(|error| warnings.push(format!("OTEL_EXPORTER_OTLP_CERTIFICATE: `{file}`: {error}")))
+                .ok()
+        });
         let (traces, metrics) = (below(endpoint, "/v1/traces")?, below(endpoint, "/v1/metrics")?);
         let settings =
-            Self { traces, metrics, headers, resource, sampler, spans_every, metrics_every, try_max };
+            Self { traces, metrics, headers, roots, resource, sampler, spans_every, metrics_every, try_max };
         Ok((settings, warnings))
     }
 }
@@ -123,6 +133,16 @@ fn below(endpoint: &str, path: &str) -> Result<Uri, SettingsError> {
                 .to_owned(),
         )
     })
+}
+
+/// The certificates of a file in PEM.
+fn certificates(file: &str) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| error.to_string())? {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
+    if roots.is_empty() { Err("there is no certificate in it".to_owned()) } else { Ok(roots) }
 }
 
 fn read_time(value: &str) -> Option<Duration> {
@@ -239,8 +259,10 @@ mod tests {
             ("OTEL_TRACES_SAMPLER", "jaeger_remote"),
             ("OTEL_BSP_SCHEDULE_DELAY", "soon"),
             ("OTEL_METRIC_EXPORT_INTERVAL", "0"),
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")),
         ]);
-        assert_eq!(warnings.len(), 7, "{warnings:?}");
+        assert_eq!(warnings.len(), 8, "{warnings:?}");
+        assert!(settings.roots.is_none() && warnings.concat().contains("there is no certificate in it"));
         assert!(!warnings.concat().contains("secret"), "{warnings:?}");
         assert_eq!((settings.headers.len(), settings.sampler), (1, Sampler::default()));
         assert_eq!(settings.metrics_every, METRICS_EVERY);

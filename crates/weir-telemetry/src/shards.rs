@@ -65,17 +65,19 @@ impl Shards {
         }
     }
 
-    /// Takes what is there, buffer by buffer.
-    pub(crate) fn take(&self) -> impl Iterator<Item = Shard> + '_ {
-        self.shards.iter().filter_map(|shard| {
+    /// Goes from buffer to buffer and takes what is there; `spare` is put in the place of what is taken, so that who gives
+    /// back there what it has read makes the same buffers go round.
+    pub(crate) fn take_next(&self, at: &mut usize, spare: &mut Vec<u8>) -> Option<Shard> {
+        loop {
+            let shard = self.shards.get(*at)?;
+            *at += 1;
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            if shard.count == 0 && shard.dropped == 0 {
-                return None;
+            if shard.count > 0 || shard.dropped > 0 {
+                spare.clear();
+                let next = Shard { bytes: std::mem::take(spare), ..Shard::default() };
+                return Some(std::mem::replace(&mut *shard, next));
             }
-            // As much will come again: growing step by step would copy it several times.
-            let next = Shard { bytes: Vec::with_capacity(shard.bytes.len()), ..Shard::default() };
-            Some(std::mem::replace(&mut *shard, next))
-        })
+        }
     }
 
     /// Waits until a buffer has enough for being sent.
@@ -97,15 +99,16 @@ mod tests {
                 2
             });
         }
-        let taken: Vec<_> =
-            shards.take().map(|shard| (shard.bytes.len(), shard.count, shard.dropped)).collect();
-        assert_eq!(taken, [(12, 4, 4)]);
-        assert_eq!(shards.take().count(), 0);
+        let taken = shards.take_next(&mut 0, &mut Vec::from(*b"old")).unwrap();
+        assert_eq!((taken.bytes.len(), taken.count, taken.dropped), (12, 4, 4));
+        assert!(shards.take_next(&mut 0, &mut Vec::new()).is_none());
         shards.write(1, |out| {
             out.push(b'x');
             1
         });
-        assert_eq!(shards.take().map(|shard| shard.bytes).collect::<Vec<_>>(), [b"x"]);
+        let mut at = 0;
+        assert_eq!(shards.take_next(&mut at, &mut Vec::new()).unwrap().bytes, b"x");
+        assert!(shards.take_next(&mut at, &mut Vec::new()).is_none());
     }
 
     #[tokio::test]

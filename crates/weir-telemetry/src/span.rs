@@ -144,19 +144,24 @@ impl<'a> Attributes<'a> {
         Self { out, field }
     }
 
-    fn write(&mut self, key: &str, value: impl FnOnce(&mut Vec<u8>)) {
-        wire::message(self.out, self.field, |out| {
-            wire::text(out, field::KEY, key);
-            wire::message(out, field::VALUE, value);
-        });
+    /// All of an attribute but its value, which takes so many bytes: they are known before it is written.
+    #[inline]
+    fn head(&mut self, key: &str, value_len: usize) {
+        let value_head = 1 + wire::varint_len(u64::try_from(value_len).unwrap_or(u64::MAX));
+        wire::head(self.out, self.field, wire::text_len(key) + value_head + value_len);
+        wire::text(self.out, field::KEY, key);
+        wire::head(self.out, field::VALUE, value_len);
     }
 
     /// A text.
+    #[inline]
     pub fn text(&mut self, key: &str, value: &str) {
-        self.write(key, |out| wire::text(out, any::STRING, value));
+        self.head(key, wire::text_len(value));
+        wire::text(self.out, any::STRING, value);
     }
 
     /// A text, if there is any.
+    #[inline]
     pub fn some(&mut self, key: &str, value: Option<&str>) {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             self.text(key, value);
@@ -164,29 +169,38 @@ impl<'a> Attributes<'a> {
     }
 
     /// Texts.
-    pub fn texts(&mut self, key: &str, values: &[&str]) {
-        self.write(key, |out| {
-            wire::message(out, any::ARRAY, |out| {
-                for value in values {
-                    wire::message(out, any::VALUES, |out| wire::text(out, any::STRING, value));
-                }
+    pub fn texts<'v>(&mut self, key: &str, values: impl Iterator<Item = &'v str>) {
+        wire::message(self.out, self.field, |out| {
+            wire::text(out, field::KEY, key);
+            wire::message(out, field::VALUE, |out| {
+                wire::message(out, any::ARRAY, |out| {
+                    for value in values {
+                        wire::message(out, any::VALUES, |out| wire::text(out, any::STRING, value));
+                    }
+                });
             });
         });
     }
 
     /// Yes or no.
+    #[inline]
     pub fn flag(&mut self, key: &str, value: bool) {
-        self.write(key, |out| wire::uint(out, any::BOOL, u64::from(value)));
+        self.head(key, 2);
+        wire::uint(self.out, any::BOOL, u64::from(value));
     }
 
     /// A whole number.
+    #[inline]
     pub fn int(&mut self, key: &str, value: u64) {
-        let value = i64::try_from(value).unwrap_or(i64::MAX);
-        self.write(key, |out| wire::int(out, any::INT, value));
+        let value = i64::try_from(value).unwrap_or(i64::MAX).cast_unsigned();
+        self.head(key, 1 + wire::varint_len(value));
+        wire::uint(self.out, any::INT, value);
     }
 
     /// A number.
+    #[inline]
     pub fn double(&mut self, key: &str, value: f64) {
-        self.write(key, |out| wire::double(out, any::DOUBLE, value));
+        self.head(key, 9);
+        wire::double(self.out, any::DOUBLE, value);
     }
 }

@@ -99,7 +99,7 @@ impl Trace {
 
     /// The id of the trace in hexadecimal digits.
     #[must_use]
-    pub fn trace_id(&self) -> String {
+    pub fn trace_id(&self) -> [u8; 32] {
         self.context.trace_text()
     }
 
@@ -130,7 +130,7 @@ impl Trace {
 
     /// The context of a span within, for whom it calls: the value of `traceparent`.
     #[must_use]
-    pub fn header_of(&self, number: u32) -> String {
+    pub fn header_of(&self, number: u32) -> [u8; 55] {
         TraceContext { span_id: self.child(number), ..self.context }.header()
     }
 }

@@ -6,7 +6,8 @@ const FIXED64: u64 = 1;
 const BYTES: u64 = 2;
 const FIXED32: u64 = 5;
 
-fn varint(out: &mut Vec<u8>, mut value: u64) {
+#[inline]
+pub(crate) fn varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(low_bits(value) | 0x80);
         value >>= 7;
@@ -14,11 +15,32 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(low_bits(value));
 }
 
+/// How many bytes a number takes.
+#[inline]
+pub(crate) const fn varint_len(value: u64) -> usize {
+    (70 - (value | 1).leading_zeros() as usize) / 7
+}
+
+/// How many bytes a text takes as a member whose tag takes one.
+#[inline]
+pub(crate) fn text_len(value: &str) -> usize {
+    1 + varint_len(as_u64(value.len())) + value.len()
+}
+
+/// The beginning of a message within a message, of so many bytes.
+#[inline]
+pub(crate) fn head(out: &mut Vec<u8>, field: u64, length: usize) {
+    tag(out, field, BYTES);
+    varint(out, as_u64(length));
+}
+
 /// The lowest seven bits.
+#[inline]
 fn low_bits(value: u64) -> u8 {
     u8::try_from(value & 0x7f).unwrap_or(0)
 }
 
+#[inline]
 fn tag(out: &mut Vec<u8>, field: u64, wire: u64) {
     varint(out, field << 3 | wire);
 }
@@ -27,72 +49,72 @@ fn as_u64(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
+#[inline]
 pub(crate) fn uint(out: &mut Vec<u8>, field: u64, value: u64) {
     tag(out, field, VARINT);
     varint(out, value);
 }
 
-/// A signed number as `int64`: the negative ones take ten bytes.
-pub(crate) fn int(out: &mut Vec<u8>, field: u64, value: i64) {
-    uint(out, field, value.cast_unsigned());
-}
-
+#[inline]
 pub(crate) fn fixed64(out: &mut Vec<u8>, field: u64, value: u64) {
     tag(out, field, FIXED64);
     out.extend_from_slice(&value.to_le_bytes());
 }
 
+#[inline]
 pub(crate) fn fixed32(out: &mut Vec<u8>, field: u64, value: u32) {
     tag(out, field, FIXED32);
     out.extend_from_slice(&value.to_le_bytes());
 }
 
+#[inline]
 pub(crate) fn double(out: &mut Vec<u8>, field: u64, value: f64) {
     fixed64(out, field, value.to_bits());
 }
 
+#[inline]
 pub(crate) fn bytes(out: &mut Vec<u8>, field: u64, value: &[u8]) {
-    tag(out, field, BYTES);
-    varint(out, as_u64(value.len()));
+    head(out, field, value.len());
     out.extend_from_slice(value);
 }
 
+#[inline]
 pub(crate) fn text(out: &mut Vec<u8>, field: u64, value: &str) {
     bytes(out, field, value.as_bytes());
 }
 
 /// Fixed numbers of eight bytes in a row.
 pub(crate) fn packed64(out: &mut Vec<u8>, field: u64, values: impl ExactSizeIterator<Item = u64>) {
-    tag(out, field, BYTES);
-    varint(out, as_u64(values.len().saturating_mul(8)));
+    head(out, field, values.len().saturating_mul(8));
     for value in values {
         out.extend_from_slice(&value.to_le_bytes());
     }
 }
 
-/// A message within a message. Its length is known when it is written; most are shorter than 128 bytes, whose length takes
-/// the one byte that was left free, and only longer ones are moved.
+/// A message within a message, whose length is known when it is written. One byte is left free for it, which is enough for
+/// most; what is longer is moved.
+#[inline]
 pub(crate) fn message(out: &mut Vec<u8>, field: u64, write: impl FnOnce(&mut Vec<u8>)) {
     tag(out, field, BYTES);
     let at = out.len();
     out.push(0);
     write(out);
-    let mut length = as_u64(out.len() - at - 1);
-    let mut digits = [0_u8; 10];
-    let mut count = 0;
-    for digit in &mut digits {
-        count += 1;
-        *digit = low_bits(length) | if length >= 0x80 { 0x80 } else { 0 };
-        length >>= 7;
-        if length == 0 {
-            break;
-        }
+    let length = out.len() - at - 1;
+    match (u8::try_from(length), out.get_mut(at)) {
+        (Ok(short @ 0..0x80), Some(place)) => *place = short,
+        _ => widen(out, at, length),
     }
-    let digits = digits.get(..count).unwrap_or_default();
-    if let ([digit], Some(place)) = (digits, out.get_mut(at)) {
-        *place = *digit;
-    } else {
-        out.splice(at..=at, digits.iter().copied());
+}
+
+/// Puts a length of several bytes in the place of one.
+fn widen(out: &mut Vec<u8>, at: usize, length: usize) {
+    let mut rest = as_u64(length);
+    let (width, end) = (varint_len(rest), out.len());
+    out.resize(end + width - 1, 0);
+    out.copy_within(at + 1..end, at + width);
+    for place in out.iter_mut().skip(at).take(width) {
+        *place = low_bits(rest) | if rest < 0x80 { 0 } else { 0x80 };
+        rest >>= 7;
     }
 }
 
@@ -112,6 +134,7 @@ mod tests {
             let mut out = Vec::new();
             varint(&mut out, value);
             assert_eq!(out, expected, "{value}");
+            assert_eq!(varint_len(value), expected.len(), "{value}");
         }
     }
 

@@ -18,7 +18,9 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
+use tokio_rustls::TlsAcceptor;
 
+use crate::authority;
 use crate::deadline::until;
 use crate::server::{Body, Cut, Server, full};
 
@@ -76,6 +78,7 @@ enum Answer {
 /// A collector that keeps what it is sent. What is not OTLP is answered with 400 and kept in [`FakeCollector::faults`].
 pub struct FakeCollector {
     server: Server,
+    tls: bool,
     state: Arc<State>,
 }
 
@@ -95,20 +98,35 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl FakeCollector {
+    /// The authority that a client of a collector with TLS must trust, in PEM.
+    pub const AUTHORITY: &str = authority::AUTHORITY;
+
     /// Starts it.
     pub async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// Starts it with TLS, by a certificate of an authority that nobody knows: [`FakeCollector::AUTHORITY`].
+    pub async fn start_tls() -> Self {
+        Self::start_with(Some(authority::acceptor())).await
+    }
+
+    async fn start_with(acceptor: Option<TlsAcceptor>) -> Self {
         let state = Arc::new(State::default());
         let service = {
             let state = Arc::clone(&state);
             move |request| serve(Arc::clone(&state), request)
         };
-        Self { server: Server::start(Arc::clone(&state.changed), service).await, state }
+        let tls = acceptor.is_some();
+        let server = Server::start_with(acceptor, Arc::clone(&state.changed), service).await;
+        Self { server, state, tls }
     }
 
     /// The endpoint to configure.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.server.address)
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.server.address)
     }
 
     /// Answers the next `times` requests with this status, and does not keep them.

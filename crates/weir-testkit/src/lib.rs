@@ -13,6 +13,7 @@
     reason = "this crate serves tests only, and a test that fails should panic"
 )]
 
+mod authority;
 pub mod cases;
 pub mod classifier;
 pub mod clock;

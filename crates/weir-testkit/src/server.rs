@@ -13,9 +13,11 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::task::AbortOnDropHandle;
 
 /// The body of a scripted answer; an error in it cuts the connection.
@@ -46,10 +48,19 @@ impl Server {
         S: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
         F: Future<Output = Result<Response<Body>, Cut>> + Send + 'static,
     {
+        Self::start_with(None, changed, service).await
+    }
+
+    /// With TLS, if there is a certificate.
+    pub(crate) async fn start_with<S, F>(tls: Option<TlsAcceptor>, changed: Arc<Notify>, service: S) -> Self
+    where
+        S: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+        F: Future<Output = Result<Response<Body>, Cut>> + Send + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let open = Arc::new(AtomicUsize::new(0));
-        let accepting = accept(listener, Arc::clone(&open), changed, service);
+        let accepting = accept(listener, tls, Arc::clone(&open), changed, service);
         Self { address, open, _accepting: AbortOnDropHandle::new(tokio::spawn(accepting)) }
     }
 
@@ -58,8 +69,13 @@ impl Server {
     }
 }
 
-async fn accept<S, F>(listener: TcpListener, open: Arc<AtomicUsize>, changed: Arc<Notify>, service: S)
-where
+async fn accept<S, F>(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    open: Arc<AtomicUsize>,
+    changed: Arc<Notify>,
+    service: S,
+) where
     S: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
     F: Future<Output = Result<Response<Body>, Cut>> + Send + 'static,
 {
@@ -68,23 +84,32 @@ where
     while let Ok((tcp, _)) = listener.accept().await {
         while connections.try_join_next().is_some() {}
         let counted = Counted::new(Arc::clone(&open), Arc::clone(&changed));
-        let service = service.clone();
+        let (service, tls) = (service.clone(), tls.clone());
         connections.spawn(async move {
             let _counted = counted;
-            serve(tcp, service).await;
+            let _ = tcp.set_nodelay(true);
+            match tls {
+                None => serve(tcp, service).await,
+                // A client that does not trust the certificate hangs up.
+                Some(tls) => {
+                    if let Ok(secured) = tls.accept(tcp).await {
+                        serve(secured, service).await;
+                    }
+                }
+            }
         });
     }
 }
 
-async fn serve<S, F>(tcp: TcpStream, service: S)
+async fn serve<I, S, F>(stream: I, service: S)
 where
+    I: AsyncRead + AsyncWrite + Unpin,
     S: Fn(Request<Incoming>) -> F,
     F: Future<Output = Result<Response<Body>, Cut>>,
 {
-    let _ = tcp.set_nodelay(true);
     // An error here is a cut or a client that went away: the tests see it from the other side.
     let _ = hyper::server::conn::http1::Builder::new()
-        .serve_connection(TokioIo::new(tcp), service_fn(service))
+        .serve_connection(TokioIo::new(stream), service_fn(service))
         .await;
 }
 

@@ -19,6 +19,7 @@ mod rewrite;
 mod session;
 mod skim;
 mod stdio;
+mod timed;
 
 pub use http::{Mcp, McpBody};
 pub use link::{ChildCommand, Stderr, Trouble};

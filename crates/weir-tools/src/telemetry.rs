@@ -8,7 +8,10 @@ use weir_core::{Decision, Timestamp};
 use weir_telemetry::{Attributes, Kind, Span, Telemetry, Trace, Tracer, names};
 
 /// The conventions' word for any error of a tool, a denial included; `weir.decision.action` tells them apart.
-const TOOL_ERROR: &str = "tool_error";
+pub(crate) const TOOL_ERROR: &str = "tool_error";
+
+/// The channel of calls that came over MCP.
+const MCP: &str = "mcp";
 
 /// A call's place in a trace.
 pub(crate) struct Watched {
@@ -53,6 +56,9 @@ fn of_call(attributes: &mut Attributes<'_>, tool: &ToolRecord, decision: &Decisi
     attributes.text(names::GEN_AI_TOOL_CALL_ID, &tool.call_id);
     attributes.some(names::WEIR_TOOL_SERVER, Some(&tool.server));
     attributes.some(names::WEIR_TOOL_CHANNEL, Some(&tool.channel));
+    if tool.channel == MCP {
+        attributes.text(names::MCP_METHOD_NAME, "tools/call");
+    }
     attributes.some(names::WEIR_TOOL_LEVEL, tool.level.map(|level| level.token()));
     attributes.text(names::WEIR_DECISION_ID, &decision.id.to_string());
     attributes.text(names::WEIR_DECISION_ACTION, decision.outcome.as_str());

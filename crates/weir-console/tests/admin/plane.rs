@@ -104,6 +104,7 @@ impl Plane {
             metrics: Arc::new(|| "weir_up 1\n".to_owned()),
             abuse_service: None,
             reported_at: None,
+            telemetry: None,
         };
         Self { router: weir_console::router(parts.clone()), parts, clock }
     }

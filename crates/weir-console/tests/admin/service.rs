@@ -13,7 +13,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use weir_store::{Dependency, DependencyState};
 
-use crate::plane::Plane;
+use crate::browser::Browser;
+use crate::plane::{ADMIN, Plane};
 
 #[tokio::test]
 async fn readiness_shows_each_dependency() {
@@ -22,15 +23,31 @@ async fn readiness_shows_each_dependency() {
     let ready = plane.call_with("GET", "/readyz", &[], Body::empty()).await.ok();
     assert_eq!(ready["status"], "ready");
     let dependencies = ready["dependencies"].as_object().unwrap();
-    assert_eq!(dependencies.keys().collect::<Vec<_>>(), ["abuse_service", "cache", "store"]);
+    assert_eq!(dependencies.keys().collect::<Vec<_>>(), ["abuse_service", "cache", "store", "telemetry"]);
     assert_eq!(
         (&ready["dependencies"]["store"]["state"], &ready["dependencies"]["store"]["error"]),
         (&json!("up"), &json!(null))
     );
     assert_eq!(ready["dependencies"]["abuse_service"]["state"], "off");
+    assert_eq!(ready["dependencies"]["telemetry"]["state"], "off");
     assert!(ready["dependencies"]["cache"]["since"].is_string());
 
     let since = plane.clock.now();
+    plane.parts.telemetry = Some(Arc::new(move || Dependency {
+        state: DependencyState::Degraded,
+        since,
+        error: Some("connection refused".to_owned()),
+    }));
+    plane.router = weir_console::router(plane.parts.clone());
+    let noted = plane.get("/readyz").await.ok();
+    assert_eq!(noted["status"], "ready", "a collector keeps weir from nothing");
+    assert_eq!(
+        noted["dependencies"]["telemetry"],
+        json!({"state": "degraded", "since": "2026-11-20T10:00:00Z", "error": "connection refused"})
+    );
+    let now = Browser::signed_in(&plane, ADMIN).await.get("/").await.text();
+    assert!(now.contains("<td>telemetry</td>") && now.contains("connection refused"), "{now}");
+
     plane.parts.abuse_service = Some(Arc::new(move || Dependency {
         state: DependencyState::Down,
         since,

@@ -2,21 +2,22 @@
 
 use weir_core::ApiKind;
 
-use super::{Counts, Observed, ProviderError, error_of_choices};
+use super::{Counts, FinishReasons, Observed, ProviderError, error_of_choices};
 use crate::json;
 use crate::walk::{Path, Step, Walker};
 
 /// A member that is longer is not kept.
 const MEMBER_BYTES_MAX: usize = 64 << 10;
 
-/// The members that are sought; the last is one that every answer of the API has, and no error.
-const fn names(kind: ApiKind) -> &'static [&'static str; 5] {
+/// The members that are sought: the fifth is one that every answer of the API has, and no error; the last two tell why it
+/// ended.
+const fn names(kind: ApiKind) -> &'static [&'static str; 7] {
     match kind {
-        ApiKind::ChatCompletions => &["usage", "id", "model", "error", "choices"],
-        ApiKind::Responses => &["usage", "id", "model", "error", "output"],
-        ApiKind::Messages => &["usage", "id", "model", "error", "content"],
-        ApiKind::Embeddings => &["usage", "id", "model", "error", "data"],
-        ApiKind::CountTokens => &["usage", "id", "model", "error", "input_tokens"],
+        ApiKind::ChatCompletions => &["usage", "id", "model", "error", "choices", "", ""],
+        ApiKind::Responses => &["usage", "id", "model", "error", "output", "status", "incomplete_details"],
+        ApiKind::Messages => &["usage", "id", "model", "error", "content", "stop_reason", ""],
+        ApiKind::Embeddings => &["usage", "id", "model", "error", "data", "", ""],
+        ApiKind::CountTokens => &["usage", "id", "model", "error", "input_tokens", "", ""],
     }
 }
 
@@ -25,6 +26,8 @@ const ID: usize = 1;
 const MODEL: usize = 2;
 const ERROR: usize = 3;
 const ANSWER: usize = 4;
+const ENDED: usize = 5;
+const DETAILS: usize = 6;
 
 pub(super) struct BodyReader {
     kind: ApiKind,
@@ -42,6 +45,7 @@ struct Kept {
     counts: Option<Counts>,
     id: Option<String>,
     model: Option<String>,
+    finish_reasons: FinishReasons,
     error: Option<ProviderError>,
     answer: bool,
     /// What a choice says of an error.
@@ -72,7 +76,7 @@ impl BodyReader {
         let members =
             std::str::from_utf8(chunk).ok().and_then(|text| json::pick_of_object(text, *names(self.kind)));
         let Some(members) = members else { return false };
-        self.kept.answer = members.last().copied().flatten().is_some_and(|value| value != "null");
+        self.kept.answer = members.get(ANSWER).copied().flatten().is_some_and(|value| value != "null");
         for (member, value) in members.into_iter().enumerate() {
             if let Some(value) = value.filter(|value| value.len() <= MEMBER_BYTES_MAX) {
                 self.kept.take(self.kind, member, value);
@@ -139,6 +143,7 @@ impl BodyReader {
             usage: self.kept.counts.map(|counts| counts.usage(self.kind)),
             message_id: self.kept.id.clone(),
             model: self.kept.model.clone(),
+            finish_reasons: self.kept.finish_reasons,
             finished: self.is_finished(),
             error: self.kept.error.clone().or_else(|| self.kept.of_choice.clone()),
             events: 0,
@@ -161,8 +166,19 @@ impl Kept {
             ID => self.id = text(),
             MODEL => self.model = text(),
             ERROR => self.error = ProviderError::read(raw),
-            ANSWER if matches!(kind, ApiKind::ChatCompletions) && raw.contains("\"error\"") => {
-                self.of_choice = error_of_choices(raw);
+            ANSWER if matches!(kind, ApiKind::ChatCompletions) => {
+                self.finish_reasons.of_choices(raw.as_bytes());
+                if raw.contains("\"error\"") {
+                    self.of_choice = error_of_choices(raw);
+                }
+            }
+            ENDED if matches!(kind, ApiKind::Messages) => self.finish_reasons.of_message(Some(raw)),
+            // The more precise word wins, whichever comes first.
+            ENDED if matches!(kind, ApiKind::Responses) && self.finish_reasons.is_empty() => {
+                self.finish_reasons.of_response(Some(raw), None);
+            }
+            DETAILS if matches!(kind, ApiKind::Responses) => {
+                self.finish_reasons.of_response(None, Some(raw));
             }
             _ => {}
         }

@@ -145,6 +145,7 @@ impl State {
             self.seen.finished = true;
             return;
         }
+        self.seen.finish_reasons.of_choices(data);
         let nameless = self.seen.message_id.is_none() || self.seen.model.is_none();
         let names = nameless && self.seen.events <= NAMING_EVENTS_MAX;
         let is_chunk = matches!(event.name, "" | "message" | "error");
@@ -194,8 +195,10 @@ impl State {
             "error" => return self.failed(error.filter(|raw| raw.starts_with('{')).or(Some(text))),
             _ => {}
         }
-        let [id, model, usage, error] =
-            response.map_or([None; 4], |response| json::pick(response, ["id", "model", "usage", "error"]));
+        let members = ["id", "model", "usage", "error", "status", "incomplete_details"];
+        let [id, model, usage, error, status, details] =
+            response.map_or([None; 6], |response| json::pick(response, members));
+        self.seen.finish_reasons.of_response(status, details);
         self.name(id, model);
         self.usage(usage);
         self.failed(error);
@@ -212,7 +215,8 @@ impl State {
             _ => {}
         }
         let Ok(text) = std::str::from_utf8(event.data) else { return };
-        let [kind, message, usage, error] = json::pick(text, ["type", "message", "usage", "error"]);
+        let [kind, message, usage, error, delta] =
+            json::pick(text, ["type", "message", "usage", "error", "delta"]);
         let kind = kind.and_then(json::string).unwrap_or_default();
         match &*kind {
             "message_start" => {
@@ -221,7 +225,11 @@ impl State {
                 self.name(id, model);
                 self.usage(usage);
             }
-            "message_delta" => self.usage(usage),
+            "message_delta" => {
+                self.usage(usage);
+                let [reason] = delta.map_or([None], |delta| json::pick(delta, ["stop_reason"]));
+                self.seen.finish_reasons.of_message(reason);
+            }
             "message_stop" => self.seen.finished = true,
             "error" => self.failed(error.filter(|raw| raw.starts_with('{')).or(Some(text))),
             "" => self.failed(trouble(text)),

@@ -369,3 +369,64 @@ fn an_answer_is_told_from_an_object_that_is_none() {
         }
     }
 }
+
+#[test]
+fn why_a_model_stopped_is_read_of_every_answer() {
+    let chat = |reasons: &[&str]| {
+        let choices: Vec<_> = reasons
+            .iter()
+            .map(|reason| {
+                format!(
+                    r#"{{"message":{{"content":"\"finish_reason\":\"length\""}},"finish_reason" : {reason}}}"#
+                )
+            })
+            .collect();
+        format!(r#"{{"id":"1","choices":[{}],"model":"m"}}"#, choices.join(","))
+    };
+    let events = |texts: &[&str]| texts.iter().map(|text| format!("data: {text}\n\n")).collect::<String>();
+    let table: Vec<(ApiKind, bool, String, &[&str])> = vec![
+        (CHAT, false, chat(&[r#""stop""#]), &["stop"]),
+        (CHAT, false, chat(&[r#""stop""#, "null", r#""tool_calls""#]), &["stop", "tool_calls"]),
+        (CHAT, false, chat(&[r#""what the caller said""#]), &["_OTHER"]),
+        (CHAT, false, chat(&[r#""stop""#; 100]), &["stop"; 8]),
+        (CHAT, false, chat(&["null", "7"]), &[]),
+        (CHAT, true, events(&[&chat(&["null"]), &chat(&[r#""content_filter""#]), "[DONE]"]), &["content_filter"]),
+        (MESSAGES, false, r#"{"id":"1","content":[],"stop_reason":"end_turn"}"#.to_owned(), &["end_turn"]),
+        (MESSAGES, false, r#"{"id":"1","content":[],"stop_reason":null}"#.to_owned(), &[]),
+        (
+            MESSAGES,
+            true,
+            "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"stop_reason\":null}}\n\n\
+             event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"max_tokens\"}}\n\n\
+             event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"
+                .to_owned(),
+            &["max_tokens"],
+        ),
+        (RESPONSES, false, r#"{"id":"1","status":"completed","output":[]}"#.to_owned(), &["completed"]),
+        (
+            RESPONSES,
+            false,
+            r#"{"incomplete_details":{"reason":"max_output_tokens"},"status":"incomplete","output":[]}"#.to_owned(),
+            &["max_output_tokens"],
+        ),
+        (
+            RESPONSES,
+            true,
+            events(&[
+                r#"{"type":"response.created","response":{"id":"1","status":"in_progress"}}"#,
+                r#"{"type":"response.incomplete","response":{"status":"incomplete","incomplete_details":{"reason":"content_filter"}}}"#,
+            ]),
+            &["content_filter"],
+        ),
+        (EMBEDDINGS, false, r#"{"":"stop","data":[],"status":"completed"}"#.to_owned(), &[]),
+        (CHAT, false, r#"{"":"stop","choices":[]}"#.to_owned(), &[]),
+    ];
+    for (kind, stream, text, expected) in table {
+        for size in [1, 7, text.len()] {
+            let mut reader = UsageReader::new(kind, stream);
+            text.as_bytes().chunks(size).for_each(|chunk| reader.push(chunk));
+            let words: Vec<_> = reader.finish().finish_reasons.words().collect();
+            assert_eq!(words, expected, "{kind:?} in pieces of {size}: {text:.300}");
+        }
+    }
+}

@@ -38,6 +38,16 @@ pub const METRICS: &[Metric] = &[
         ],
         help: "Tokens of one answer, by the provider's own count.",
     },
+    seconds(
+        "mcp_client_operation_duration_seconds",
+        &["mcp_method_name", "error_type"],
+        "Requests to tool servers over MCP; `error_type` is `tool_error`, a code of JSON-RPC, what kept the answer away, or empty.",
+    ),
+    seconds(
+        "mcp_server_operation_duration_seconds",
+        &["mcp_method_name", "error_type"],
+        "Requests of MCP clients to weir, from their coming to their answer; `error_type` as of `mcp_client_operation_duration_seconds`.",
+    ),
     counter(
         "weir_access_log_dropped_total",
         &[],

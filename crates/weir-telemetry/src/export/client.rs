@@ -1,8 +1,10 @@
 //! One signal's way to the collector: tries, pauses, what the collector says.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::buf::Chain;
+use bytes::{Buf as _, Bytes};
 use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -11,7 +13,10 @@ use hyper_util::client::legacy::Client as Http;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use metrics::counter;
+use rustls::ClientConfig;
+use weir_core::clock::SharedClock;
 
+use super::Delivery;
 use crate::settings::Settings;
 
 /// How often the same data is tried, where the collector says that another try can help.
@@ -44,13 +49,13 @@ impl Signal {
 
 /// Sends one signal.
 pub(super) struct Client {
-    http: Http<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    http: Http<HttpsConnector<HttpConnector>, Full<Chain<Bytes, Bytes>>>,
     signal: Signal,
     uri: Uri,
     headers: Vec<(HeaderName, HeaderValue)>,
     try_max: Duration,
-    /// Whether the collector is in trouble, and the log knows.
-    told: bool,
+    clock: SharedClock,
+    delivery: Arc<Mutex<Delivery>>,
 }
 
 /// What came of one try.
@@ -64,26 +69,38 @@ enum Tried {
 }
 
 impl Client {
-    pub(super) fn new(settings: &Settings, signal: Signal) -> Self {
-        let connector =
-            HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
+    pub(super) fn new(
+        settings: &Settings,
+        signal: Signal,
+        clock: SharedClock,
+        delivery: Arc<Mutex<Delivery>>,
+    ) -> Self {
+        let connector = match &settings.roots {
+            None => HttpsConnectorBuilder::new().with_webpki_roots(),
+            Some(roots) => {
+                let trusting = ClientConfig::builder().with_root_certificates(roots.clone());
+                HttpsConnectorBuilder::new().with_tls_config(trusting.with_no_client_auth())
+            }
+        };
+        let connector = connector.https_or_http().enable_http1().build();
         let http = Http::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
         let uri = match signal {
             Signal::Traces => settings.traces.clone(),
             Signal::Metrics => settings.metrics.clone(),
         };
-        Self { http, signal, uri, headers: settings.headers.clone(), try_max: settings.try_max, told: false }
+        let (headers, try_max) = (settings.headers.clone(), settings.try_max);
+        Self { http, signal, uri, headers, try_max, clock, delivery }
     }
 
-    /// Sends a request; says how much of it was not taken, or none when it was lost.
-    pub(super) async fn send(&mut self, body: Bytes) -> Option<u64> {
+    /// Sends a request, whose body has two parts; says how much of it was not taken, or none when it was lost.
+    pub(super) async fn send(&mut self, before: Bytes, content: Bytes) -> Option<u64> {
         let mut tries = 0;
         let (result, cause) = loop {
             tries += 1;
-            match self.try_once(body.clone()).await {
+            match self.try_once(before.clone().chain(content.clone())).await {
                 Tried::Sent(rejected) => {
                     self.ended("sent");
-                    if std::mem::take(&mut self.told) {
+                    if self.delivers(None) {
                         tracing::info!(signal = self.signal.as_str(), "telemetry is taken again");
                     }
                     return Some(rejected);
@@ -96,7 +113,7 @@ impl Client {
             }
         };
         self.ended(result);
-        if !std::mem::replace(&mut self.told, true) {
+        if self.delivers(Some(cause.clone())) {
             let signal = self.signal.as_str();
             tracing::warn!(
                 signal,
@@ -107,12 +124,23 @@ impl Client {
         None
     }
 
+    /// Notes whether what is sent arrives, and says whether that is new.
+    fn delivers(&self, error: Option<String>) -> bool {
+        let mut delivery = self.delivery.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = delivery.error.is_some() != error.is_some();
+        if changed {
+            delivery.since = self.clock.now();
+        }
+        delivery.error = error;
+        changed
+    }
+
     fn ended(&self, result: &'static str) {
         counter!("weir_telemetry_exports_total", "signal" => self.signal.as_str(), "result" => result)
             .increment(1);
     }
 
-    async fn try_once(&self, body: Bytes) -> Tried {
+    async fn try_once(&self, body: Chain<Bytes, Bytes>) -> Tried {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri.clone();

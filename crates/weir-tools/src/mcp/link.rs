@@ -11,10 +11,12 @@ mod process;
 use std::time::Duration;
 
 use ::http::HeaderMap;
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use crate::mcp::frame::{Frame, IdKey};
+use crate::mcp::timed::{Side, Timed};
 
 pub(crate) use child::{ChildLink, Sharing};
 pub(crate) use events::Events;
@@ -109,9 +111,22 @@ pub(crate) enum Link {
 impl Link {
     /// Sends a request. When this returns it has been sent to a program, so that the order of requests is kept.
     pub(crate) async fn begin(&self, request: Outgoing) -> Result<Waiting, Trouble> {
-        match self {
+        let timed = Timed::begin(Side::Client, &request.frame);
+        let waiting = match self {
             Self::Child(link) => link.begin(request).await,
             Self::Http(link) => Ok(link.begin(request)),
+        };
+        match waiting {
+            Ok(waiting) => Ok(async move {
+                let answer = waiting.await;
+                timed.ended(answer.as_ref());
+                answer
+            }
+            .boxed()),
+            Err(trouble) => {
+                timed.ended(Err(&trouble));
+                Err(trouble)
+            }
         }
     }
 

@@ -18,6 +18,7 @@ use crate::mcp::frame::{Frame, IdKey, Kind};
 use crate::mcp::link::{Answer, Link, Outgoing, Outlet, Trouble, Waiting};
 use crate::mcp::listing::{Page, ServerTools};
 use crate::mcp::members::Members;
+use crate::mcp::timed::{Side, Timed};
 
 mod ask;
 mod call;
@@ -140,7 +141,9 @@ impl Session {
 
     async fn request(self: &Arc<Self>, incoming: Incoming) -> Answering {
         let id = incoming.frame.id().unwrap_or_default().to_owned();
+        let timed = Timed::begin(Side::Server, &incoming.frame);
         let Some(open) = OpenRequest::new(self, IdKey::of(&id)) else {
+            timed.ended(Err(&Trouble::IdTaken));
             let refused = answer::error(&id, -32600, &Trouble::IdTaken.to_string());
             return futures_util::future::ready(Some(refused.into())).boxed();
         };
@@ -153,7 +156,10 @@ impl Session {
             tokio::select! {
                 biased;
                 () = open.taken_back.cancelled() => None,
-                answer = answering => Some(answer),
+                answer = answering => {
+                    timed.ended(Ok(&answer));
+                    Some(answer)
+                }
             }
         }
         .boxed()

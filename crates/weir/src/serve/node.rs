@@ -8,8 +8,8 @@ use tokio::sync::watch::Receiver;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_config::Config;
-use weir_console::Live;
 use weir_console::rulebook::{ApplyError, Rulebook};
+use weir_console::{DependencyProbe, Live};
 use weir_core::clock::{Clock as _, SharedClock};
 use weir_core::failure::Observers;
 use weir_gateway::{Gateway, Guest};
@@ -186,7 +186,7 @@ impl Node {
         let gateway = gateway(&base, config.clone(), tools.guest(), telling.telemetry()).await?;
         let live = Live::new(config.clone(), &token.token);
         let point = Arc::new(GatePoint::new(tools.gate.clone(), base.directory.clone()));
-        let console = console(&base, &config, live.clone(), metrics, &gateway, point);
+        let console = console(&base, &config, live.clone(), (metrics, telling.collector()), &gateway, point);
 
         let in_force = base.rules.load();
         let greeting = Greeting {
@@ -304,7 +304,7 @@ fn console(
     base: &Base,
     config: &Config,
     live: Live,
-    metrics: RenderMetrics,
+    (metrics, telemetry): (RenderMetrics, Option<DependencyProbe>),
     gateway: &Gateway,
     point: Arc<GatePoint>,
 ) -> axum::Router {
@@ -324,12 +324,13 @@ fn console(
             let reporter = base.reporter.clone();
             move |class, provider, owner| reporter.sent_at(class, provider, owner)
         })),
+        telemetry,
     };
     weir_console::router_with(parts, Some(point))
 }
 
 /// How the remote classifier is doing, by what the data plane sees of it.
-fn abuse_service(gateway: Gateway) -> weir_console::DependencyProbe {
+fn abuse_service(gateway: Gateway) -> DependencyProbe {
     let since = SystemClock.now();
     let quiet = Dependency { state: DependencyState::Up, since, error: None };
     Arc::new(move || gateway.abuse_service().unwrap_or_else(|| quiet.clone()))

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_config::config::Telemetry as Configured;
+use weir_console::DependencyProbe;
 use weir_core::clock::SharedClock;
+use weir_store::{Dependency, DependencyState};
 use weir_telemetry::access::{AccessLog, Writing};
-use weir_telemetry::{Exporter, RenderMetrics, Settings, Telemetry, Tracer};
+use weir_telemetry::{Delivery, Exporter, RenderMetrics, Settings, Telemetry, Tracer};
 
 use super::logging;
 use crate::exit::Failure;
@@ -60,6 +62,16 @@ impl Telling {
     /// What the boundaries tell by.
     pub fn telemetry(&self) -> Telemetry {
         self.telemetry.clone()
+    }
+
+    /// How the collector is doing, where there is one. It is asked on, however it is: what it misses is lost.
+    pub fn collector(&self) -> Option<DependencyProbe> {
+        let deliveries = self.exporter.as_ref()?.deliveries();
+        Some(Arc::new(move || {
+            let Delivery { since, error } = deliveries.worst();
+            let state = if error.is_some() { DependencyState::Degraded } else { DependencyState::Up };
+            Dependency { state, since, error }
+        }))
     }
 
     /// Sends and writes what is left.

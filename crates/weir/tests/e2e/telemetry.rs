@@ -42,7 +42,10 @@ impl Scene {
     }
 
     async fn with(variables: &[(&str, &str)]) -> Self {
-        let collector = FakeCollector::start().await;
+        Self::before(FakeCollector::start().await, variables).await
+    }
+
+    async fn before(collector: FakeCollector, variables: &[(&str, &str)]) -> Self {
         let (first, second) = (ScriptedUpstream::start().await, ScriptedUpstream::start().await);
         let endpoint = collector.endpoint();
         let mut command = WeirCommand::new(binary(), &config(&first, &second, &endpoint))
@@ -196,6 +199,7 @@ async fn a_request_is_a_tree_of_its_stages_and_its_call() {
             ("gen_ai.provider.name", json!("second")),
             ("gen_ai.request.model", json!("two")),
             ("gen_ai.response.model", json!("two")),
+            ("gen_ai.response.finish_reasons", json!(["stop"])),
             ("gen_ai.request.stream", json!(false)),
             ("gen_ai.usage.input_tokens", json!(weir_testkit::upstream::INPUT_TOKENS)),
             ("gen_ai.usage.output_tokens", json!(weir_testkit::upstream::OUTPUT_TOKENS)),
@@ -234,6 +238,39 @@ async fn a_stream_s_call_lasts_to_its_end_and_knows_its_first_piece() {
     assert_eq!((attempt.end_ns, trace.named("pass").end_ns), (server.end_ns, server.end_ns), "{trace:#?}");
     // The same trace that the provider was told of.
     assert!(scene.second.last().header("traceparent").unwrap().contains(&attempt.id));
+}
+
+#[tokio::test]
+async fn why_the_model_stopped_is_told_for_every_api_streamed_or_not() {
+    let scene = Scene::new().await;
+    let key = make_key(&scene.weir, "one").await;
+    let authorization = format!("Bearer {key}");
+    let table = [("chat/completions", "stop"), ("messages", "end_turn"), ("responses", "completed")];
+    for ((path, reason), stream) in table.into_iter().flat_map(|row| [(row, false), (row, true)]) {
+        let mut body = json!({"model": "m/two", "stream": stream, "max_tokens": 100,
+            "messages": [{"role": "user", "content": PROMPT}]});
+        if path == "responses" {
+            body = json!({"model": "m/two", "stream": stream, "input": PROMPT});
+        }
+        let headers = [("authorization", authorization.as_str())];
+        let answer = post(&scene.weir, &format!("/v1/{path}"), &headers, &body).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        let trace = scene.trace_of(&answer).await;
+        let [attempt] = trace.attempts()[..] else { panic!("{trace:#?}") };
+        assert_attributes(attempt, &[("gen_ai.response.finish_reasons", json!([reason]))]);
+    }
+    // What is no word of the protocol could be anything.
+    scene.second.respond_with(Script::json(
+        200,
+        &json!({"id": "1", "object": "chat.completion", "model": "two", "choices": [
+            {"index": 0, "finish_reason": "canary said so", "message": {"role": "assistant", "content": "x"}},
+            {"index": 1, "finish_reason": "length", "message": {"role": "assistant", "content": "y"}},
+        ]}),
+    ));
+    let answer = scene.ask(&key, &chat("m/two", false), &[]).await;
+    let trace = scene.trace_of(&answer).await;
+    let [attempt] = trace.attempts()[..] else { panic!("{trace:#?}") };
+    assert_attributes(attempt, &[("gen_ai.response.finish_reasons", json!(["_OTHER", "length"]))]);
 }
 
 #[tokio::test]
@@ -374,6 +411,7 @@ async fn a_tool_s_call_belongs_to_the_request_that_made_it() {
             &[
                 ("gen_ai.operation.name", json!("execute_tool")),
                 ("gen_ai.tool.name", json!(name)),
+                ("mcp.method.name", json!("tools/call")),
                 ("weir.tool.server", json!("kit")),
                 ("weir.tool.channel", json!("mcp")),
                 ("weir.tool.ended", json!(ended)),
@@ -382,6 +420,26 @@ async fn a_tool_s_call_belongs_to_the_request_that_made_it() {
                 ("error.type", error),
             ],
         );
+    }
+    // A method that somebody has made up is none of the labels.
+    let odd = json!({"jsonrpc": "2.0", "id": "odd", "method": "canary/method", "params": {}});
+    assert_eq!(mcp(&scene, &key, Some(&session), &odd).await.status, 200);
+    let shown = metrics(&scene.weir).await;
+    for (side, method, error, count) in [
+        ("server", "initialize", "", 1),
+        ("client", "initialize", "", 1),
+        ("server", "tools/call", "", 1),
+        ("client", "tools/call", "", 1),
+        // The tool that failed; weir's own denial never came to the tool server.
+        ("server", "tools/call", "tool_error", 2),
+        ("client", "tools/call", "tool_error", 1),
+        ("server", "_OTHER", "", 1),
+        ("client", "_OTHER", "", 1),
+    ] {
+        let series = format!(
+            "mcp_{side}_operation_duration_seconds_count{{mcp_method_name=\"{method}\",error_type=\"{error}\"}} {count}\n"
+        );
+        assert!(shown.contains(&series), "{series} in {shown}");
     }
     assert_no_canary_anywhere(&scene).await;
 }
@@ -524,6 +582,52 @@ async fn a_collector_in_trouble_costs_spans_and_one_line_and_no_request() {
         (lost || log.contains("could not be sent")).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_collector_that_is_gone_is_noted_where_health_is_shown_and_keeps_weir_ready() {
+    let scene = Scene::with(&[("OTEL_METRIC_EXPORT_INTERVAL", "3600000")]).await;
+    let key = make_key(&scene.weir, "one").await;
+    let health = async || admin(&scene.weir, "GET", "/readyz", &Value::Null).await;
+    let noted = |answer: &Response| answer.json()["dependencies"]["telemetry"].clone();
+    assert_eq!(noted(&health().await)["state"], "up");
+    scene.collector.refuse(418, 1);
+    scene.ask(&key, &chat("m/two", false), &[]).await;
+    let seen = eventually("the loss to be noted", async || {
+        let answer = health().await;
+        (noted(&answer)["state"] == "degraded").then_some(answer)
+    });
+    let seen = seen.await;
+    assert_eq!((seen.status, &seen.json()["status"]), (200, &json!("ready")), "{}", seen.text());
+    assert!(noted(&seen)["error"].as_str().unwrap().contains("418"), "{}", seen.text());
+    eventually("the collector to be well again", async || {
+        scene.ask(&key, &chat("m/two", false), &[]).await;
+        (noted(&health().await)["state"] == "up").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_collector_behind_tls_is_trusted_by_the_authority_that_is_set_and_by_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("authority.pem");
+    let collector = FakeCollector::start_tls().await;
+    std::fs::write(&file, FakeCollector::AUTHORITY).unwrap();
+    let scene = Scene::before(collector, &[("OTEL_EXPORTER_OTLP_CERTIFICATE", file.to_str().unwrap())]).await;
+    let key = make_key(&scene.weir, "one").await;
+    let answer = scene.ask(&key, &chat("m/two", false), &[]).await;
+    scene.trace_of(&answer).await;
+    scene.collector.wait_for_metric("weir_policy_epoch").await;
+    assert_eq!(scene.collector.faults(), Vec::<String>::new());
+
+    let stranger = Scene::before(FakeCollector::start_tls().await, &[]).await;
+    let key = make_key(&stranger.weir, "one").await;
+    assert_eq!(stranger.ask(&key, &chat("m/two", false), &[]).await.status, 200);
+    eventually("the certificate to be refused", async || {
+        stranger.weir.stderr().contains("invalid peer certificate").then_some(())
+    })
+    .await;
+    assert!(stranger.collector.spans().is_empty() && stranger.collector.bytes().is_empty());
 }
 
 #[tokio::test]
