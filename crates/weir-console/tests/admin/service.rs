@@ -46,7 +46,10 @@ async fn readiness_shows_each_dependency() {
         json!({"state": "degraded", "since": "2026-11-20T10:00:00Z", "error": "connection refused"})
     );
     let now = Browser::signed_in(&plane, ADMIN).await.get("/").await.text();
-    assert!(now.contains("<td>telemetry</td>") && now.contains("connection refused"), "{now}");
+    assert!(
+        now.contains("<div class=\"cell\">telemetry</div>") && now.contains("connection refused"),
+        "{now}"
+    );
 
     plane.parts.abuse_service = Some(Arc::new(move || Dependency {
         state: DependencyState::Down,
