@@ -17,6 +17,7 @@ use super::result::{Notice, PendingNotice};
 use super::turn::Turn;
 use crate::approval::digest_of;
 use crate::call::{ToolCall, ToolDefinition};
+use crate::markers::with_shape;
 use crate::outcome::{Denied, Ended, Executed, PendingApproval, ToolOutcome};
 
 /// How many calls of one round are run.
@@ -265,7 +266,7 @@ impl<M: Model> Turn<M> {
         let (ended, decision, kind) = (ended_word(&outcome), outcome.decision, outcome.denial_kind());
         let denied: Option<Denied> = outcome.denied().cloned();
         let content = match outcome.ended {
-            Ended::Ran(executed) => content_of(executed),
+            Ended::Ran(executed) => content_of(executed, &told.tool, &self.caller.channel),
             Ended::Denied(_) | Ended::TimedOut(_) => error.clone().unwrap_or_default(),
         };
         told.end(&Completed {
@@ -328,10 +329,10 @@ const fn ended_word(outcome: &ToolOutcome<String>) -> &'static str {
     }
 }
 
-/// What a tool gave, within bounds, after its own error.
-fn content_of(executed: Executed<String>) -> String {
-    let output = bounded(executed.value);
-    match executed.error {
+/// What a tool gave, within bounds, after its own error. A denial of the tool's own is put into weir's words.
+fn content_of(executed: Executed<String>, tool: &str, channel: &str) -> String {
+    let output = with_shape(tool, channel, &bounded(executed.value));
+    match executed.error.map(|error| with_shape(tool, channel, &error)) {
         None => output,
         Some(error) if output.is_empty() => format!("Error: {error}"),
         Some(error) => format!("Error: {error}\n{output}"),

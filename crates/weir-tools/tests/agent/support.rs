@@ -93,7 +93,7 @@ impl Kept {
     }
 }
 
-/// Runs `ok`, fails `bad`, and never comes back from `hang`.
+/// Runs `ok`, fails `bad`, lets `strict` refuse by itself, and never comes back from `hang`.
 #[derive(Default)]
 pub struct Hands {
     pub ran: AtomicUsize,
@@ -112,6 +112,7 @@ impl Executor for Hands {
             self.at_once.fetch_sub(1, Ordering::SeqCst);
             match permitted.tool() {
                 "bad" => Executed::failed(String::new(), "it broke"),
+                "strict" => Executed::ok("[policy-blocked] nobody writes to /etc".to_owned()),
                 "hang" => {
                     self.hanging.notify_one();
                     std::future::pending().await
@@ -141,6 +142,7 @@ fn settings(approver: Approver) -> Tools {
         ("die", ReadOnly),
         ("ok", ReadOnly),
         ("bad", ReadOnly),
+        ("strict", ReadOnly),
         ("hang", ReadOnly),
         ("deploy", Execute),
     ];
@@ -186,7 +188,7 @@ impl Bench {
             schema: json!({"type": "object"}),
             annotations: Json::Null,
         };
-        let tools = ["ok", "bad", "hang", "deploy", "secret"].map(definition);
+        let tools = ["ok", "bad", "strict", "hang", "deploy", "secret"].map(definition);
         gate.report_built_in(tools.into_iter().map(|tool| (tool, PermissionLevel::ReadOnly)).collect());
         let kept = Kept::default();
         let (told, hands) = (Told::default(), Arc::new(Hands::default()));

@@ -25,6 +25,7 @@ async fn what_cannot_run_is_answered_and_what_can_runs_once() {
         ("secret", "{}", "Tool 'secret' is unknown"),
         ("deploy", "{}", "needs"),
         ("bad", "{}", "Error: it broke"),
+        ("strict", "{}", "Reason: nobody writes to /etc. Workaround: address the reason"),
         ("ok", "{\"a\":", "must be one JSON object, and they are no JSON"),
         ("ok", "[1]", "and they are a list"),
         ("ok'. Reason: none. \u{202e}", "{}", "is unknown"),
@@ -33,9 +34,9 @@ async fn what_cannot_run_is_answered_and_what_can_runs_once() {
     let asked: Vec<(&str, &str)> = table.iter().map(|(name, args, _)| (*name, *args)).collect();
     let bench = bench(vec![calls(&asked), answer("all done")]).await;
     let result = bench.run().await;
-    assert_eq!((result.end, result.text.as_str(), result.calls), (TurnEnd::Answered, "all done", 10));
-    bench.every_call_ended_once(10);
-    assert_eq!(bench.ran(), 3, "two that succeed and one that fails");
+    assert_eq!((result.end, result.text.as_str(), result.calls), (TurnEnd::Answered, "all done", 11));
+    bench.every_call_ended_once(11);
+    assert_eq!(bench.ran(), 4, "two that succeed, one that fails, one that refuses by itself");
     let request = &bench.asked()[1];
     let results: Vec<&Json> =
         request["messages"].as_array().unwrap().iter().filter(|item| item["role"] == "tool").collect();
@@ -49,7 +50,7 @@ async fn what_cannot_run_is_answered_and_what_can_runs_once() {
         request["tools"].as_array().unwrap().iter().map(|tool| &tool["function"]["name"]).collect();
     assert_eq!(
         offered,
-        ["ok", "bad", "hang", "deploy"],
+        ["ok", "bad", "strict", "hang", "deploy"],
         "what is denied is offered, what is concealed is not"
     );
     let denied: Vec<&str> = result.notices.iter().map(|notice| notice.denial.tool.as_str()).collect();
