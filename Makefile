@@ -5,6 +5,8 @@ SHELL := /bin/bash
 .PHONY: help run test tools fmt toml spelling clippy docs units sdks browser fuzz bench coverage
 
 CACHE := .cache
+# Records of the logs that `make bench` fills, one store at a time: up to 3 GB of disk.
+RECORDS ?= 10000000
 VENV := $(CACHE)/venv
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 # nextest runs each test in a process of its own and is faster; without it cargo's own runner does the same tests.
@@ -63,7 +65,7 @@ fuzz: ## feed broken bodies to the classifier of failures for FUZZ_SECONDS (300)
 		cargo test --locked --release --target-dir $(TARGET)/fuzz --package weir-rules --test fuzz -- --include-ignored --nocapture
 
 bench: ## measure; the figures of record are in docs/benchmarks.md
-	cargo bench --workspace --bench '*'
+	WEIR_BENCH_RECORDS=$(RECORDS) cargo bench --workspace --bench '*'
 	scripts/bench-gateway.sh
 	cargo build --release --package weir && scripts/bench-mcp.py $(TARGET)/release/weir
 	scripts/bench-telemetry.py $(TARGET)/release/weir

@@ -1,13 +1,14 @@
 //! Looking for decisions by any member of their records: `model=sim/free status>=400 user_agent~python`.
 //!
-//! What the store finds by an index narrows first; the rest is looked at record by record, a bounded number at a time.
+//! What the store finds by an index narrows first; the rest is looked at record by record, as many as a page may take time
+//! for, and those in which a wanted text does not stand are not even decoded.
 
 mod fields;
 mod parse;
 
 use serde_json::Value;
 use weir_core::record::Record;
-use weir_store::database::{DecisionFilter, PAGE_LIMIT_MAX, Page};
+use weir_store::database::{DecisionFilter, Look, Page};
 
 use crate::console::Shared;
 use crate::decisions::page_problem;
@@ -15,9 +16,6 @@ use crate::problem::Problem;
 
 pub(crate) use fields::all as names;
 pub(crate) use parse::parse;
-
-/// Records that one search looks at; the next page goes on where it stopped.
-const LOOKED_AT_MAX: usize = 20_000;
 
 /// The member with the rules that matched.
 const MATCHED: &str = "matched";
@@ -70,6 +68,18 @@ impl Term {
         }
     }
 
+    /// The text that stands in every record for which it holds, if there is one.
+    fn stored(&self) -> Option<String> {
+        let finds = match self.operator {
+            Operator::Is => true,
+            // Letters beyond ASCII have cases of their own.
+            Operator::Contains => self.value.is_ascii(),
+            _ => false,
+        };
+        let is_text = self.path == MATCHED || fields::is_text(self.path);
+        (finds && is_text && !self.value.is_empty()).then(|| self.value.clone())
+    }
+
     /// Of the rules that matched, of the request's, the tool call's and the failures' alike, the id is compared; those
     /// in shadow are among them.
     fn holds_of_rules(&self, record: &Value) -> bool {
@@ -87,7 +97,7 @@ impl Term {
         match self.operator {
             Operator::Is => text == self.value,
             Operator::IsNot => text != self.value,
-            Operator::Contains => text.to_lowercase().contains(&self.value.to_lowercase()),
+            Operator::Contains => contains(&text, &self.value),
             ordered => {
                 let (Some(found), Ok(wanted)) = (found.as_f64(), self.value.parse::<f64>()) else {
                     return false;
@@ -113,6 +123,14 @@ fn as_searched(record: &Record) -> Value {
     value
 }
 
+/// In upper or lower case.
+fn contains(text: &str, wanted: &str) -> bool {
+    if wanted.is_ascii() {
+        return text.to_ascii_lowercase().contains(&wanted.to_ascii_lowercase());
+    }
+    text.to_lowercase().contains(&wanted.to_lowercase())
+}
+
 fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -125,50 +143,23 @@ fn member<'v>(record: &'v Value, path: &str) -> &'v Value {
     path.split('.').fold(record, |value, name| value.get(name).unwrap_or(&Value::Null))
 }
 
-/// What a search found.
-pub(crate) struct Found {
-    pub(crate) page: Page<Record>,
-    /// How many records were looked at, when it stopped before its page was full.
-    pub(crate) stopped_after: Option<usize>,
-}
-
 /// One page of the decisions for which the filter and all terms hold.
 pub(crate) async fn find(
     console: &Shared,
     filter: &DecisionFilter,
     terms: &[Term],
-) -> Result<Found, Problem> {
+) -> Result<Page<Record>, Problem> {
     let database = &console.parts.database;
-    let problem = |error: &weir_store::StoreError| page_problem(error, filter.cursor.as_deref());
-    if terms.is_empty() {
-        let page = database.decisions(filter).await.map_err(|error| problem(&error))?;
-        return Ok(Found { page, stopped_after: None });
-    }
-    let wanted = usize::try_from(filter.limit).unwrap_or(usize::MAX);
-    let mut some = DecisionFilter { limit: PAGE_LIMIT_MAX, ..filter.clone() };
-    let (mut items, mut looked_at) = (Vec::new(), 0);
-    loop {
-        let page = database.decisions(&some).await.map_err(|error| problem(&error))?;
-        for record in page.items {
-            looked_at += 1;
-            let value = as_searched(&record);
-            if !terms.iter().all(|term| term.holds(&value)) {
-                continue;
-            }
-            let id = record.decision.id;
-            items.push(record);
-            if items.len() >= wanted {
-                return Ok(Found { page: Page { items, next: Some(id.to_string()) }, stopped_after: None });
-            }
-        }
-        let Some(next) = page.next else {
-            return Ok(Found { page: Page { items, next: None }, stopped_after: None });
-        };
-        if looked_at >= LOOKED_AT_MAX {
-            return Ok(Found { page: Page { items, next: Some(next) }, stopped_after: Some(looked_at) });
-        }
-        some.cursor = Some(next);
-    }
+    let holds = |record: &Record| {
+        let value = as_searched(record);
+        terms.iter().all(|term| term.holds(&value))
+    };
+    let texts: Vec<String> = terms.iter().filter_map(Term::stored).collect();
+    let page = match terms {
+        [] => database.decisions(filter).await,
+        _ => database.search(filter, &Look { texts: &texts, condition: Some(&holds) }).await,
+    };
+    page.map_err(|error| page_problem(&error, filter.cursor.as_deref()))
 }
 
 #[cfg(test)]

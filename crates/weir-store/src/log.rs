@@ -19,7 +19,7 @@ use weir_core::clock::SharedClock;
 use weir_core::record::Record;
 
 use crate::database::block::{Prepared, blocks};
-use crate::database::{Database, Retention};
+use crate::database::{Database, Merging, Retention};
 use crate::error::{ErrorKind, Result, StoreError};
 use crate::tally::Counter;
 use tallies::TallyWriter;
@@ -133,6 +133,7 @@ impl Recorder {
         let shared_with = Arc::clone(&shared);
         let writer = Writer { database: database.clone(), shared: shared_with, warned: false, tallies };
         tokio::spawn(writer.run());
+        tokio::spawn(merge(database.clone(), Arc::clone(&shared), clock.clone()));
         tokio::spawn(prune(database, Arc::clone(&shared), clock));
         Self { handle: Arc::new(Handle { shared }) }
     }
@@ -380,6 +381,24 @@ impl Writer {
         if self.warned {
             tracing::info!("records are written again");
             self.warned = false;
+        }
+    }
+}
+
+/// How often small blocks are merged.
+const MERGE_EVERY: Duration = Duration::from_secs(60);
+
+/// Merges small blocks now and then until nobody can file any more.
+async fn merge(database: Database, shared: Arc<Shared>, clock: SharedClock) {
+    let mut merging = Merging::default();
+    loop {
+        tokio::time::sleep(MERGE_EVERY).await;
+        if shared.queue().closed {
+            return;
+        }
+        match database.merge_blocks(&mut merging, clock.now()).await {
+            Ok(fewer) => tracing::debug!(fewer, "small blocks of records were merged"),
+            Err(error) => tracing::warn!(%error, "small blocks of records could not be merged"),
         }
     }
 }

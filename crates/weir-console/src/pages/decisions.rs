@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use weir_core::Boundary;
 use weir_core::record::Record;
 use weir_rules::did_you_mean;
-use weir_store::database::DecisionFilter;
+use weir_store::database::{DecisionFilter, Page as Found};
 
 use super::form::{Field, Kind, encode, faults_as, segment};
 use super::parts::{empty, live, milliseconds, number, outcome, table, time, who};
@@ -16,7 +16,7 @@ use crate::console::{Console, Shared};
 use crate::decisions::{FILTERS, filter, outcomes};
 use crate::problem::{Fault, Problem};
 use crate::query::{self, Paging, Parameters};
-use crate::search::{self, Found};
+use crate::search;
 
 const BOUNDARIES: [(&str, &str); 3] = [("", "everything"), ("request", "requests"), ("tool", "tool calls")];
 /// The fields of the form.
@@ -57,7 +57,7 @@ pub(super) async fn show(
     let content = html! {
         @if newest { (live("decisions", LIVE_S, &rows_or_none(&visit, &found, typed.is_empty(), unknown_rule.as_deref()))) }
         @else { (rows_or_none(&visit, &found, false, unknown_rule.as_deref())) }
-        (further(&typed, &found))
+        (further(&visit, &typed, &found))
     };
     Ok(page(&visit, &typed, None, &content).into_response())
 }
@@ -113,9 +113,20 @@ fn unknown_rule(console: &Shared, rule: Option<&str>) -> Option<String> {
     Some(format!("No rule {wanted} is in force{meant}"))
 }
 
-fn rows_or_none(visit: &Visit, found: &Found, is_unfiltered: bool, unknown_rule: Option<&str>) -> Markup {
-    if !found.page.items.is_empty() {
-        return rows(visit, &found.page.items);
+fn rows_or_none(
+    visit: &Visit,
+    found: &Found<Record>,
+    is_unfiltered: bool,
+    unknown_rule: Option<&str>,
+) -> Markup {
+    if !found.items.is_empty() {
+        return rows(visit, &found.items);
+    }
+    if found.searched_to.is_some() {
+        return empty(
+            "No decision is like this so far.",
+            &html! { p { "Older ones were not looked at yet." } },
+        );
     }
     if is_unfiltered {
         return empty(
@@ -181,16 +192,16 @@ pub(super) fn answer(record: &Record) -> Markup {
 }
 
 /// The link to what is older, and how far a search has looked.
-fn further(typed: &[(String, String)], found: &Found) -> Markup {
-    let Some(next) = &found.page.next else { return html! {} };
+fn further(visit: &Visit, typed: &[(String, String)], found: &Found<Record>) -> Markup {
+    let Some(next) = &found.next else { return html! {} };
     let kept = typed.iter().filter(|(name, value)| name != "cursor" && !value.is_empty());
     let pairs = kept.map(|(name, value)| (name.as_str(), value.as_str())).chain([("cursor", next.as_str())]);
     html! {
-        @if let Some(looked_at) = found.stopped_after {
-            p .quiet { "The newest " (number(looked_at as u64)) " decisions that the other conditions allow were looked at." }
+        @if let Some(searched_to) = found.searched_to {
+            p .quiet { "Everything back to " (time(searched_to, visit.now)) " was looked at." }
         }
         p { a href={ "/decisions?" (encode(pairs)) } rel="next" {
-            @if found.stopped_after.is_some() { "Look further back" } @else { "Older decisions" }
+            @if found.searched_to.is_some() { "Look further back" } @else { "Older decisions" }
         } }
     }
 }

@@ -1,6 +1,6 @@
 //! The members of a record that can be searched by, with the shortest name that means one of them alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use serde_json::Value;
@@ -81,6 +81,23 @@ static NAMES: LazyLock<BTreeMap<String, &'static str>> = LazyLock::new(|| {
     names
 });
 
+/// The facts of a request and of an identity that are texts: they stand in a stored record as they are.
+static TEXTS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    let facts = serde_json::to_value(RecordedFacts::default()).unwrap_or_default();
+    let mut texts = BTreeSet::new();
+    for group in ["request", "identity"] {
+        let members = facts.get(group).and_then(Value::as_object).into_iter().flatten();
+        let names = members.filter(|(_, value)| value.is_string()).map(|(name, _)| name);
+        texts.extend(names.map(|name| format!("facts.{group}.{name}")));
+    }
+    texts
+});
+
+/// Whether the member is a text that a stored record has as it is.
+pub(super) fn is_text(path: &str) -> bool {
+    TEXTS.contains(path)
+}
+
 fn example() -> Value {
     let id = DecisionId::new(Timestamp::UNIX_EPOCH, [0; 10]);
     let record = Record {
@@ -148,6 +165,9 @@ mod tests {
         ] {
             assert_eq!(path_of(name), Some(path), "{name}");
         }
+        let texts = ["facts.request.user_agent", "facts.identity.plan"];
+        assert!(texts.into_iter().all(is_text));
+        assert!(!["facts.request.free", "facts.identity.tags", "at", "id"].into_iter().any(is_text));
         assert_eq!(path_of("prompt"), None);
         assert!(near("user_agnt").contains(&"user_agent"));
         assert!(all().count() > 50);

@@ -321,6 +321,6 @@ impl Database {
         let items: Vec<Approval> =
             rows.into_iter().take(limit as usize).map(|row| approval(row, now)).collect::<Result<_>>()?;
         let next = items.last().filter(|_| more).map(|last| last.id.clone());
-        Ok(Page { items, next })
+        Ok(Page { items, next, searched_to: None })
     }
 }

@@ -1,7 +1,8 @@
 //! Blocks of records: what the decision log is written and read in.
 //!
 //! A block holds records of one boundary whose ids were made within the same ten seconds, so that a list, which goes by
-//! the ids, has few blocks to look into. Its header says which ids and, by a Bloom filter, whose records it may hold.
+//! the ids, has few blocks to look into; of slow traffic, small ones are merged later to some of minutes. Its header
+//! says which ids and, by Bloom filters, whose records it may hold and what of them is notable.
 //! Its body is LZ4 over entries one after the other: id (16 bytes), hash of the subject (8), length (4), record
 //! (MessagePack, members by position). A reader skips what it does not look for without decoding it.
 
@@ -17,8 +18,11 @@ use weir_core::{Action, Boundary, Decision, DecisionId, Outcome, Timestamp};
 
 use crate::error::{ErrorKind, Result, StoreError};
 
-/// The time that the ids of one block may span.
+/// The time that the ids of one block may span when it is written.
 pub(super) const SPAN: Duration = Duration::from_secs(10);
+
+/// The time that those of a block may span that was merged of smaller ones, and so of any block.
+pub(super) const REACH: Duration = Duration::from_secs(600);
 
 /// What a block holds, as its row says.
 pub(crate) struct Block {
@@ -28,7 +32,9 @@ pub(crate) struct Block {
     pub(super) records: usize,
     /// Of its records, those whose request went to a provider.
     pub(super) calls: usize,
+    /// A filter over the hashes of its subjects, and one over those of its [`Term`]s.
     pub(super) subjects: Vec<u8>,
+    pub(super) terms: Vec<u8>,
     pub(super) notable: Vec<Notable>,
     pub(super) body: Vec<u8>,
 }
@@ -40,6 +46,51 @@ pub(super) struct Notable {
     /// None when it is the one that nearly all have.
     pub(super) outcome: Option<String>,
     pub(super) rule: Option<String>,
+    terms: Vec<u64>,
+}
+
+/// What a filter of a block is asked for: a notable outcome or rule, alone or together with another condition.
+#[derive(Clone, Copy)]
+pub(super) enum Term<'a> {
+    Outcome(&'a str),
+    Rule(&'a str),
+    RuleOutcome(&'a str, &'a str),
+    SubjectOutcome(&'a str, &'a str),
+    SubjectRule(&'a str, &'a str),
+}
+
+impl<'a> Term<'a> {
+    /// The term that narrows most. Only notable records have terms: what nearly all are is none.
+    pub(super) fn of(
+        subject: Option<&'a str>,
+        outcome: Option<&'a str>,
+        rule: Option<&'a str>,
+        is_routine: bool,
+    ) -> Option<Self> {
+        match (subject, outcome, rule) {
+            (Some(subject), _, Some(rule)) => Some(Self::SubjectRule(subject, rule)),
+            (None, Some(outcome), Some(rule)) => Some(Self::RuleOutcome(rule, outcome)),
+            (None, None, Some(rule)) => Some(Self::Rule(rule)),
+            (_, Some(_), None) if is_routine => None,
+            (Some(subject), Some(outcome), None) => Some(Self::SubjectOutcome(subject, outcome)),
+            (None, Some(outcome), None) => Some(Self::Outcome(outcome)),
+            (_, None, None) => None,
+        }
+    }
+
+    /// What stands in the filter; the same in every build.
+    pub(super) fn hash(self) -> u64 {
+        let (kind, one, other) = match self {
+            Self::Outcome(outcome) => (b'o', outcome, ""),
+            Self::Rule(rule) => (b'r', rule, ""),
+            Self::RuleOutcome(rule, outcome) => (b'b', rule, outcome),
+            Self::SubjectOutcome(subject, outcome) => (b'O', subject, outcome),
+            Self::SubjectRule(subject, rule) => (b'R', subject, rule),
+        };
+        let separator = 0xff;
+        let octets = one.bytes().chain(std::iter::once(separator)).chain(other.bytes());
+        stable_hash(std::iter::once(kind).chain(octets))
+    }
 }
 
 /// The outcome that nearly all decisions of a boundary have.
@@ -56,7 +107,25 @@ impl Notable {
         let (outcome, rule) = record.enforced();
         let outcome = (routine(record.decision.boundary) != Some(outcome)).then(|| outcome.to_owned());
         let notable = outcome.is_some() || rule.is_some();
-        notable.then(|| Self { id: record.decision.id, outcome, rule: rule.map(str::to_owned) })
+        notable.then(|| Self {
+            id: record.decision.id,
+            outcome,
+            rule: rule.map(str::to_owned),
+            terms: Self::terms(record),
+        })
+    }
+
+    fn terms(record: &Record) -> Vec<u64> {
+        let subject = record.decision.subject.as_str();
+        let (outcome, rule) = record.enforced();
+        let is_routine = routine(record.decision.boundary) == Some(outcome);
+        let of_outcome =
+            (!is_routine).then_some([Term::Outcome(outcome), Term::SubjectOutcome(subject, outcome)]);
+        let of_rule = rule.map(|rule| {
+            [Term::Rule(rule), Term::RuleOutcome(rule, outcome), Term::SubjectRule(subject, rule)]
+        });
+        let terms = of_outcome.into_iter().flatten().chain(of_rule.into_iter().flatten());
+        terms.map(Term::hash).collect()
     }
 }
 
@@ -164,8 +233,11 @@ pub(crate) fn blocks<'a>(records: impl IntoIterator<Item = &'a Prepared>) -> Res
     groups.into_values().map(block).collect()
 }
 
-fn block(mut records: Vec<&Prepared>) -> Result<Block> {
-    records.sort_unstable_by_key(|record| record.id);
+/// Puts records of one boundary into one block.
+pub(super) fn block(mut records: Vec<&Prepared>) -> Result<Block> {
+    // One that was written twice, after a timeout, is one.
+    records.sort_by_key(|record| record.id);
+    records.dedup_by_key(|record| record.id);
     let (Some(first), Some(last)) = (records.first(), records.last()) else {
         return Err(StoreError::new(ErrorKind::Refused, "a block without records"));
     };
@@ -179,6 +251,7 @@ fn block(mut records: Vec<&Prepared>) -> Result<Block> {
         entries.extend_from_slice(&length.to_be_bytes());
         entries.extend_from_slice(&record.record);
     }
+    let notable = || records.iter().filter_map(|record| record.notable.as_ref());
     Ok(Block {
         boundary: last.boundary,
         first: first.id,
@@ -186,7 +259,8 @@ fn block(mut records: Vec<&Prepared>) -> Result<Block> {
         records: records.len(),
         calls: records.iter().filter(|record| record.called).count(),
         subjects: filter_of(records.iter().map(|record| record.subject).collect()),
-        notable: records.iter().filter_map(|record| record.notable.clone()).collect(),
+        terms: filter_of(notable().flat_map(|notable| notable.terms.iter().copied()).collect()),
+        notable: notable().cloned().collect(),
         body: lz4_flex::block::compress_prepend_size(&entries),
     })
 }
@@ -218,6 +292,11 @@ impl Body {
         Ok(Self { boundary, entries })
     }
 
+    /// Its size, uncompressed.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
     /// The entries in the order of their ids.
     pub(super) fn entries(&self) -> impl Iterator<Item = Result<Entry<'_>>> {
         let mut rest = self.entries.as_slice();
@@ -245,6 +324,24 @@ fn split_entry<'a>(rest: &mut &'a [u8], boundary: Boundary) -> Option<Entry<'a>>
 }
 
 impl Entry<'_> {
+    /// The record as it is stored: texts stand in it as they are.
+    pub(super) const fn stored(&self) -> &[u8] {
+        self.record
+    }
+
+    /// The same, on its way into another block. What this version does not know of it stays as it is.
+    pub(super) fn again(&self) -> Result<Prepared> {
+        let record = self.record()?;
+        Ok(Prepared {
+            id: self.id,
+            boundary: self.boundary,
+            subject: self.subject,
+            called: record.call.is_some(),
+            notable: Notable::of(&record),
+            record: self.record.to_vec(),
+        })
+    }
+
     pub(super) fn record(&self) -> Result<Record> {
         let restored: Restored = rmp_serde::from_slice(self.record).map_err(corrupt)?;
         let at = Timestamp::from_nanosecond(i128::from(restored.at_ns)).map_err(corrupt)?;
@@ -268,20 +365,26 @@ impl Entry<'_> {
     }
 }
 
-/// The hash by which a subject is found: FNV-1a of 64 bits with a last mixing, since it must be the same in every build.
+/// The hash by which a subject is found.
 pub(crate) fn subject_hash(subject: &str) -> u64 {
-    let hash = subject.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+    stable_hash(subject.bytes())
+}
+
+/// FNV-1a of 64 bits with a last mixing, since it must be the same in every build.
+fn stable_hash(octets: impl Iterator<Item = u8>) -> u64 {
+    let hash = octets.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     let hash = (hash ^ (hash >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
     hash ^ (hash >> 32)
 }
 
-/// Bits of the filter for each subject, and how many of them one sets: about one look in a hundred is in vain.
-const FILTER_BITS: usize = 10;
+/// Bits of a filter for each hash, and how many of them one sets: about three looks in ten thousand are in vain. (Blocks of
+/// an earlier version have ten bits, and one look in a hundred is.)
+const FILTER_BITS: usize = 20;
 const FILTER_PROBES: u64 = 6;
 
-/// A Bloom filter over subjects.
+/// A Bloom filter over hashes.
 fn filter_of(mut hashes: Vec<u64>) -> Vec<u8> {
     hashes.sort_unstable();
     hashes.dedup();

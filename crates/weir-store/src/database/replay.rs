@@ -1,8 +1,8 @@
 //! Reading a time of the decision log from its oldest record to its newest, to replay it.
 //!
-//! Blocks are read in portions, each of whole spans of ids (see `block`), so that the records of a portion can be put in
-//! the order in which they were decided, whatever the order they were written in and by how many nodes. Only where one
-//! span holds more than [`RECORDS_MAX`] records is it read in parts, and the order exact within each.
+//! The log is read in portions, each of a range of ids and with every block that reaches into it, so that the records of
+//! a portion can be put in the order in which they were decided, whatever the order they were written in and by how many
+//! nodes. A block that reaches over the end of a portion is read with the next one again.
 
 use std::collections::VecDeque;
 
@@ -10,7 +10,7 @@ use sqlx::QueryBuilder;
 use weir_core::record::Past;
 use weir_core::{Boundary, DecisionId, Timestamp};
 
-use super::block::{Body, Entry, SPAN};
+use super::block::{Body, Entry, REACH};
 use super::records::{boundary_of, first_id};
 use super::{Database, read, to_i64, to_u64};
 use crate::error::{Result, StoreError};
@@ -18,12 +18,12 @@ use crate::error::{Result, StoreError};
 /// Records of a portion, about: so many that reading ahead pays, so few that a stop is followed at once.
 const PORTION_RECORDS: u64 = 20_000;
 
-/// Records of a portion at most, about a kilobyte each.
-const RECORDS_MAX: u64 = 200_000;
-
 /// Headers that are read at a time, and bodies.
-const HEADERS_PER_READ: u64 = 512;
+const HEADERS_PER_READ: u64 = 1_024;
 const BODIES_PER_READ: usize = 64;
+
+/// How often a portion is read again because blocks of it were merged or pruned meanwhile.
+const RETRIES_MAX: usize = 3;
 
 /// Which records to replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,27 +39,31 @@ pub struct ReplayRange {
 /// A replay on its way through the log.
 pub struct Replay {
     database: Database,
-    from: String,
-    until: Option<String>,
+    from: DecisionId,
+    until: Option<DecisionId>,
     boundary: Option<Boundary>,
-    /// The last block whose header was read.
-    after: String,
+    /// The last id of the portion before.
+    after: Option<DecisionId>,
+    /// Blocks that end behind that, in the order of their ends, as far as they are read.
     pending: VecDeque<Header>,
+    /// The end of the last block whose header was read.
+    read_to: String,
     all_read: bool,
     total: u64,
 }
 
-#[derive(sqlx::FromRow)]
+/// What is known of a block before it is opened.
 struct Header {
-    last_id: String,
-    records: i64,
+    block: String,
+    first: DecisionId,
+    last: DecisionId,
+    records: u64,
 }
 
 impl Header {
-    /// The span that the block's ids were made in.
-    fn span(&self) -> i64 {
-        let span_ms = i64::try_from(SPAN.as_millis()).unwrap_or(i64::MAX);
-        self.last_id.parse::<DecisionId>().map_or(0, |id| id.at().as_millisecond() / span_ms)
+    fn read((block, first, records): (String, String, i64)) -> Result<Self> {
+        let id = |text: &str| text.parse().map_err(|e| StoreError::corrupt("the id of a block", e));
+        Ok(Self { first: id(&first)?, last: id(&block)?, records: to_u64(records), block })
     }
 }
 
@@ -78,8 +82,9 @@ impl Database {
             from: first_id(range.since),
             until: range.until.map(first_id),
             boundary,
-            after: String::new(),
+            after: None,
             pending: VecDeque::new(),
+            read_to: String::new(),
             all_read: false,
             total: 0,
         };
@@ -100,49 +105,78 @@ impl Replay {
     /// # Errors
     /// See [`ErrorKind`](crate::ErrorKind).
     pub async fn next(&mut self) -> Result<Option<Portion>> {
-        let headers = self.headers_of_portion().await?;
-        if headers.is_empty() {
-            return Ok(None);
+        for retry in 0.. {
+            let Some(end) = self.end_of_portion().await? else { return Ok(None) };
+            let of_portion: Vec<&Header> = self.pending.iter().filter(|header| header.first <= end).collect();
+            let mut bodies = Vec::with_capacity(of_portion.len());
+            for headers in of_portion.chunks(BODIES_PER_READ) {
+                bodies.extend(self.bodies(headers).await?);
+            }
+            if bodies.len() < of_portion.len() && retry < RETRIES_MAX {
+                self.read_again();
+                continue;
+            }
+            let bounds = [self.lower(), self.upper(end)];
+            let mut records = 0;
+            while let Some(header) = self.pending.pop_front_if(|header| header.last <= end) {
+                records += header.records;
+            }
+            self.after = Some(end);
+            return Ok(Some(Portion { bodies, records, bounds }));
         }
-        let mut bodies = Vec::with_capacity(headers.len());
-        for headers in headers.chunks(BODIES_PER_READ) {
-            bodies.extend(self.bodies(headers).await?);
-        }
-        let records = headers.iter().map(|header| to_u64(header.records)).sum();
-        let bounds = [Some(&self.from), self.until.as_ref()].map(|id| id.and_then(|id| id.parse().ok()));
-        Ok(Some(Portion { bodies, records, bounds }))
+        Ok(None)
     }
 
-    async fn headers_of_portion(&mut self) -> Result<Vec<Header>> {
-        let mut taken: Vec<Header> = Vec::new();
-        let mut records = 0_u64;
+    /// The last id of the next portion. After this all blocks are known that reach into it.
+    async fn end_of_portion(&mut self) -> Result<Option<DecisionId>> {
+        let (mut records, mut counted, mut end) = (0_u64, 0, None);
         loop {
-            if self.pending.is_empty() && !self.all_read {
-                self.read_headers().await?;
+            for header in self.pending.iter().skip(counted) {
+                if records >= PORTION_RECORDS {
+                    break;
+                }
+                (records, counted, end) =
+                    (records.saturating_add(header.records), counted + 1, Some(header.last));
             }
-            let Some(next) = self.pending.front() else { return Ok(taken) };
-            let full = records >= PORTION_RECORDS;
-            if records >= RECORDS_MAX || (full && taken.last().is_some_and(|last| last.span() != next.span()))
-            {
-                return Ok(taken);
+            let reach = end.and_then(|end: DecisionId| end.at().checked_add(REACH).ok()).map(first_id);
+            let seen = self.pending.back().map(|header| header.last);
+            if self.all_read || (records >= PORTION_RECORDS && seen > reach) {
+                return Ok(end);
             }
-            records = records.saturating_add(to_u64(next.records));
-            taken.extend(self.pending.pop_front());
+            self.read_headers().await?;
         }
+    }
+
+    /// Forgets what was read of blocks: some of them are gone.
+    fn read_again(&mut self) {
+        self.pending.clear();
+        self.read_to = self.after.map(|id| id.to_string()).unwrap_or_default();
+        self.all_read = false;
+    }
+
+    fn lower(&self) -> DecisionId {
+        let behind = self.after.map(behind);
+        behind.map_or(self.from, |behind| behind.max(self.from))
+    }
+
+    fn upper(&self, end: DecisionId) -> DecisionId {
+        self.until.map_or(behind(end), |until| until.min(behind(end)))
     }
 
     async fn read_headers(&mut self) -> Result<()> {
-        let read: Vec<Header> = read!(self.database, pool => {
-            let mut select = self.select("SELECT last_id, records FROM record_blocks");
-            select.push(" AND last_id > ").push_bind(&self.after);
+        let read: Vec<(String, String, i64)> = read!(self.database, pool => {
+            let mut select = self.select("SELECT last_id, first_id, records FROM record_blocks");
+            select.push(" AND last_id > ").push_bind(&self.read_to);
             select.push(" ORDER BY last_id LIMIT ").push_bind(to_i64(HEADERS_PER_READ));
             select.build_query_as().fetch_all(pool).await?
         })?;
         self.all_read = (read.len() as u64) < HEADERS_PER_READ;
-        if let Some(last) = read.last() {
-            self.after.clone_from(&last.last_id);
+        for header in read {
+            self.pending.push_back(Header::read(header)?);
         }
-        self.pending.extend(read);
+        if let Some(last) = self.pending.back() {
+            self.read_to.clone_from(&last.block);
+        }
         Ok(())
     }
 
@@ -161,9 +195,9 @@ impl Replay {
         for<'q> &'q str: sqlx::Encode<'q, DB> + sqlx::Type<DB>,
     {
         let mut select = QueryBuilder::new(what);
-        select.push(" WHERE last_id >= ").push_bind(self.from.clone());
+        select.push(" WHERE last_id >= ").push_bind(self.from.to_string());
         if let Some(until) = &self.until {
-            select.push(" AND first_id < ").push_bind(until.clone());
+            select.push(" AND first_id < ").push_bind(until.to_string());
         }
         if let Some(boundary) = self.boundary {
             select.push(" AND boundary = ").push_bind(boundary.as_str().to_owned());
@@ -171,13 +205,13 @@ impl Replay {
         select
     }
 
-    async fn bodies(&self, headers: &[Header]) -> Result<Vec<(Boundary, Vec<u8>)>> {
+    async fn bodies(&self, headers: &[&Header]) -> Result<Vec<(Boundary, Vec<u8>)>> {
         let rows: Vec<(String, Vec<u8>)> = read!(self.database, pool => {
             let mut select = QueryBuilder::new(
                 "SELECT boundary, body FROM record_bodies JOIN record_blocks USING (last_id) WHERE last_id IN (");
             let mut ids = select.separated(", ");
             for header in headers {
-                ids.push_bind(&header.last_id);
+                ids.push_bind(&header.block);
             }
             select.push(")");
             select.build_query_as().fetch_all(pool).await?
@@ -186,15 +220,21 @@ impl Replay {
     }
 }
 
+/// The least id behind this one.
+const fn behind(id: DecisionId) -> DecisionId {
+    DecisionId::from_u128(id.as_u128().saturating_add(1))
+}
+
 /// Some of the records, not yet unpacked.
 pub struct Portion {
     bodies: Vec<(Boundary, Vec<u8>)>,
     records: u64,
-    bounds: [Option<DecisionId>; 2],
+    /// The least of its ids, and the least that is none of them.
+    bounds: [DecisionId; 2],
 }
 
 impl Portion {
-    /// How many records it holds, those outside of the time included.
+    /// How many records are in the blocks that end in it, those outside of the time included.
     #[must_use]
     pub const fn records(&self) -> u64 {
         self.records
@@ -219,13 +259,15 @@ impl Portion {
         }
         // Each body is in order: this finds the runs and merges them.
         entries.sort_by_key(|entry| entry.id);
+        // What was written twice, after a timeout, and then merged.
+        entries.dedup_by_key(|entry| entry.id);
         let mut tags = Vec::new();
         entries.iter().try_for_each(|entry| entry.see(&mut tags, &mut see))
     }
 
     fn holds(&self, id: &DecisionId) -> bool {
-        let [from, until] = &self.bounds;
-        from.is_none_or(|from| *id >= from) && until.is_none_or(|until| *id < until)
+        let [lower, upper] = &self.bounds;
+        lower <= id && id < upper
     }
 }
 
@@ -244,6 +286,10 @@ impl Portion {
         let prepared = records.iter().map(super::block::Prepared::of).collect::<Result<Vec<_>>>()?;
         let bodies: Vec<(Boundary, Vec<u8>)> =
             super::block::blocks(&prepared)?.into_iter().map(|block| (block.boundary, block.body)).collect();
-        Ok::<Self, StoreError>(Self { bodies, records: records.len() as u64, bounds: [None, None] })
+        Ok::<Self, StoreError>(Self {
+            bodies,
+            records: records.len() as u64,
+            bounds: [0, u128::MAX].map(DecisionId::from_u128),
+        })
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use weir_core::Boundary;
-use weir_store::database::{DecisionFilter, Retention, UsageFilter};
+use weir_core::record::Record;
+use weir_core::{Boundary, DecisionId, Outcome};
+use weir_store::database::{DecisionFilter, Look, ReplayRange, Retention, UsageFilter};
 use weir_store::{Database, ErrorKind};
 
 use super::support::{Place, at, id, on_both_databases, record, used};
@@ -14,6 +15,8 @@ on_both_databases! {
     blocks_that_overlap_are_listed_in_the_order_of_their_ids,
     paging_goes_through_everything_once_while_new_ones_come,
     more_records_than_one_statement_takes,
+    small_blocks_are_merged_and_nothing_is_lost,
+    a_list_that_finds_little_says_how_far_it_looked,
     old_and_surplus_records_are_pruned,
 }
 
@@ -105,6 +108,17 @@ async fn filters_narrow_the_list(place: Place) {
         (DecisionFilter { rule: text("slow"), outcome: text("rate-limit"), ..none.clone() }, vec![8, 7]),
         (DecisionFilter { rule: text("slow"), outcome: text("nothing"), ..none.clone() }, vec![]),
         (DecisionFilter { outcome: text("quarantine-1"), ..none.clone() }, vec![]),
+        (DecisionFilter { subject: text("user:bob"), rule: text("r2"), ..none.clone() }, vec![4, 3]),
+        (DecisionFilter { subject: text("user:ann"), rule: text("r2"), ..none.clone() }, vec![]),
+        (
+            DecisionFilter { subject: text("user:eve"), outcome: text("rate-limit"), ..none.clone() },
+            vec![8, 7],
+        ),
+        (DecisionFilter { subject: text("user:eve"), outcome: text("nothing"), ..none.clone() }, vec![9]),
+        (DecisionFilter { subject: text("user:ann"), outcome: text("rate-limit"), ..none.clone() }, vec![]),
+        (DecisionFilter { boundary: Some(Boundary::Request), rule: text("r2"), ..none.clone() }, vec![4, 3]),
+        (DecisionFilter { boundary: Some(Boundary::Tool), outcome: text("block"), ..none.clone() }, vec![]),
+        (DecisionFilter { boundary: Some(Boundary::Tool), outcome: text("nothing"), ..none.clone() }, vec![]),
         (DecisionFilter { since: Some(at(4)), ..none.clone() }, vec![9, 8, 7, 6, 5, 4]),
         (DecisionFilter { limit: 0, ..none.clone() }, vec![9]),
     ];
@@ -180,4 +194,119 @@ async fn count(database: &Database) -> (usize, usize) {
     let all = DecisionFilter { limit: 1_000, ..DecisionFilter::default() };
     let used = UsageFilter { limit: 1_000, ..UsageFilter::default() };
     (database.decisions(&all).await.unwrap().items.len(), database.usage(&used).await.unwrap().items.len())
+}
+
+/// Every id of a list, page by page.
+async fn listed(database: &Database, mut filter: DecisionFilter) -> Vec<DecisionId> {
+    let mut seen = Vec::new();
+    loop {
+        let page = database.decisions(&filter).await.unwrap();
+        seen.extend(page.items.iter().map(|record| record.decision.id));
+        filter.cursor = page.next;
+        if filter.cursor.is_none() {
+            return seen;
+        }
+    }
+}
+
+async fn replayed(database: &Database) -> (u64, Vec<DecisionId>) {
+    let range = ReplayRange { since: at(0), until: None, boundary: None };
+    let mut replay = database.replay(&range).await.unwrap();
+    let (total, mut seen) = (replay.total(), Vec::new());
+    while let Some(portion) = replay.next().await.unwrap() {
+        portion.for_each(|past| seen.push(past.id)).unwrap();
+    }
+    (total, seen)
+}
+
+/// Slow traffic over an hour, most of it a record to a block, tool calls between, some written late.
+async fn small_blocks_are_merged_and_nothing_is_lost(place: Place) {
+    let database = place.open().await;
+    let one = |n: i64| {
+        let (outcome, rule) = if n % 50 == 7 { ("block", Some("r1")) } else { ("nothing", None) };
+        let mut record = record(n * 4_321 % 3_600_000, outcome, &format!("user:{}", n % 90), rule);
+        if n % 5 == 0 {
+            (record.decision.boundary, record.decision.outcome) = (Boundary::Tool, Outcome::new("allow"));
+        }
+        record
+    };
+    let records: Vec<Record> = (0..900).map(one).collect();
+    let batches: Vec<&[Record]> = records.chunks(1).collect();
+    database.write_batches(&batches).await.unwrap();
+    let filters = [
+        DecisionFilter { limit: 70, ..DecisionFilter::default() },
+        DecisionFilter { outcome: Some("block".to_owned()), limit: 3, ..DecisionFilter::default() },
+        DecisionFilter { rule: Some("r1".to_owned()), limit: 100, ..DecisionFilter::default() },
+        DecisionFilter { subject: Some("user:7".to_owned()), limit: 4, ..DecisionFilter::default() },
+        DecisionFilter { boundary: Some(Boundary::Tool), limit: 50, ..DecisionFilter::default() },
+    ];
+    let mut before = Vec::new();
+    for filter in &filters {
+        before.push(listed(&database, filter.clone()).await);
+    }
+    let (total, in_order) = replayed(&database).await;
+    assert_eq!((total, before[0].len(), before[1].len(), before[4].len()), (900, 900, 18, 180));
+
+    // What lies in the running ten minutes, and in the two minutes before, is left alone.
+    assert_eq!(database.merge(at(60_000)).await.unwrap(), 0);
+    let fewer = database.merge(at(3_000_000)).await.unwrap();
+    assert!((600..800).contains(&fewer), "{fewer}");
+    assert_eq!(database.merge(at(3_000_000)).await.unwrap(), 0, "what is merged stays so");
+    let fewer = database.merge(at(5_000_000)).await.unwrap();
+    assert!((100..300).contains(&fewer), "{fewer}");
+    for (filter, before) in filters.iter().zip(&before) {
+        assert_eq!(&listed(&database, filter.clone()).await, before, "{filter:?}");
+    }
+    for record in records.iter().step_by(37) {
+        assert_eq!(database.decision(&record.decision.id).await, Ok(Some(record.clone())));
+    }
+    assert_eq!(replayed(&database).await, (900, in_order.clone()));
+
+    // A batch that was written, merged and, after a timeout, written again is there once.
+    database.write_batches(&batches[..20]).await.unwrap();
+    assert_eq!(listed(&database, filters[0].clone()).await, before[0]);
+    assert_eq!(replayed(&database).await.1, in_order);
+    database.merge(at(5_000_000)).await.unwrap();
+    assert_eq!(listed(&database, filters[0].clone()).await, before[0]);
+    let pruned = database.prune(&Retention { age_max: Duration::ZERO, rows_max: 0 }, at(5_000_000)).await;
+    assert!(pruned.unwrap() >= 900);
+    assert_eq!(listed(&database, filters[1].clone()).await, []);
+}
+
+async fn a_list_that_finds_little_says_how_far_it_looked(place: Place) {
+    let database = place.open().await;
+    let all: Vec<Record> = (0..20_000).map(|n| record(n * 10, "nothing", "user:ann", None)).collect();
+    for records in all.chunks(1_000) {
+        database.write_records(records).await.unwrap();
+    }
+    let wanted = id(30);
+    let is_it = |record: &Record| record.decision.id == wanted;
+    let look = Look { texts: &[], condition: Some(&is_it) };
+    let mut filter = DecisionFilter { limit: 50, ..DecisionFilter::default() };
+    let (mut pages, mut seen, mut looked_to) = (0, Vec::new(), at(1_000_000));
+    loop {
+        let page = database.search(&filter, &look).await.unwrap();
+        seen.extend(page.items.iter().map(|record| record.decision.id));
+        pages += 1;
+        assert_eq!(
+            page.searched_to.is_some(),
+            page.next.is_some(),
+            "it stops early, and says so, or is at the end"
+        );
+        let Some(next) = page.next else { break };
+        let to = page.searched_to.unwrap();
+        assert!(to < looked_to, "each page gets further");
+        looked_to = to;
+        filter.cursor = Some(next);
+    }
+    assert!((2..10).contains(&pages), "{pages} pages");
+    assert_eq!(seen, [wanted]);
+    // A text that stands nowhere is not even decoded, so that one page looks at everything.
+    let texts = ["nothing-like-it".to_owned()];
+    let filter = DecisionFilter { limit: 50, ..DecisionFilter::default() };
+    let page = database.search(&filter, &Look { texts: &texts, condition: None }).await.unwrap();
+    assert_eq!((page.items, page.next, page.searched_to), (vec![], None, None));
+    let texts = ["QUOTED".to_owned()];
+    let page = database.search(&filter, &Look { texts: &texts, condition: None }).await.unwrap();
+    assert_eq!((page.items.len(), page.searched_to), (50, None), "in upper or lower case");
 }

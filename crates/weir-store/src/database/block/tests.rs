@@ -106,9 +106,9 @@ fn a_damaged_body_is_an_error() {
 fn the_filter_holds_every_subject_and_few_others() {
     let subjects: Vec<String> = (0..1_000).map(|n| format!("user:{n}")).collect();
     let filter = filter_of(subjects.iter().map(|s| subject_hash(s)).collect());
-    assert!(filter.len() <= 1_250, "{} bytes", filter.len());
+    assert!(filter.len() <= 2_500, "{} bytes", filter.len());
     assert!(subjects.iter().all(|s| may_hold(&filter, subject_hash(s))));
     let others = (0..10_000).filter(|n| may_hold(&filter, subject_hash(&format!("other:{n}")))).count();
-    assert!(others < 300, "{others} of 10,000");
+    assert!(others < 30, "{others} of 10,000");
     assert!(!may_hold(&[], subject_hash("user:1")));
 }
