@@ -20,7 +20,6 @@ mod tool;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
 use weir_core::record::Past;
 use weir_core::{Boundary, Timestamp};
 
@@ -30,7 +29,7 @@ use crate::set::RuleSet;
 use limits::Windows;
 use rules::Hits;
 use sets::Sets;
-use tally::{Changes, Matrix, Room, Whom};
+use tally::{Changes, Identities, Matrix, Room, Whom};
 
 /// Decisions that are kept as samples of one transition or one rule unless told otherwise.
 pub const SAMPLES: usize = 10;
@@ -123,7 +122,7 @@ impl Rehearsal {
         self.counts.seen(past.at);
         match past.boundary {
             Boundary::Request => {
-                let whom = Whom::of(past, &self.counts.hasher);
+                let whom = Whom::of(past, &mut self.counts.identities);
                 if wants(Boundary::Request) {
                     self.see_request(past, &whom);
                 }
@@ -161,7 +160,7 @@ struct Counts {
     sides: BTreeMap<usize, Side>,
     hits: Hits,
     room: Room,
-    hasher: RandomState,
+    identities: Identities,
 }
 
 impl Counts {

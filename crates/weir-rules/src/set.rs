@@ -15,6 +15,7 @@ use crate::index::{Candidates, Index};
 use crate::live::Positions;
 use crate::rule::{Rule, Then};
 pub(crate) use blind::Seen;
+pub(crate) use combine::Ruling;
 
 /// What a decision depends on besides the facts.
 #[derive(Clone, Copy, Debug)]
@@ -249,7 +250,9 @@ impl RuleSet {
             Ok(false) => {}
             Ok(true) if applies(rule, context) => evaluation.matched.push(at),
             Err(fault) if applies(rule, context) => {
-                evaluation.errored.push((at, EvaluationError(fault.to_string())));
+                // That of a blind rule is taken out again, unread.
+                let error = if self.is_blind(at) { String::new() } else { fault.to_string() };
+                evaluation.errored.push((at, EvaluationError(error)));
             }
             Ok(true) | Err(_) => {}
         }

@@ -4,7 +4,9 @@
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
-use weir_core::{Decision, Timestamp};
+use weir_core::Timestamp;
+
+use crate::rule::{Rule, Then};
 
 /// Windows that are kept at most, about 50 bytes each: as many as a node keeps.
 const WINDOWS_MAX: usize = 1 << 20;
@@ -18,40 +20,38 @@ struct Window {
 /// The windows that are open.
 #[derive(Default)]
 pub(super) struct Windows {
-    /// By identity, limit and its length.
-    open: HashMap<(u64, Box<str>, u64), Window, RandomState>,
+    /// By identity and rule.
+    open: HashMap<(u64, usize), Window, RandomState>,
     sweep_at: usize,
 }
 
 impl Windows {
-    /// Counts a request against the limits of its decision; whether one of them is exceeded, and by which rule.
-    pub(super) fn count<'d>(
+    /// Counts a request against the limits of these rules; whether one of them is exceeded, and by which rule.
+    pub(super) fn count(
         &mut self,
-        decision: &'d Decision,
+        rules: &[Rule],
+        limits: &[usize],
         identity: u64,
         at: Timestamp,
-    ) -> Option<&'d str> {
+    ) -> Option<usize> {
         let now = at.as_millisecond();
-        let mut exceeded: Option<(&str, i64)> = None;
-        for limit in decision.limits() {
+        let mut exceeded: Option<(usize, i64)> = None;
+        for position in limits {
+            let Some(Then::Limit(limit)) = rules.get(*position).map(|rule| &rule.then) else { continue };
             let per_ms = i64::try_from(limit.per_s.saturating_mul(1000)).unwrap_or(i64::MAX).max(1);
             self.make_room(now);
-            let window = self
-                .open
-                .entry((identity, limit.rule.as_str().into(), limit.per_s))
-                .and_modify(|window| {
-                    if window.ends_ms <= now {
-                        *window = Window { counted: 0, ends_ms: now.saturating_add(per_ms) };
-                    }
-                })
-                .or_insert(Window { counted: 0, ends_ms: now.saturating_add(per_ms) });
+            let fresh = Window { counted: 0, ends_ms: now.saturating_add(per_ms) };
+            let window = self.open.entry((identity, *position)).or_insert(fresh);
+            if window.ends_ms <= now {
+                *window = fresh;
+            }
             window.counted = window.counted.saturating_add(1);
             // Of several the one that must be waited for longest is named.
             if window.counted > limit.requests && exceeded.is_none_or(|(_, ends)| window.ends_ms > ends) {
-                exceeded = Some((&limit.rule, window.ends_ms));
+                exceeded = Some((*position, window.ends_ms));
             }
         }
-        exceeded.map(|(rule, _)| rule)
+        exceeded.map(|(position, _)| position)
     }
 
     fn make_room(&mut self, now: i64) {

@@ -5,11 +5,12 @@ use weir_core::record::{Past, PastFacts};
 use weir_core::{Action, Boundary, Source};
 
 use super::report::{Effect, Why};
+use super::sets::Sets;
 use super::tally::Whom;
 use super::{Compared, Rehearsal};
-use crate::enforce::{exempted, is_exempted};
+use crate::enforce::is_exempted;
 use crate::facts::{FactSet, Facts};
-use crate::set::{DecideContext, Seen};
+use crate::set::{DecideContext, EvaluateContext, Ruling, Seen};
 
 /// The outcome of a request that exceeds a limit of a rule.
 const LIMITED: &str = "limited";
@@ -42,7 +43,7 @@ impl Rehearsal {
             self.counts.ended_before(Boundary::Request);
             return;
         }
-        let seen = self.decide_request(past);
+        let seen = decide(&mut self.sets, past);
         let (hits, room, samples) = (&mut self.counts.hits, &mut self.counts.room, self.options.samples);
         seen.matched.iter().for_each(|rule| hits.matched(*rule, whom, samples, room));
         seen.blind.iter().for_each(|rule| hits.undecided(*rule));
@@ -50,15 +51,17 @@ impl Rehearsal {
             self.counts.not_replayed(Boundary::Request, why);
             return;
         }
-        if let Some(decider) = seen.decision.rule.as_deref().and_then(|id| self.sets.whole().position(id)) {
-            self.counts.hits.decided(decider);
+        let Ruling { action, decider, limits } = &seen.ruling;
+        if let Some(decider) = decider {
+            self.counts.hits.decided(*decider);
         }
+        let rules = self.sets.whole().rules();
         let counts = past.ended_at != Some(CLASSIFY);
-        let limit = counts.then(|| self.windows.count(&seen.decision, whom.hash, past.at)).flatten();
+        let limit = counts.then(|| self.windows.count(rules, limits, whom.hash, past.at)).flatten();
         let from = decided(past);
-        let to = if limit.is_some() { LIMITED } else { seen.decision.outcome.as_str() };
+        let to = if limit.is_some() { LIMITED } else { action.as_str() };
         let effect = effect(from, to);
-        let new_rule = limit.or(seen.decision.rule.as_deref());
+        let new_rule = limit.or(*decider).and_then(|at| rules.get(at)).map(|rule| &*rule.id);
         let rule = if effect == Some(Effect::Freed) { decider_of(past) } else { new_rule };
         let compared = Compared { from, to, effect, rule };
         self.counts.replayed(Boundary::Request, whom, &compared, samples);
@@ -71,23 +74,25 @@ impl Rehearsal {
         {
             return;
         }
-        let seen = self.decide_request(past);
+        let seen = decide(&mut self.sets, past);
         if seen.settled {
-            let whom = Whom::of(past, &self.counts.hasher);
-            self.windows.count(&seen.decision, whom.hash, past.at);
+            let hash = self.counts.identities.hash(past.subject);
+            self.windows.count(self.sets.whole().rules(), &seen.ruling.limits, hash, past.at);
         }
     }
+}
 
-    fn decide_request(&mut self, past: &Past<'_>) -> Seen {
-        let unknown = unknown(&past.facts).shared(self.sets.whole().all_read_on(Boundary::Request));
-        let facts = Facts::of_past(Boundary::Request, past.facts);
-        let mut seen = self.sets.rules.without(unknown).decide_past_request(&facts, &context(past));
-        if is_exempted(past.outcome, past.rule, past.because) {
-            seen.decision = exempted(seen.decision);
-            seen.settled = true;
-        }
-        seen
+/// What the rules come to on a recorded request.
+fn decide(sets: &mut Sets, past: &Past<'_>) -> Seen {
+    let unknown = unknown(&past.facts).shared(sets.whole().all_read_on(Boundary::Request));
+    let facts = Facts::of_past(Boundary::Request, past.facts);
+    let context = EvaluateContext { subject: past.subject, at: past.at };
+    let mut seen = sets.rules.without(unknown).decide_past_request(&facts, &context);
+    if is_exempted(past.outcome, past.rule, past.because) {
+        seen.ruling = Ruling { action: Action::Nothing, decider: None, limits: Vec::new() };
+        seen.settled = true;
     }
+    seen
 }
 
 /// Why what was decided was not decided by weir's own rules, if so.

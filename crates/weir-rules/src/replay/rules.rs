@@ -30,7 +30,7 @@ impl Hits {
     pub(super) fn matched(&mut self, rule: usize, whom: &Whom<'_>, samples: usize, room: &mut Room) {
         let Some(hit) = self.0.get_mut(rule) else { return };
         hit.hits += 1;
-        hit.identities.add(whom.hash, room);
+        hit.identities.add(whom, room);
         if hit.last != Some(whom.id) {
             hit.samples.add(whom.id, samples);
             hit.last = Some(whom.id);

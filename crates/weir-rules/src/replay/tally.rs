@@ -1,6 +1,6 @@
 //! Counting while records go by: bounded, whatever they hold.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
@@ -9,8 +9,11 @@ use weir_core::record::Past;
 
 use super::report::{Change, Effect, Share, Transition};
 
-/// Identities that are told apart in all counts together, 16 bytes each. Beyond, counts of identities are "at least".
-pub(super) const IDENTITIES_MAX: usize = 1 << 22;
+/// Identities that are told apart, 16 bytes each. Beyond, counts of identities are "at least".
+const IDENTITIES_MAX: usize = 1 << 22;
+
+/// Pages of identities of all counts together, about 90 bytes each. Beyond, likewise.
+const PAGES_MAX: usize = 1 << 20;
 
 /// Names that one breakdown tells apart; those that come later are counted together.
 const NAMES_MAX: usize = 10_000;
@@ -29,6 +32,8 @@ const OTHERS: &str = "(others)";
 pub(super) struct Whom<'p> {
     pub(super) subject: &'p str,
     pub(super) hash: u64,
+    /// None beyond [`IDENTITIES_MAX`].
+    number: Option<u32>,
     pub(super) plan: &'p str,
     pub(super) key_id: &'p str,
     pub(super) own_key: bool,
@@ -36,10 +41,12 @@ pub(super) struct Whom<'p> {
 }
 
 impl<'p> Whom<'p> {
-    pub(super) fn of(past: &Past<'p>, hasher: &RandomState) -> Self {
+    pub(super) fn of(past: &Past<'p>, identities: &mut Identities) -> Self {
+        let hash = identities.hash(past.subject);
         Self {
             subject: past.subject,
-            hash: hasher.hash_one(past.subject),
+            hash,
+            number: identities.number(hash),
             plan: past.facts.identity.plan,
             key_id: past.key_id.unwrap_or_default(),
             own_key: past.facts.request.byok,
@@ -52,7 +59,29 @@ impl<'p> Whom<'p> {
     }
 }
 
-/// What is left of [`IDENTITIES_MAX`].
+/// All identities, numbered as they come: one look-up a record, whatever it is counted in.
+#[derive(Default)]
+pub(super) struct Identities {
+    numbers: HashMap<u64, u32, RandomState>,
+    hasher: RandomState,
+}
+
+impl Identities {
+    pub(super) fn hash(&self, subject: &str) -> u64 {
+        self.hasher.hash_one(subject)
+    }
+
+    fn number(&mut self, hash: u64) -> Option<u32> {
+        let next = self.numbers.len();
+        if next >= IDENTITIES_MAX {
+            return self.numbers.get(&hash).copied();
+        }
+        let next = u32::try_from(next).ok()?;
+        Some(*self.numbers.entry(hash).or_insert(next))
+    }
+}
+
+/// What is left of [`PAGES_MAX`].
 pub(super) struct Room {
     left: usize,
     pub(super) exact: bool,
@@ -60,25 +89,48 @@ pub(super) struct Room {
 
 impl Default for Room {
     fn default() -> Self {
-        Self { left: IDENTITIES_MAX, exact: true }
+        Self { left: PAGES_MAX, exact: true }
     }
 }
 
+/// 512 identities that follow each other: a bit each.
+type Page = [u64; 8];
+const PAGE_BITS: u32 = 512;
+
 /// Different identities.
 #[derive(Default)]
-pub(super) struct Distinct(HashSet<u64, RandomState>);
+pub(super) struct Distinct {
+    pages: HashMap<u32, Page, RandomState>,
+    count: u64,
+}
 
 impl Distinct {
-    pub(super) fn add(&mut self, hash: u64, room: &mut Room) {
-        if room.left == 0 {
-            room.exact &= self.0.contains(&hash);
-        } else if self.0.insert(hash) {
-            room.left -= 1;
+    pub(super) fn add(&mut self, whom: &Whom<'_>, room: &mut Room) {
+        let Some(number) = whom.number else {
+            room.exact = false;
+            return;
+        };
+        let at = number / PAGE_BITS;
+        let page = match self.pages.get_mut(&at) {
+            Some(page) => page,
+            None if room.left == 0 => {
+                room.exact = false;
+                return;
+            }
+            None => {
+                room.left -= 1;
+                self.pages.entry(at).or_default()
+            }
+        };
+        let (word, bit) = (number % PAGE_BITS / u64::BITS, 1 << (number % u64::BITS));
+        if let Some(word) = page.get_mut(word as usize) {
+            self.count += u64::from(*word & bit == 0);
+            *word |= bit;
         }
     }
 
-    pub(super) fn count(&self) -> u64 {
-        self.0.len() as u64
+    pub(super) const fn count(&self) -> u64 {
+        self.count
     }
 }
 
@@ -107,7 +159,7 @@ impl Samples {
 struct Names(HashMap<Box<str>, (u64, Distinct), RandomState>);
 
 impl Names {
-    fn add(&mut self, name: &str, hash: u64, room: &mut Room) {
+    fn add(&mut self, name: &str, whom: &Whom<'_>, room: &mut Room) {
         let full = self.0.len() >= NAMES_MAX;
         let name = if full && !self.0.contains_key(name) { OTHERS } else { name };
         if !self.0.contains_key(name) {
@@ -115,7 +167,7 @@ impl Names {
         }
         if let Some((decisions, identities)) = self.0.get_mut(name) {
             *decisions += 1;
-            identities.add(hash, room);
+            identities.add(whom, room);
         }
     }
 
@@ -149,16 +201,16 @@ pub(super) struct Changes {
 impl Changes {
     pub(super) fn add(&mut self, whom: &Whom<'_>, rule: &str, room: &mut Room) {
         self.decisions += 1;
-        self.identities.add(whom.hash, room);
+        self.identities.add(whom, room);
         if whom.pays() {
             self.paying_decisions += 1;
-            self.paying_identities.add(whom.hash, room);
+            self.paying_identities.add(whom, room);
         }
         self.own_key_decisions += u64::from(whom.own_key);
-        self.by_plan.add(whom.plan, whom.hash, room);
-        self.by_key.add(whom.key_id, whom.hash, room);
-        self.by_identity.add(whom.subject, whom.hash, room);
-        self.by_rule.add(rule, whom.hash, room);
+        self.by_plan.add(whom.plan, whom, room);
+        self.by_key.add(whom.key_id, whom, room);
+        self.by_identity.add(whom.subject, whom, room);
+        self.by_rule.add(rule, whom, room);
     }
 
     pub(super) fn list(&self, effect: Effect) -> Option<Change> {
@@ -213,7 +265,7 @@ impl Matrix {
         };
         let Some(cell) = self.0.get_mut(at) else { return };
         cell.decisions += 1;
-        cell.identities.add(whom.hash, room);
+        cell.identities.add(whom, room);
         cell.samples.add(whom.id, kept);
         // What is frequent is found soon.
         if at > 0

@@ -15,7 +15,7 @@ use crate::tool::Scene;
 
 impl Rehearsal {
     pub(super) fn see_tool(&mut self, past: &Past<'_>) {
-        let whom = Whom::of(past, &self.counts.hasher);
+        let whom = Whom::of(past, &mut self.counts.identities);
         let Some(call) = past.tool.as_deref() else {
             self.counts.not_replayed(Boundary::Tool, Why::NotAsked);
             return;

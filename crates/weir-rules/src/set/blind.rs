@@ -3,9 +3,10 @@
 //! A rule that cannot be evaluated without such a fact is *blind* for that record: whether it matches is not known. What
 //! was decided is known all the same where none of these rules could have changed it.
 
-use weir_core::{Boundary, Decision, Mode};
+use weir_core::{Boundary, Mode};
 
-use super::{DecideContext, EvaluateContext, Evaluation, RuleSet, combine};
+use super::combine::{self, Ruling};
+use super::{EvaluateContext, Evaluation, RuleSet};
 use crate::expr::Expr;
 use crate::facts::{FactSet, Facts};
 use crate::live::Positions;
@@ -14,7 +15,7 @@ use crate::rule::{Rule, Then};
 /// A decision on a record.
 pub(crate) struct Seen {
     /// What is decided if no blind rule matches.
-    pub(crate) decision: Decision,
+    pub(crate) ruling: Ruling,
     /// Positions of the rules that matched.
     pub(crate) matched: Vec<usize>,
     /// Positions of the blind rules.
@@ -61,33 +62,27 @@ impl RuleSet {
         blind
     }
 
-    /// Decides on a recorded request as [`Self::decide_request`] does.
+    /// Decides on a recorded request as [`Self::decide_request`] does, without the words.
     ///
     /// More matches never make an action milder unless one of them is a `skip`. So what holds for no blind rule, for all
     /// of them but the skips, and for all of them holds for any choice of them.
-    pub(crate) fn decide_past_request(&self, facts: &Facts<'_>, context: &DecideContext<'_>) -> Seen {
-        let evaluate = EvaluateContext { subject: context.subject, at: context.at };
-        let mut evaluation = self.evaluate(Boundary::Request, facts, &evaluate);
+    pub(crate) fn decide_past_request(&self, facts: &Facts<'_>, context: &EvaluateContext<'_>) -> Seen {
+        let mut evaluation = self.evaluate(Boundary::Request, facts, context);
         let blind = self.take_blind(&mut evaluation);
-        let matched = evaluation.matched.clone();
-        let decision = combine::request(&self.rules, &Positions::default(), evaluation, context);
+        let matched = evaluation.matched;
+        let ruling_of = |matched: &[usize]| combine::ruling(&self.rules, &Positions::default(), matched);
+        let ruling = ruling_of(&matched);
         let settled = blind.is_empty() || {
-            let rules = |at: &usize| self.rules.get(*at);
             let with = |choose: &dyn Fn(&Rule) -> bool| {
-                let more = blind.iter().copied().filter(|at| rules(at).is_some_and(choose));
+                let more = blind.iter().copied().filter(|at| self.rules.get(*at).is_some_and(choose));
                 let mut matched: Vec<usize> = matched.iter().copied().chain(more).collect();
                 matched.sort_unstable();
-                {
-                    let evaluation = Evaluation { matched, errored: Vec::new() };
-                    combine::request(&self.rules, &Positions::default(), evaluation, context)
-                }
+                ruling_of(&matched)
             };
-            let same = |other: &Decision| {
-                other.outcome == decision.outcome && other.obligations == decision.obligations
-            };
+            let same = |other: &Ruling| other.action == ruling.action && other.limits == ruling.limits;
             let enforced = |rule: &Rule| rule.mode == Mode::Enforce;
             same(&with(&|rule| enforced(rule) && rule.then != Then::Skip)) && same(&with(&enforced))
         };
-        Seen { decision, matched, blind, settled }
+        Seen { ruling, matched, blind, settled }
     }
 }

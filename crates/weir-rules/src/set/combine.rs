@@ -7,33 +7,79 @@ use super::{DecideContext, Evaluation};
 use crate::live::Positions;
 use crate::rule::{Rule, Then};
 
+/// What the rules that matched a request come to, by positions: a decision without its words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ruling {
+    pub(crate) action: Action,
+    /// The first in order of the rules that decided it.
+    pub(crate) decider: Option<usize>,
+    /// The rules whose limits are put on the identity.
+    pub(crate) limits: Vec<usize>,
+}
+
 /// Combines the matching request rules: `skip` lifts enforcement, otherwise the most severe action wins. Limits are
 /// obligations beside the action.
+pub(super) fn ruling(rules: &[Rule], stopped: &Positions, matched: &[usize]) -> Ruling {
+    let mut ruling = Ruling { action: Action::Nothing, decider: None, limits: Vec::new() };
+    let mut more_severe = |at: usize, action: Action| {
+        if ruling.decider.is_none() || action > ruling.action {
+            (ruling.action, ruling.decider) = (action, Some(at));
+        }
+    };
+    for (at, rule) in enforced(rules, stopped, matched) {
+        match rule.then {
+            Then::Skip => return Ruling { action: Action::Nothing, decider: Some(at), limits: Vec::new() },
+            Then::Action(action) => more_severe(at, action),
+            _ => {}
+        }
+    }
+    if ruling.action != Action::Block {
+        let limits =
+            enforced(rules, stopped, matched).filter(|(_, rule)| matches!(rule.then, Then::Limit(_)));
+        ruling.limits.extend(limits.map(|(at, _)| at));
+    }
+    ruling
+}
+
+/// The rules that matched and count: one that is stopped is in shadow.
+fn enforced<'r>(
+    rules: &'r [Rule],
+    stopped: &Positions,
+    matched: &[usize],
+) -> impl Iterator<Item = (usize, &'r Rule)> {
+    let rule = |at: &usize| Some((*at, rules.get(*at)?));
+    matched.iter().filter_map(rule).filter(|(at, rule)| rule.mode == Mode::Enforce && !stopped.holds(*at))
+}
+
+/// The decision on a request.
 pub(super) fn request(
     rules: &[Rule],
     stopped: &Positions,
     evaluation: Evaluation,
     context: &DecideContext<'_>,
 ) -> Decision {
-    let hit = |at: &usize| {
+    let matched = evaluation.matched.as_slice();
+    let ruling = ruling(rules, stopped, matched);
+    let decider = ruling.decider.and_then(|at| rules.get(at));
+    let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
+    let mut obligations = obligations_of(ruling.action, context.delays);
+    obligations.extend(ruling.limits.iter().filter_map(|at| limit(rules.get(*at)?)));
+    let listed = |at: &usize| {
         let rule = rules.get(*at)?;
         let mode = if rule.mode == Mode::Enforce && stopped.holds(*at) { Mode::Shadow } else { rule.mode };
-        Some(Hit { rule, mode })
+        Some(listed(rule, mode))
     };
-    let matched: Vec<Hit<'_>> = evaluation.matched.iter().filter_map(hit).collect();
-    let verdict = Verdict::of(&matched);
-    let obligations = verdict.obligations(&matched, context);
-    let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
+    let scores = enforced(rules, stopped, matched).map(|(_, rule)| rule.score);
     Decision {
         id: context.id,
         boundary: Boundary::Request,
         subject: context.subject.to_owned(),
-        outcome: verdict.action.into(),
-        rule: verdict.rule.map(|rule| rule.id.to_string()),
-        because: verdict.rule.and_then(|rule| text(&rule.because)),
-        instead: verdict.rule.and_then(|rule| text(&rule.instead)),
-        sus_score: enforced(&matched).fold(0, |sum, rule| sum.saturating_add(rule.score)),
-        matched: matched.iter().map(listed).collect(),
+        outcome: ruling.action.into(),
+        rule: decider.map(|rule| rule.id.to_string()),
+        because: decider.and_then(|rule| text(&rule.because)),
+        instead: decider.and_then(|rule| text(&rule.instead)),
+        sus_score: scores.fold(0, |sum, score| sum.saturating_add(score)),
+        matched: matched.iter().filter_map(listed).collect(),
         errored: evaluation
             .errored
             .into_iter()
@@ -46,59 +92,12 @@ pub(super) fn request(
     }
 }
 
-/// A rule that matched, and the mode that it is in: a stopped one is in shadow.
-struct Hit<'r> {
-    rule: &'r Rule,
-    mode: Mode,
-}
-
-fn enforced<'r>(matched: &[Hit<'r>]) -> impl Iterator<Item = &'r Rule> {
-    matched.iter().filter(|hit| hit.mode == Mode::Enforce).map(|hit| hit.rule)
-}
-
-fn listed(hit: &Hit<'_>) -> Matched {
-    let Hit { rule, mode } = *hit;
+fn listed(rule: &Rule, mode: Mode) -> Matched {
     Matched {
         rule: rule.id.to_string(),
         version: rule.version.to_string(),
         action: rule.then.word().to_owned(),
         mode,
-    }
-}
-
-/// What the enforced rules come to, and the first in order of those that decided it.
-struct Verdict<'r> {
-    action: Action,
-    rule: Option<&'r Rule>,
-    skipped: bool,
-}
-
-impl<'r> Verdict<'r> {
-    fn of(matched: &[Hit<'r>]) -> Self {
-        if let Some(skip) = enforced(matched).find(|rule| rule.then == Then::Skip) {
-            return Self { action: Action::Nothing, rule: Some(skip), skipped: true };
-        }
-        let mut verdict = Self { action: Action::Nothing, rule: None, skipped: false };
-        for rule in enforced(matched) {
-            if let Then::Action(action) = rule.then
-                && (verdict.rule.is_none() || action > verdict.action)
-            {
-                verdict.action = action;
-                verdict.rule = Some(rule);
-            }
-        }
-        verdict
-    }
-
-    fn obligations(&self, matched: &[Hit<'_>], context: &DecideContext<'_>) -> Vec<Obligation> {
-        if self.skipped {
-            return Vec::new();
-        }
-        let mut obligations = obligations_of(self.action, context.delays);
-        if self.action != Action::Block {
-            obligations.extend(enforced(matched).filter_map(limit));
-        }
-        obligations
     }
 }
 
