@@ -12,7 +12,12 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
-    reason = "a benchmark prints, and one that cannot be set up should say so and stop"
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "a benchmark prints and is told its size by variables, and one that cannot be set up should say so and stop"
 )]
 
 #[path = "../tests/admin/browser.rs"]

@@ -12,11 +12,12 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
+    clippy::disallowed_methods,
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
-    reason = "a benchmark prints, one that cannot be set up should say so and stop, and its numbers are small"
+    reason = "a benchmark prints and is told its size by variables, one that cannot be set up should say so and stop, and its numbers are small"
 )]
 
 #[path = "lists/fill.rs"]
