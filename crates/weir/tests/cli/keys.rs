@@ -116,7 +116,6 @@ fn commands_that_only_read_make_no_tables_in_postgresql() {
         &["backtest", "a.yaml"],
         &["approvals", "list"],
         &["explain", "dec_019aa0f5-2a00-7707-8707-070707070707"],
-        &["explain", "user:ada"],
     ] {
         let run = folder.run(command);
         run.failed(3, "no weir has written here yet");
