@@ -68,7 +68,7 @@ impl Database {
     /// Merges all small blocks that are old enough. The background log does so by itself, now and then.
     ///
     /// # Errors
-    /// See [`ErrorKind`](crate::ErrorKind); what was merged before stays so.
+    /// See [`ErrorKind`]; what was merged before stays so.
     pub async fn merge(&self, now: Timestamp) -> Result<u64> {
         self.merge_blocks(&mut Merging::default(), now).await
     }
@@ -76,7 +76,7 @@ impl Database {
     /// Merges what is small and old enough, from where it stopped the last time. Says how many blocks there are fewer.
     ///
     /// # Errors
-    /// See [`ErrorKind`](crate::ErrorKind); what was merged before stays so.
+    /// See [`ErrorKind`]; what was merged before stays so.
     pub(crate) async fn merge_blocks(&self, merging: &mut Merging, now: Timestamp) -> Result<u64> {
         let settled = now.saturating_sub(SETTLED).unwrap_or(Timestamp::MIN);
         let end_ms = time_of(settled).saturating_mul(i64::try_from(REACH.as_millis()).unwrap_or(i64::MAX));
