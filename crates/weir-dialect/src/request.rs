@@ -18,6 +18,9 @@ pub use prompts::Prompts;
 pub(crate) use prompts::{all_texts, text_of};
 use upstream::Cuts;
 
+/// How long the name of a model may be, in bytes: it is recorded, and shown in lists, whether there is such a model or not.
+const MODEL_BYTES_MAX: usize = 512;
+
 /// More output tokens than this are refused before any rule is asked (spec A3, step 16).
 pub const MAX_TOKENS_MAX: u64 = 99_999_999_999;
 
@@ -283,10 +286,15 @@ fn scan(text: &str) -> Result<(Spans, Cuts), Refusal> {
 }
 
 fn model_of(raw: Option<&str>) -> Result<String, Refusal> {
-    raw.and_then(json::string)
-        .filter(|model| !model.trim().is_empty())
-        .map(std::borrow::Cow::into_owned)
-        .ok_or(Refusal::ModelNotFound { model: None })
+    let model = raw.and_then(json::string).filter(|model| !model.trim().is_empty());
+    let model = model.ok_or(Refusal::ModelNotFound { model: None })?;
+    if model.len() > MODEL_BYTES_MAX {
+        let length = model.len();
+        let message =
+            format!("`model` is {length} bytes long; the name of a model has at most {MODEL_BYTES_MAX}.");
+        return Err(Refusal::invalid(Some("model"), message));
+    }
+    Ok(model.into_owned())
 }
 
 fn check_content(kind: ApiKind, messages: Option<&str>, input: Option<&str>) -> Result<(), Refusal> {

@@ -11,6 +11,7 @@ use weir_core::ApiKind;
 use weir_core::record::Usage;
 
 use crate::json;
+use crate::request::MAX_TOKENS_MAX;
 use crate::sse::Event;
 use body::BodyReader;
 pub use reasons::FinishReasons;
@@ -198,6 +199,11 @@ struct Counts {
     cache_write: Option<u64>,
 }
 
+/// A number of tokens. One that no answer can have, as a provider writes where it has counted below zero, is none.
+fn tokens(raw: &str) -> Option<u64> {
+    json::count(raw).filter(|tokens| *tokens <= MAX_TOKENS_MAX)
+}
+
 impl Counts {
     /// Reads a usage member; `None` if it is no object.
     fn read(kind: ApiKind, raw: &str) -> Option<Self> {
@@ -221,10 +227,10 @@ impl Counts {
         let [cached, written] =
             details.map_or([None; 2], |details| json::pick(details, ["cached_tokens", "cache_write_tokens"]));
         Self {
-            input: input.and_then(json::count),
-            output: output.and_then(json::count),
-            cache_read: cached.and_then(json::count),
-            cache_write: written.and_then(json::count),
+            input: input.and_then(tokens),
+            output: output.and_then(tokens),
+            cache_read: cached.and_then(tokens),
+            cache_write: written.and_then(tokens),
         }
     }
 
@@ -234,10 +240,10 @@ impl Counts {
             ["input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"],
         );
         Self {
-            input: input.and_then(json::count),
-            output: output.and_then(json::count),
-            cache_read: read.and_then(json::count),
-            cache_write: written.and_then(json::count),
+            input: input.and_then(tokens),
+            output: output.and_then(tokens),
+            cache_read: read.and_then(tokens),
+            cache_write: written.and_then(tokens),
         }
     }
 

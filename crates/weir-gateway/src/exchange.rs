@@ -69,6 +69,9 @@ pub(crate) struct Draft {
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// The longest id of an answer that is recorded, in bytes.
+const MESSAGE_ID_BYTES_MAX: usize = 512;
+
 /// The longest `x-request-id` that is taken over, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 200;
 
@@ -243,7 +246,7 @@ impl Exchange {
             let cost_microusd = target.cost_microusd(&usage);
             self.draft.result.usage = Some(Usage { cost_microusd, ..usage });
         }
-        self.draft.message_id = seen.message_id.clone();
+        self.draft.message_id = seen.message_id.clone().filter(|id| id.len() <= MESSAGE_ID_BYTES_MAX);
         self.draft.watched.answered(seen);
     }
 

@@ -77,6 +77,15 @@ fn what_is_wrong_is_refused_with_the_member_and_the_fix() {
 }
 
 #[test]
+fn the_name_of_a_model_is_bounded() {
+    let body = |length: usize| format!(r#"{{"model":"{}","messages":[]}}"#, "m".repeat(length));
+    assert!(RequestBody::read(CHAT, body(512).into()).is_ok());
+    let (error_type, message) = refused_words(CHAT, body(513));
+    assert_eq!(error_type, "invalid_request");
+    assert!(message.contains("513 bytes long") && message.len() < 200, "{message}");
+}
+
+#[test]
 fn what_is_not_utf8_is_refused_with_its_place() {
     let (error_type, message) = refused_words(CHAT, b"{\"model\":\"m\xff\",\"messages\":[]}");
     assert_eq!(error_type, "invalid_request");

@@ -286,6 +286,14 @@ fn bodies_are_read_at_any_chunking() {
         (ApiKind::CountTokens, r#"{"input_tokens":7}"#, None, None, true, None),
         (
             CHAT,
+            r#"{"id":"c2","choices":[],"usage":{"prompt_tokens":1e30,"completion_tokens":18446744073709551615,"prompt_tokens_details":{"cached_tokens":99999999999}}}"#,
+            usage(0, 0, 99_999_999_999, 0),
+            Some("c2"),
+            true,
+            None,
+        ),
+        (
+            CHAT,
             r#"{"error":{"message":"no","type":"t","code":"c"}}"#,
             None,
             None,

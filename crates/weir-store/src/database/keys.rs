@@ -144,6 +144,10 @@ pub struct StoredKey {
     pub spent_microusd: u64,
 }
 
+/// What a key has spent is counted up to here and one write further, which an integer of the database holds: a trillion
+/// dollars.
+const SPEND_MICROUSD_MAX: u64 = 1_000_000_000_000_000_000;
+
 type Row = (String, String, String, String, String, String, i64, Option<i64>, i64);
 
 impl Database {
@@ -198,7 +202,8 @@ impl Database {
     /// See [`crate::ErrorKind`].
     pub async fn key_spend_add(&self, batch: &[(String, u64)]) -> Result<()> {
         const SQL: &str = "INSERT INTO key_spend (id, microusd) VALUES ($1, $2) \
-                           ON CONFLICT (id) DO UPDATE SET microusd = key_spend.microusd + excluded.microusd";
+                           ON CONFLICT (id) DO UPDATE SET microusd = CASE WHEN key_spend.microusd >= $3 \
+                           THEN key_spend.microusd ELSE key_spend.microusd + excluded.microusd END";
         // One row for each key, in one order on all nodes, so that two of them cannot wait for each other.
         let mut sums = BTreeMap::<&str, u64>::new();
         for (id, microusd) in batch {
@@ -210,7 +215,7 @@ impl Database {
         }
         transact!(self, tx => {
             for (id, microusd) in &sums {
-                sqlx::query(SQL).bind(*id).bind(to_i64(*microusd)).execute(&mut *tx).await?;
+                sqlx::query(SQL).bind(*id).bind(to_i64((*microusd).min(SPEND_MICROUSD_MAX))).bind(to_i64(SPEND_MICROUSD_MAX)).execute(&mut *tx).await?;
             }
         })
     }

@@ -137,6 +137,16 @@ async fn spending_adds_up_whoever_adds(place: Place) {
     assert_eq!(database.key_spend("key_none").await, Ok(0));
     assert_eq!(database.key_spend_all().await.unwrap().len(), 2);
     assert_eq!(database.keys_all(false).await.unwrap()[0].spent_microusd, 70);
+    // An absurd price or count must not make a sum that cannot be read again.
+    for _ in 0..20 {
+        database
+            .key_spend_add(&[(key.id.clone(), u64::MAX), ("key_configured".to_owned(), 1)])
+            .await
+            .unwrap();
+    }
+    assert!(database.key_spend(&key.id).await.unwrap() >= 1_000_000_000_000_000_000);
+    assert_eq!(database.key_spend("key_configured").await, Ok(30));
+    assert_eq!(database.key_spend_all().await.unwrap().len(), 2);
 }
 
 async fn identities_keep_what_is_not_told_anew(place: Place) {

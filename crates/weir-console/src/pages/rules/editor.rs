@@ -231,7 +231,8 @@ async fn sent(console: &Console, visit: &Visit, id: Option<&str>, form: &Form) -
         return match started {
             Ok(job) => Ok(see_other(&format!("/rules/backtests/{}", form::segment(&job.id)), None)),
             Err(NotStarted::Rule(_)) if !draft.is_good() => {
-                answer(console, visit, id, StatusCode::UNPROCESSABLE_ENTITY, &shown(None, None)).await
+                refused(console, visit, id, &mistaken("the backtest was not started"), shown(None, None))
+                    .await
             }
             Err(NotStarted::Rule(error)) => {
                 refused(console, visit, id, &error.into(), shown(None, None)).await
@@ -254,13 +255,19 @@ async fn sent(console: &Console, visit: &Visit, id: Option<&str>, form: &Form) -
         Err(ApplyError::Diagnostics(found)) if draft.is_good() => {
             let draft = Draft { diagnostics: found, rule: None, ..draft.clone() };
             let editor = Editor { draft: &draft, ..shown(None, None) };
-            answer(console, visit, id, StatusCode::UNPROCESSABLE_ENTITY, &editor).await
+            refused(console, visit, id, &mistaken("the rule was not saved"), editor).await
         }
         Err(ApplyError::Diagnostics(_)) => {
-            answer(console, visit, id, StatusCode::UNPROCESSABLE_ENTITY, &shown(None, None)).await
+            refused(console, visit, id, &mistaken("the rule was not saved"), shown(None, None)).await
         }
         Err(error) => refused(console, visit, id, &error.into(), shown(None, None)).await,
     }
+}
+
+/// What a rule with mistakes leaves undone.
+fn mistaken(undone: &str) -> Problem {
+    let detail = format!("{undone}, because of the mistakes that `Check` names.");
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
 }
 
 /// The editor as it was sent, with why nothing was done.
