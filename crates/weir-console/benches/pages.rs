@@ -24,6 +24,8 @@
 mod browser;
 #[path = "../../weir-store/benches/lists/fill.rs"]
 mod fill;
+#[path = "../../weir-store/benches/lists/places.rs"]
+mod places;
 #[path = "../tests/admin/plane.rs"]
 mod plane;
 #[path = "../../weir-store/benches/lists/traffic.rs"]
@@ -32,8 +34,7 @@ mod traffic;
 use std::time::{Duration, Instant};
 
 use weir_console::Master;
-use weir_store::{Database, DatabaseLocation, DatabaseOptions};
-use weir_testkit::PostgresServer;
+use weir_store::Database;
 
 use browser::Browser;
 use plane::Plane;
@@ -46,48 +47,12 @@ const AIM_PAGE: Duration = Duration::from_millis(1_000);
 /// How often each page is asked for.
 const ROUNDS: usize = 7;
 
-fn variable<T: std::str::FromStr>(name: &str, default: &str) -> Vec<T> {
-    let text = std::env::var(name).unwrap_or_else(|_| default.to_owned());
-    let values: Option<Vec<T>> = text.split(',').map(|word| word.trim().parse().ok()).collect();
-    values.unwrap_or_else(|| panic!("{name}: `{text}` cannot be read"))
-}
-
 #[tokio::main]
 async fn main() {
-    let records = variable::<u64>("WEIR_BENCH_RECORDS", "300000")[0];
-    for store in variable::<String>("WEIR_BENCH_STORES", "sqlite,postgres") {
-        for rate in variable::<u64>("WEIR_BENCH_RATE", "10000,40") {
-            let traffic = Traffic { records, rate };
-            println!("\n{store}, {records} records at {rate} a second");
-            match store.as_str() {
-                "sqlite" => {
-                    let folder = tempfile::tempdir().unwrap();
-                    let file = folder.path().join("weir.db");
-                    measure(&DatabaseLocation::Sqlite(file.clone()), &traffic).await;
-                    let bytes = std::fs::metadata(file).unwrap().len();
-                    println!("  the file: {} MB, {} bytes a record", bytes / 1_000_000, bytes / records);
-                }
-                "postgres" => {
-                    let server = PostgresServer::start();
-                    measure(&DatabaseLocation::Postgres(server.url().into()), &traffic).await;
-                }
-                other => panic!("WEIR_BENCH_STORES: `{other}` is neither sqlite nor postgres"),
-            }
-        }
-    }
+    places::each(measure).await;
 }
 
-async fn measure(location: &DatabaseLocation, traffic: &Traffic) {
-    let begin = Instant::now();
-    let patient =
-        DatabaseOptions { deadline: Duration::from_secs(120), ..DatabaseOptions::new(location.clone()) };
-    let database = Database::open(patient).await.unwrap();
-    fill::records(&database, traffic).await;
-    fill::counts(&database, traffic).await;
-    database.close().await;
-    println!("  filled in {:.0} s", begin.elapsed().as_secs_f64());
-    // From here on with the deadlines of a console.
-    let database = Database::open(DatabaseOptions::new(location.clone())).await.unwrap();
+async fn measure(database: Database, traffic: &Traffic) {
     let plane = Plane::with(database, Master::Store).await;
     let ahead = traffic.end().duration_since(plane.clock.now());
     plane.clock.advance(Duration::try_from(ahead).unwrap() + Duration::from_secs(1));

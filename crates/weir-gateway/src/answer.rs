@@ -228,7 +228,7 @@ fn finish_head(exchange: &mut Exchange, status: StatusCode, headers: &mut Header
         }
         headers.insert(X_REQUEST_ID, value);
     }
-    if let Ok(value) = HeaderValue::try_from(exchange.id.to_string()) {
+    if let Ok(value) = HeaderValue::try_from(exchange.id.to_text()) {
         headers.insert(X_WEIR_DECISION, value);
     }
     if let Ok(value) = HeaderValue::try_from(milliseconds(overhead)) {

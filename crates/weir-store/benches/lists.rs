@@ -22,6 +22,8 @@
 
 #[path = "lists/fill.rs"]
 mod fill;
+#[path = "lists/places.rs"]
+mod places;
 #[path = "lists/traffic.rs"]
 mod traffic;
 
@@ -30,8 +32,7 @@ use std::time::{Duration, Instant};
 use weir_core::Boundary;
 use weir_core::record::Record;
 use weir_store::database::{DecisionFilter, Look, UsageFilter};
-use weir_store::{Database, DatabaseLocation, DatabaseOptions, StoreError, TallyKind, TallyQuery};
-use weir_testkit::PostgresServer;
+use weir_store::{Database, StoreError, TallyKind, TallyQuery};
 
 use traffic::{NOBODY, RARE_RULE, RARE_SUBJECT, Traffic};
 
@@ -41,48 +42,12 @@ const AIM: Duration = Duration::from_millis(100);
 /// How often each list is asked for.
 const ROUNDS: usize = 7;
 
-fn variable<T: std::str::FromStr>(name: &str, default: &str) -> Vec<T> {
-    let text = std::env::var(name).unwrap_or_else(|_| default.to_owned());
-    let values: Option<Vec<T>> = text.split(',').map(|word| word.trim().parse().ok()).collect();
-    values.unwrap_or_else(|| panic!("{name}: `{text}` cannot be read"))
-}
-
 #[tokio::main]
 async fn main() {
-    let records = variable::<u64>("WEIR_BENCH_RECORDS", "300000")[0];
-    for store in variable::<String>("WEIR_BENCH_STORES", "sqlite,postgres") {
-        for rate in variable::<u64>("WEIR_BENCH_RATE", "10000,40") {
-            let traffic = Traffic { records, rate };
-            println!("\n{store}, {records} records at {rate} a second");
-            match store.as_str() {
-                "sqlite" => {
-                    let folder = tempfile::tempdir().unwrap();
-                    let file = folder.path().join("weir.db");
-                    measure(&DatabaseLocation::Sqlite(file.clone()), &traffic).await;
-                    let bytes = std::fs::metadata(file).unwrap().len();
-                    println!("  the file: {} MB, {} bytes a record", bytes / 1_000_000, bytes / records);
-                }
-                "postgres" => {
-                    let server = PostgresServer::start();
-                    measure(&DatabaseLocation::Postgres(server.url().into()), &traffic).await;
-                }
-                other => panic!("WEIR_BENCH_STORES: `{other}` is neither sqlite nor postgres"),
-            }
-        }
-    }
+    places::each(measure).await;
 }
 
-async fn measure(location: &DatabaseLocation, traffic: &Traffic) {
-    let begin = Instant::now();
-    let patient =
-        DatabaseOptions { deadline: Duration::from_secs(300), ..DatabaseOptions::new(location.clone()) };
-    let database = Database::open(patient).await.unwrap();
-    fill::records(&database, traffic).await;
-    fill::counts(&database, traffic).await;
-    database.close().await;
-    println!("  filled in {:.0} s", begin.elapsed().as_secs_f64());
-    // From here on with the usual deadline.
-    let database = Database::open(DatabaseOptions::new(location.clone())).await.unwrap();
+async fn measure(database: Database, traffic: &Traffic) {
     println!("  {:52} {:>9} {:>9} {:>9}", "", "first", "median", "slowest");
     for (what, filter) in filters(traffic) {
         time(what, async || {
