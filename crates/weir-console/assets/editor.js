@@ -17,6 +17,8 @@
   const WORDS_MAX = 12;
   /** No word is longer; what is looked for in a text is bounded. */
   const WORD_UNITS_MAX = 100;
+  /** A longer text gets no marks behind it: the browser would lay the whole of it out twice. */
+  const MARKED_UNITS_MAX = 256 * 1024;
 
   const make = (name, className, ...children) => {
     const element = document.createElement(name);
@@ -50,6 +52,10 @@
 
   function draw(found) {
     const text = field.value;
+    if (text.length > MARKED_UNITS_MAX) {
+      marks.replaceChildren();
+      return;
+    }
     const spans = found
       .filter((diagnostic) => diagnostic.line > 0)
       .map((diagnostic) => {
@@ -82,8 +88,28 @@
   let timer;
   let checked;
 
+  /** Forgets a check that is due or under way: what is told next is not to be replaced by its answer. */
+  function forgetCheck() {
+    clearTimeout(timer);
+    return (asked += 1);
+  }
+
+  /** What is said of a text too large to be sent, and undefined of any other. */
+  function tooLarge() {
+    const size = new URLSearchParams(new FormData(form)).toString().replaceAll("%0A", "%0D%0A").length;
+    const most = Number(form.dataset.most);
+    if (size <= most) return undefined;
+    const mib = (bytes) => `${(bytes / 1048576).toFixed(1)} MiB`;
+    return `This is ${mib(size)} as it is sent, and at most ${mib(most)} are taken. Nothing was sent, and what you typed stays here.`;
+  }
+
   async function check() {
-    const number = (asked += 1);
+    const number = forgetCheck();
+    const refusal = tooLarge();
+    if (refusal) {
+      say(refusal);
+      return;
+    }
     const query = rule ? `?replaces=${encodeURIComponent(rule)}` : "";
     try {
       const answer = await fetch(`/api/rules/draft${query}`, {
@@ -181,13 +207,12 @@
 
   // A form that is too large would be answered by nobody, and its text be gone: it is not sent at all.
   form.addEventListener("submit", (event) => {
-    const size = new URLSearchParams(new FormData(form)).toString().replaceAll("%0A", "%0D%0A").length;
-    const most = Number(form.dataset.most);
-    if (size <= most) return;
+    const refusal = tooLarge();
+    if (!refusal) return;
     event.preventDefault();
     event.stopImmediatePropagation();
-    const mib = (bytes) => `${(bytes / 1048576).toFixed(1)} MiB`;
-    say(`This is ${mib(size)} as it is sent, and at most ${mib(most)} are taken. Nothing was sent, and what you typed stays here.`);
+    forgetCheck();
+    say(refusal);
     diagnostics.scrollIntoView({ block: "center" });
   });
 
