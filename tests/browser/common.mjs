@@ -15,8 +15,8 @@ export const OPERATOR = "browser-operator";
 export const APPROVER = "browser-approver";
 export const VIEWER = "browser-viewer";
 
-/** How long anything on a page may take, in milliseconds. */
-export const PATIENCE = 10_000;
+/** Against hanging only: how long anything on a page may take, in milliseconds, on a slow machine that does other work. */
+export const PATIENCE = 60_000;
 
 export const SCHEMES = ["light", "dark"];
 export const WIDTHS = { wide: { width: 1280, height: 900 }, narrow: { width: 390, height: 844 } };
@@ -78,8 +78,25 @@ export async function signIn(page, token = OPERATOR) {
   await page.waitForURL((url) => url.pathname !== "/sign-in");
 }
 
+/**
+ * Waits until a place on a page says what it should, and the page is there as a whole: a button leads to the next page in
+ * its own time, and what is read of it before its end came may be half of it. Gives all that the place says.
+ */
+export async function says(place, expected) {
+  const found = place.filter({ hasText: expected }).first();
+  try {
+    await found.waitFor();
+  } catch {
+    assert.fail(`${expected} did not come; instead: ${(await place.allTextContents()).join(" | ") || "nothing"}`);
+  }
+  await place.page().waitForLoadState();
+  return found.textContent();
+}
+
 /** What axe-core finds that is serious or critical. */
 export async function faults(page) {
+  // What is looked at is not to be exchanged meanwhile.
+  await page.evaluate(() => window.weir?.pause(true));
   // The policy of the page forbids scripts of others, so axe comes in by the browser's own way.
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() =>

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { ADMIN, FILES_ADMIN, OPERATOR, VIEWER, api, launch, open, shared, signIn } from "./common.mjs";
+import { ADMIN, FILES_ADMIN, OPERATOR, VIEWER, api, launch, open, says, shared, signIn, until } from "./common.mjs";
 
 const rule = (id, more = "") => `id: ${id}\non: request\nwhen: request.model == "sim/none"\nthen: log\n${more}`;
 
@@ -21,23 +21,37 @@ const done = async (page) => {
   await page.context().close();
 };
 
+/** Holds what a page asks for: gives a function that waits for the next question, which is not answered by itself. */
+const hold = async (page, address) => {
+  const asked = [];
+  let wake = () => {};
+  await page.route(address, (route) => {
+    asked.push(route);
+    wake();
+  });
+  return async () => {
+    while (asked.length === 0) await new Promise((resolve) => (wake = resolve));
+    return asked.shift();
+  };
+};
+
 test("without scripts a rule is checked, saved and turned off", async () => {
   const page = await session({ scripts: false });
   await page.goto("/rules/new");
   const text = page.getByLabel("The rule");
   await text.fill(rule("by-hand").replace("log", "logg"));
   await page.getByRole("button", { name: "Save as shadow" }).click();
-  assert.match(await page.locator("#diagnostics").textContent(), /line 4, column 7/);
+  await says(page.locator(".flash"), /Not done: the rule was not saved/);
+  await says(page.locator("#diagnostics"), /line 4, column 7/);
   assert.match(await text.inputValue(), /then: logg/, "nothing that was typed is lost");
-  assert.match(await page.locator(".flash").textContent(), /Not done: the rule was not saved/);
   await text.fill(rule("by-hand"));
   await page.getByRole("button", { name: "Check", exact: true }).click();
-  assert.match(await page.locator("#diagnostics").textContent(), /no mistakes found/);
+  await says(page.locator("#diagnostics"), /no mistakes found/);
   await page.getByRole("button", { name: "Save and enforce" }).click();
   await page.waitForURL("**/rules/by-hand");
-  assert.match(await page.locator(".flash").textContent(), /by-hand is enforced now/);
+  await says(page.locator(".flash"), /by-hand is enforced now/);
   await page.getByRole("button", { name: "Turn off" }).click();
-  assert.match(await page.locator(".flash").textContent(), /by-hand is off/);
+  await says(page.locator(".flash"), /by-hand is off/);
   assert.match(await text.inputValue(), /mode: off/);
   await page.getByRole("button", { name: "Delete" }).click();
   await page.waitForURL("**/rules");
@@ -65,10 +79,8 @@ test("what two people save at once is lost for neither", async () => {
   await ada.getByText("shared is enforced now").waitFor();
   await bob.getByLabel("The rule").fill(rule("shared", "because: Bob's reason.\n"));
   await bob.getByRole("button", { name: "Save and enforce" }).click();
-  const told = bob.getByRole("alert");
-  await told.waitFor();
-  assert.match(await told.textContent(), /somebody else has saved this rule/);
-  assert.match(await told.textContent(), /Ada's reason/);
+  const told = await says(bob.getByRole("alert"), /somebody else has saved this rule/);
+  assert.match(told, /Ada's reason/);
   assert.match(await bob.getByLabel("The rule").inputValue(), /Bob's reason/);
   assert.match(JSON.stringify(await api("GET", "/api/rules/shared")), /Ada's reason/);
   await bob.getByRole("button", { name: "Save and enforce" }).click();
@@ -81,12 +93,14 @@ test("what two people save at once is lost for neither", async () => {
 
 test("facts and functions are completed with the keyboard", async () => {
   const page = await session();
+  const words = await hold(page, "**/api/rules/vocabulary");
   await page.goto("/rules/new");
   const text = page.getByLabel("The rule");
   await text.fill("id: x\non: request\nwhen: ");
-  await page.waitForResponse((response) => response.url().includes("/api/rules/draft"));
   await text.press("End");
+  // The words come when somebody types already.
   await text.pressSequentially("request.user_a");
+  await (await words()).continue();
   const list = page.getByRole("listbox");
   await list.waitFor();
   const option = list.getByRole("option").first();
@@ -113,6 +127,62 @@ test("facts and functions are completed with the keyboard", async () => {
   await done(page);
 });
 
+test("the check of an older text says nothing of a newer one", async () => {
+  const page = await session();
+  await page.clock.install();
+  const check = await hold(page, "**/api/rules/draft");
+  await page.goto("/rules/new");
+  const first = await check();
+  // The next check waits until typing has paused, and no time goes by.
+  await page.clock.pauseAt(Date.now() + 3_600_000);
+  await page.evaluate(() => {
+    const form = document.getElementById("editor");
+    window.states = [];
+    new MutationObserver(() => window.states.push(form.dataset.checked)).observe(form, { attributeFilter: ["data-checked"] });
+  });
+  await page.getByLabel("The rule").fill(rule("newer"));
+  const mistake = { severity: "error", message: "of the older text", line: 1, column: 1, length: 2 };
+  await first.fulfill({ json: { diagnostics: [mistake], examples: [] } });
+  await page.clock.runFor(1_000);
+  await (await check()).continue();
+  await page.locator('#editor[data-checked="good"]').waitFor();
+  assert.deepEqual([...new Set(await page.evaluate(() => window.states))], ["waiting", "good"]);
+  await done(page);
+});
+
+test("a backtest that runs can be stopped while its report is kept up to date", async () => {
+  const page = await session();
+  const path = "/rules/backtests/bt_held";
+  const report = (state, stop) => `<!doctype html><div id="backtest-report"><div data-state="${state}">${state}${stop}</div></div>`;
+  const stop = `<form method="post" action="${path}/stop"><button>Stop</button></form>`;
+  let copies = 0;
+  let stopped = false;
+  await page.goto("/rules/new");
+  await page.locator('#editor[data-checked="good"]').waitFor();
+  // The report lies at the address that has answered, and is asked for again there.
+  await page.route("**/rules/new", (route) => {
+    copies += 1;
+    return route.fulfill({ contentType: "text/html", body: stopped ? report("stopped", "") : report("running", stop) });
+  });
+  await page.route(`**${path}/stop`, (route) => {
+    stopped = true;
+    return route.fulfill({ contentType: "text/html", body: report("stopped", "") });
+  });
+  await page.getByRole("button", { name: "Backtest", exact: true }).click();
+  const button = page.locator("#backtest").getByRole("button", { name: "Stop" });
+  await button.waitFor();
+  // A slow press: meanwhile the report has come again, twice.
+  const { x, y, width, height } = await button.boundingBox();
+  await page.mouse.move(x + width / 2, y + height / 2);
+  await page.mouse.down();
+  const before = copies;
+  await until("two more copies", () => copies >= before + 2);
+  await page.mouse.up();
+  await page.locator('#backtest[data-state="ended"]').waitFor();
+  assert.match(await page.locator("#backtest").textContent(), /stopped/);
+  await done(page);
+});
+
 test("a session that ends in mid-edit loses nothing", async () => {
   const page = await session();
   await page.goto("/rules/new");
@@ -135,7 +205,8 @@ test("text from outside stays text", async () => {
   await page.locator('#editor[data-checked="bad"]').waitFor();
   assert.match(await page.locator("#examples").textContent(), /<script>/);
   await page.getByRole("button", { name: "Save as shadow" }).click();
-  await page.locator("#diagnostics").getByText(/must match/).waitFor();
+  await says(page.locator(".flash"), /the rule was not saved/);
+  await says(page.locator("#diagnostics"), /must match/);
   assert.equal(await page.locator("main img, main script:not([src])").count(), 0);
   await done(page);
 });

@@ -70,7 +70,12 @@ shared(
       const { items } = await api("GET", "/api/decisions?limit=20");
       return items.map((item) => item.subject).find((subject) => subject.startsWith("fingerprint:"));
     });
-    await until("the failure", async () => JSON.stringify(await api("GET", "/api/decisions?limit=10")).includes("gone/model"));
+    for (const id of [seen.failed, seen.blocked]) {
+      await until(`decision ${id}`, async () => {
+        const { items } = await api("GET", "/api/decisions?limit=20");
+        return items.some((item) => JSON.stringify(item).includes(id));
+      });
+    }
   },
   async () => {
     for (const id of ["house-limit", "ask-first", "no-echo"]) await api("DELETE", `/api/rules/${id}`);
@@ -89,7 +94,7 @@ for (const scheme of SCHEMES) {
         for (const [width, size] of Object.entries(WIDTHS)) {
           await page.setViewportSize(size);
           await page.goto(typeof path === "function" ? path() : path);
-          if (name.startsWith("rule") && name !== "rules") await page.locator("#editor[data-checked]").waitFor();
+          if (name.startsWith("rule") && name !== "rules") await page.locator('#editor[data-checked="good"]').waitFor();
           if (SHOTS) await page.screenshot({ path: `${SHOTS}/${name}-${scheme}-${width}.png`, fullPage: true });
           assert.deepEqual(await faults(page), [], `${name} ${width}`);
           const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);

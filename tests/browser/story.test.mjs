@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { OPERATOR, api, chat, launch, mcp, open, shared, signIn, until } from "./common.mjs";
+import { OPERATOR, api, chat, launch, mcp, open, says, shared, signIn, until } from "./common.mjs";
 
 // Multibyte letters stand before the mistake, so that a place counted in bytes or UTF-16 units would be another.
 const WRONG = `id: no-scrapers
@@ -92,7 +92,7 @@ test("a backtest beside the text says what would be blocked", async () => {
 test("saved as shadow it counts what live traffic would meet, and blocks nobody", async () => {
   await button("Save as shadow").click();
   await page.waitForURL("**/rules/no-scrapers");
-  await page.getByText("no-scrapers is in shadow").waitFor();
+  await says(page.locator(".flash"), "no-scrapers is in shadow");
   for (let n = 0; n < 3; n += 1) assert.equal((await chat("browser-eve")).status, 200);
   // The page brings itself up to date.
   await page.locator("#standing div").filter({ hasText: /^Shadow hits3 in 24 hours/ }).first().waitFor();
@@ -103,7 +103,7 @@ test("saved as shadow it counts what live traffic would meet, and blocks nobody"
 test("enforced it blocks, and the block leads to its explanation", async () => {
   await page.goto("/rules/no-scrapers");
   await button("Enforce").click();
-  await page.getByText("no-scrapers is enforced now").waitFor();
+  await says(page.locator(".flash"), "no-scrapers is enforced now");
   const refused = await chat("browser-eve");
   assert.equal(refused.status, 403);
   assert.match(JSON.stringify(refused.body), /Ask for a key|Scrapers|dec_/);
@@ -113,7 +113,7 @@ test("enforced it blocks, and the block leads to its explanation", async () => {
     return (await page.locator(`#standing a[href="/decisions/${id}"]`).count()) > 0;
   });
   await page.locator(`#standing a[href="/decisions/${id}"]`).first().click();
-  await page.getByRole("heading", { name: `Why ${id}` }).waitFor();
+  await says(page.getByRole("heading"), `Why ${id}`);
   const told = await page.locator("main").textContent();
   assert.match(told, /no-scrapers/);
   assert.match(told, /Scrapers exhaust the shared capacity/);
@@ -124,7 +124,7 @@ test("the identity is exempted from its page, and passes", async () => {
   await page.getByRole("link", { name: "user:eve", exact: true }).first().click();
   await page.getByLabel("Exempt it for").waitFor();
   await button("Exempt").click();
-  await page.getByRole("status").getByText("Done").waitFor();
+  await says(page.locator(".flash"), "Done");
   await until("the exemption", async () => (await chat("browser-eve")).status === 200);
   assert.equal((await chat("browser-bob")).status, 403, "of others nothing is lifted");
 });
@@ -135,11 +135,12 @@ test("what was changed is taken back", async () => {
   await sets.first().waitFor();
   assert.match(await page.locator("main").textContent(), /added no-scrapers/);
   await sets.nth(1).click();
-  const changes = page.locator(".changes");
-  assert.match(await changes.textContent(), /mode/);
-  assert.match(await changes.textContent(), /shadow/);
+  await page.waitForURL("**/rules/history/*");
+  const changes = await page.locator(".changes").textContent();
+  assert.match(changes, /mode/);
+  assert.match(changes, /shadow/);
   await button("Roll back to this set").click();
-  await page.getByText(/are in force again/).waitFor();
+  await says(page.locator(".flash"), /are in force again/);
   assert.equal((await chat("browser-bob")).status, 200);
 });
 
@@ -154,7 +155,7 @@ test("a tool call that waits is approved, and runs once", async () => {
   assert.match(await card.textContent(), /user:bob/);
   assert.match(await card.textContent(), /rule ask-first/);
   await card.getByRole("button", { name: "Approve" }).click();
-  await page.getByRole("status").getByText("Done").waitFor();
+  await says(page.locator(".flash"), "Done");
   assert.ok((await notes.call("read_note", { name: "diary" })).ok);
   assert.ok(!(await notes.call("read_note", { name: "diary" })).ok, "a yes for one call is used up by it");
   await api("DELETE", "/api/rules/ask-first");
@@ -175,12 +176,13 @@ test("a key is made, shown once, used and revoked", async () => {
   assert.match(await page.locator("main").textContent(), /is not shown again/);
   assert.ok(!(await page.content()).includes(key));
   await page.getByRole("link", { name: "All keys" }).click();
+  await page.waitForURL("**/keys");
   assert.ok(!(await page.locator("main").textContent()).includes(key), "it is shown once");
   const row = page.getByRole("row").filter({ hasText: "grace" });
   assert.equal(await row.count(), 1);
   assert.match(await row.textContent(), /of \$5\.00/);
   page.once("dialog", (dialog) => dialog.accept());
   await row.getByRole("button", { name: "Revoke" }).click();
-  await page.getByRole("status").getByText("Done").waitFor();
+  await says(page.locator(".flash"), "Done");
   await until("the revocation", async () => (await chat(key)).status === 401);
 });

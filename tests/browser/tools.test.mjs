@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { OPERATOR, api, launch, mcp, open, shared, signIn, until } from "./common.mjs";
+import { OPERATOR, api, launch, mcp, open, says, shared, signIn, until } from "./common.mjs";
 
 let browser;
 let page;
@@ -42,7 +42,7 @@ test("an override counts at once, is in the audit list, and is taken back", asyn
   const change = row(levels(), "read_note");
   await change.getByRole("combobox").selectOption("dangerous");
   await change.getByRole("button", { name: /^Set/ }).click();
-  await page.getByText("read_note is dangerous now").waitFor();
+  await says(page.locator(".flash"), "read_note is dangerous now");
   assert.match(await row(levels(), "read_note").textContent(), /set here/);
   assert.match(await row(levels(), "read_note").textContent(), /by admin/);
   assert.ok(!(await notes.call("read_note")).ok);
@@ -50,11 +50,11 @@ test("an override counts at once, is in the audit list, and is taken back", asyn
   const ceiling = row(ceilings(), "mcp");
   await ceiling.getByRole("combobox").selectOption("dangerous");
   await ceiling.getByRole("button", { name: /^Set/ }).click();
-  await page.getByText("mcp is dangerous now").waitFor();
+  await says(page.locator(".flash"), "mcp is dangerous now");
   assert.ok((await notes.call("read_note")).ok);
   for (const [of, name] of [[ceilings, "mcp"], [levels, "read_note"]]) {
     await row(of(), name).getByRole("button", { name: /^Take back/ }).click();
-    await page.getByText(`what was set for ${name} is taken back`).waitFor();
+    await says(page.locator(".flash"), `what was set for ${name} is taken back`);
   }
   assert.match(await row(levels(), "read_note").textContent(), /configuration/);
   const { items } = await api("GET", "/api/audit?limit=4");
@@ -67,9 +67,9 @@ test("a channel that nobody has named gets a ceiling", async () => {
   await page.getByRole("textbox", { name: "Channel" }).fill("night-shift");
   await page.getByRole("combobox", { name: "Level", exact: true }).selectOption("write");
   await page.getByRole("button", { name: "Set the ceiling" }).click();
-  assert.match(await row(ceilings(), "night-shift").textContent(), /write.*set here/s);
+  await says(row(ceilings(), "night-shift"), /write.*set here/s);
   await row(ceilings(), "night-shift").getByRole("button", { name: /^Take back/ }).click();
-  await page.getByText("what was set for night-shift is taken back").waitFor();
+  await says(page.locator(".flash"), "what was set for night-shift is taken back");
 });
 
 test("a tool that is described otherwise than before is dangerous until somebody accepts it", async () => {
@@ -84,7 +84,7 @@ test("a tool that is described otherwise than before is dangerous until somebody
   const changed = page.getByRole("region", { name: "Changed definitions" });
   assert.match(await changed.textContent(), /send it to somebody/);
   await changed.getByRole("button", { name: /^Accept/ }).click();
-  await page.getByText("the definition of write_note is accepted").waitFor();
+  await says(page.locator(".flash"), "the definition of write_note is accepted");
   assert.equal(await changed.count(), 0);
   assert.ok((await fresh.call("write_note")).ok);
 });

@@ -30,13 +30,16 @@
   let busy = false;
   const due = new Map();
 
-  // What was typed or chosen and not sent yet.
+  // What was typed or chosen and not sent yet. Where no option is marked, the first one is chosen from the beginning.
   const isTouched = (field) => field.type === "hidden" ? false
-    : field.tagName === "SELECT" ? [...field.options].some((option) => option.selected !== option.defaultSelected) && field.value !== field.options[0]?.value
-    : field.value !== field.defaultValue;
+    : field.tagName === "SELECT" ? field.value !== ([...field.options].findLast((option) => option.defaultSelected) ?? field.options[0])?.value
+    : field.value !== field.defaultValue || field.checked !== field.defaultChecked;
+
+  // A press that has begun ends on what it began on, and what a pointer lies on to press it is not exchanged for another.
+  const isPressed = (part) => part.matches(":active") || part.querySelector("button:enabled:hover") !== null;
 
   function isInUse(part) {
-    if ([...part.querySelectorAll("input, textarea, select")].some(isTouched)) return true;
+    if (isPressed(part) || [...part.querySelectorAll("input, textarea, select")].some(isTouched)) return true;
     const selection = document.getSelection();
     const selects = selection && !selection.isCollapsed && part.contains(selection.anchorNode);
     return selects || (part.contains(document.activeElement) && document.activeElement !== part);
@@ -49,6 +52,8 @@
       if (answer.status === 401) return say("Your session has ended. Load the page again to sign in.");
       if (!answer.ok) return say("The page cannot be brought up to date now; it is tried again.");
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      // Somebody has asked meanwhile that nothing move.
+      if (paused) return;
       for (const part of parts) {
         const now = fresh.getElementById(part.id);
         if (!now || isInUse(part)) continue;
@@ -132,5 +137,5 @@
   document.addEventListener("weir:fresh", setUp);
 
   // What other scripts of ours need.
-  window.weir = { csrf: meta("csrf"), say, pause: (on) => { paused = on; } };
+  window.weir = { csrf: meta("csrf"), isPressed, pause: (on) => { paused = on; } };
 })();

@@ -118,6 +118,7 @@
         body: field.value,
         credentials: "same-origin",
       });
+      const found = await (answer.ok ? answer.json() : answer.json().catch(() => ({})));
       // What was typed meanwhile is checked by a later question.
       if (number !== asked) return;
       if (answer.status === 401) {
@@ -125,10 +126,10 @@
         return;
       }
       if (!answer.ok) {
-        say((await answer.json()).detail ?? "The rule could not be checked.");
+        say(found.detail ?? "The rule could not be checked.");
         return;
       }
-      show(await answer.json());
+      show(found);
     } catch {
       if (number === asked) say("weir does not answer; what you typed stays here.");
     }
@@ -197,7 +198,7 @@
   function changed() {
     form.dataset.checked = "waiting";
     draw([]);
-    clearTimeout(timer);
+    forgetCheck();
     timer = setTimeout(check, CHECK_AFTER_MS);
   }
   field.addEventListener("input", () => {
@@ -228,18 +229,22 @@
   // Completion of facts and functions, in conditions.
 
   let vocabulary;
+  /** How words were asked for before they came. */
+  let wanted;
   let offered = [];
   let chosen = -1;
   let typed = { start: 0, end: 0 };
 
   async function loadWords() {
-    const answer = await fetch("/api/rules/vocabulary", { headers, credentials: "same-origin" });
-    if (!answer.ok) return;
+    const answer = await fetch("/api/rules/vocabulary", { headers, credentials: "same-origin" }).catch(() => undefined);
+    // Without it nothing is offered; all else works.
+    if (!answer?.ok) return;
     const { facts, functions } = await answer.json();
     vocabulary = [
       ...facts.map((fact) => ({ text: fact.name, sort: fact.type, on: fact.on, about: [fact.about, fact.words.join(", ")].filter((part, at, all) => part && all.indexOf(part) === at).join("; ") })),
       ...functions.map((f) => ({ text: f.name, sort: f.usage, method: f.is_method, about: f.about, call: true })),
     ];
+    if (wanted) offer(wanted.always);
   }
   loadWords();
 
@@ -257,9 +262,13 @@
   }
 
   function offer(always) {
+    if (!vocabulary) {
+      wanted = { always };
+      return;
+    }
     const at = field.selectionStart;
     const part = /[A-Za-z_][\w.]*$/.exec(field.value.slice(Math.max(0, at - WORD_UNITS_MAX), at))?.[0] ?? "";
-    if (!vocabulary || field.readOnly || at !== field.selectionEnd || !isCondition(at) || (!always && part === "")) return close();
+    if (field.readOnly || at !== field.selectionEnd || !isCondition(at) || (!always && part === "")) return close();
     const on = boundary();
     const last = part.slice(part.lastIndexOf(".") + 1);
     const fits = (word) => {
@@ -317,6 +326,7 @@
   }
 
   function close() {
+    wanted = undefined;
     if (words.hidden) return;
     words.hidden = true;
     offered = [];
@@ -375,7 +385,7 @@
     body.replaceChildren(...nodes);
   }
 
-  /** Shows the report of a page. Says whether it still runs. */
+  /** Shows the report of a page, unless its button is just being pressed. Says whether it still runs. */
   function showReport({ answer, document: fresh }) {
     const report = fresh.getElementById("backtest-report");
     if (!report) {
@@ -383,8 +393,15 @@
       tell(make("p", "fault", why || `weir answered ${answer.status}.`));
       return false;
     }
+    const runs = report.querySelector("[data-state=running]") !== null;
+    if (runs && isStopInUse()) return true;
     tell(...document.importNode(report, true).childNodes);
-    return body.querySelector("[data-state=running]") !== null;
+    return runs;
+  }
+
+  /** Whether somebody is about to stop it: a button that is exchanged under a press or a focus cannot be pressed. */
+  function isStopInUse() {
+    return window.weir?.isPressed(body) || (body.contains(document.activeElement) && !document.activeElement.disabled);
   }
 
   async function backtest() {
@@ -416,7 +433,13 @@
   // The button that stops it is a form of its own, and leaves this page as it is.
   panel.addEventListener("submit", async (event) => {
     event.preventDefault();
-    await page(event.target.action, { method: "POST", body: new URLSearchParams(new FormData(event.target)) });
+    const button = event.submitter;
+    if (button) button.disabled = true;
+    try {
+      await page(event.target.action, { method: "POST", body: new URLSearchParams(new FormData(event.target)) });
+    } catch {
+      // The report goes on, and its next copy brings the button again.
+    }
   });
 
   draw([]);
