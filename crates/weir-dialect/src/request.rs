@@ -131,6 +131,11 @@ impl RequestBody {
         &self.body
     }
 
+    /// Copies the body, so that the larger buffer which it may be a part of can be given back.
+    pub fn leave_buffer(&mut self) {
+        self.body = Bytes::copy_from_slice(&self.body);
+    }
+
     /// The body's length in bytes.
     #[must_use]
     pub fn body_len(&self) -> usize {

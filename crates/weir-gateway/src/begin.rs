@@ -10,19 +10,21 @@ use futures_util::poll;
 use http::header::CONTENT_TYPE;
 use http::response::Parts;
 use http::{HeaderMap, Response};
-use http_body::Body as _;
+use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
+use tokio::time::Instant;
 use weir_core::ApiKind;
 use weir_dialect::Prompts;
 use weir_dialect::failure::{Phase, TransportFault};
 use weir_dialect::rename::{JsonRenamer, StreamRenamer};
 
-use crate::body::UpstreamBody;
+use crate::body::{BrokenOff, UpstreamBody};
 use crate::cut::only_announces;
 use crate::encoded;
 use crate::exchange::Exchange;
 use crate::reading::{Piece, Reading, Renamer};
 use crate::trouble::Trouble;
+use crate::turn;
 
 /// A JSON answer up to this size is read whole before its head is sent, so that one that breaks off is a clear 502
 /// and not a broken 200. Larger ones are passed on as they come.
@@ -119,11 +121,11 @@ async fn first_events(
     reading: &mut Reading,
     idle: Duration,
 ) -> Result<Begun, Trouble> {
-    let until = tokio::time::Instant::now() + FIRST_EVENTS_WAIT;
+    let mut until = None;
     let mut announced = BytesMut::new();
     let mut first = true;
     loop {
-        let Ok(frame) = tokio::time::timeout_at(until, body.frame()).await else { break };
+        let Some(frame) = next_event(&mut body, &mut until).await else { break };
         let data = match frame {
             Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
             None if announced.is_empty() => {
@@ -165,6 +167,20 @@ async fn first_events(
     }
     let begun = (!announced.is_empty()).then(|| Piece::Good(announced.freeze()));
     Ok(Begun::Going(begun, body))
+}
+
+/// What comes of a stream before its head has waited for long enough. What came with the head takes no timer: the
+/// connection's task hands it over once it is asked for.
+async fn next_event(
+    body: &mut UpstreamBody,
+    until: &mut Option<Instant>,
+) -> Option<Option<Result<Frame<Bytes>, BrokenOff>>> {
+    if let Poll::Ready(frame) = poll!(body.frame()) {
+        return Some(frame);
+    }
+    turn::all_others().await;
+    let until = *until.get_or_insert_with(|| Instant::now() + FIRST_EVENTS_WAIT);
+    tokio::time::timeout_at(until, body.frame()).await.ok()
 }
 
 fn no_stream(head: &Parts, cause: &'static str) -> Trouble {

@@ -81,13 +81,13 @@ pub(crate) async fn handle(
     let facts = first_facts(&head, &origin);
     let dialect = dialect_of(head.uri.path());
     let mut exchange = Exchange::begin(&inner, settings, dialect, &head, identity, facts);
-    let arrived = Arrived { head, origin, caller };
+    let mut arrived = Arrived { head, origin, caller };
     if let Some(guest) = inner.guest.as_deref().filter(|guest| guest.serves(arrived.head.uri.path())) {
         return Box::pin(guest::serve(exchange, arrived, body, guest)).await;
     }
     // Apart from this future, which hyper keeps for as long as the connection lives: what the stages need is given back
     // before a stream begins.
-    let served = AssertUnwindSafe(Box::pin(serve(&mut exchange, &arrived, body))).catch_unwind().await;
+    let served = AssertUnwindSafe(Box::pin(serve(&mut exchange, &mut arrived, body))).catch_unwind().await;
     match served {
         Ok(Ok(Outcome::Models)) => answer::models(exchange),
         Ok(Ok(Outcome::Answer(answered, tried))) => {
@@ -103,7 +103,7 @@ pub(crate) async fn handle(
     }
 }
 
-async fn serve(exchange: &mut Exchange, arrived: &Arrived, body: Incoming) -> Result<Outcome, Ended> {
+async fn serve(exchange: &mut Exchange, arrived: &mut Arrived, body: Incoming) -> Result<Outcome, Ended> {
     let route = route(&arrived.head.method, arrived.head.uri.path()).at(Stage::Route)?;
     exchange.at_endpoint();
     exchange.enter(Stage::Admit);
@@ -116,7 +116,7 @@ async fn serve(exchange: &mut Exchange, arrived: &Arrived, body: Incoming) -> Re
         exchange.draft.result.client_gone = unread.client_gone;
         Ended::Refused(Stage::Read, unread.refusal)
     })?;
-    let body = RequestBody::read(kind, bytes).at(Stage::Read)?;
+    let mut body = RequestBody::read(kind, bytes).at(Stage::Read)?;
     exchange.enter(Stage::Identify);
     let resolved = identify(exchange, arrived, &body).await.at(Stage::Identify)?;
     exchange.enter(Stage::Resolve);
@@ -133,6 +133,10 @@ async fn serve(exchange: &mut Exchange, arrived: &Arrived, body: Incoming) -> Re
     let permit = permit(exchange).at(Stage::Enforce)?;
     let wait = hold(exchange, &permit).at(Stage::Hold)?;
     let prepared = prepare(exchange, &permit, target, &arrived.caller, kind);
+    if wait.is_due() {
+        read::leave_buffer(&mut arrived.head);
+        body.leave_buffer();
+    }
     // The delay once, before the upstream call and before every refusal that follows the decision.
     wait.over(exchange).await;
     let target = prepared.at(Stage::Enforce)?;
@@ -385,9 +389,14 @@ pub(crate) fn hold(exchange: &Exchange, permit: &Permit) -> Result<Wait, Refusal
 }
 
 impl Wait {
+    /// Whether there is anything to wait for.
+    const fn is_due(&self) -> bool {
+        !self.delay.is_zero()
+    }
+
     /// Stage *hold*, its second half. Dropping the request, as happens when its client goes away, ends the wait.
     pub(crate) async fn over(self, exchange: &mut Exchange) {
-        if self.delay.is_zero() {
+        if !self.is_due() {
             return;
         }
         let delay_ms = u64::try_from(self.delay.as_millis()).unwrap_or(u64::MAX);

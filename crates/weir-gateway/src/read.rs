@@ -6,8 +6,9 @@ use tokio::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::poll;
-use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -110,4 +111,51 @@ async fn next(
         }
     };
     next.transpose().map_err(|_| Trouble::Broken)
+}
+
+/// Copies what of a head lies in the connection's read buffer. Together with [`weir_dialect::RequestBody::leave_buffer`]
+/// it gives that buffer back: a request that waits long would keep all of it for a few hundred bytes.
+pub(crate) fn leave_buffer(head: &mut Parts) {
+    for value in head.headers.values_mut() {
+        if let Ok(copy) = HeaderValue::from_bytes(value.as_bytes()) {
+            *value = copy;
+        }
+    }
+    if let Ok(copy) = head.uri.to_string().parse() {
+        head.uri = copy;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, Uri};
+    use weir_core::ApiKind;
+    use weir_dialect::RequestBody;
+
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_request_that_waits_long_keeps_the_read_buffer() {
+        let text: &[u8] = b"/v1/chat/completions?a=b|Bearer \xff|{\"model\": \"m\", \"messages\": []}";
+        let buffer = Bytes::copy_from_slice(text);
+        let mut parts = text.split(|byte| *byte == b'|').map(|part| buffer.slice_ref(part_of(&buffer, part)));
+        let mut next = || parts.next().unwrap();
+        let uri = Uri::from_maybe_shared(next()).unwrap();
+        let value = HeaderValue::from_maybe_shared(next()).unwrap();
+        let mut head = Request::post(uri).header("authorization", value).body(()).unwrap().into_parts().0;
+        let mut body = RequestBody::read(ApiKind::ChatCompletions, next()).unwrap();
+        assert!(!buffer.is_unique());
+        leave_buffer(&mut head);
+        body.leave_buffer();
+        assert!(buffer.is_unique());
+        assert_eq!(head.uri, "/v1/chat/completions?a=b");
+        assert_eq!(head.headers["authorization"].as_bytes(), b"Bearer \xff");
+        assert_eq!((body.model(), body.body_len()), ("m", 30));
+    }
+
+    /// The same bytes, where the buffer has them.
+    fn part_of<'a>(buffer: &'a Bytes, part: &[u8]) -> &'a [u8] {
+        let at = buffer.windows(part.len()).position(|window| window == part).unwrap();
+        &buffer[at..at + part.len()]
+    }
 }

@@ -6,6 +6,7 @@
 //! ready the turn ends at once.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io::{IoSlice, Result};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -89,9 +90,22 @@ impl<T: Write + Unpin> Write for AtTurnEnd<T> {
     }
 }
 
+/// Waits until what is ready now has run: for what another task is about to hand over, and without a timer, which costs
+/// two calls of the kernel when it is due before all others.
+pub(crate) async fn all_others() {
+    let mut waited = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
     use std::rc::Rc;
 
     use super::*;
