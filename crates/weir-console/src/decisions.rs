@@ -125,7 +125,7 @@ async fn find(console: &Shared, id: &DecisionId) -> Result<Option<Record>, Store
         PagingParameters,
     ),
     responses(
-        (status = 200, description = "`{items, next}`, newest first. With `searched_to`, a time, the page is not full because much was looked at: `next` leads on", body = Object),
+        (status = 200, description = "`{items, next}`, newest first; of an item with `estimated: true` weir has estimated tokens that the provider has not counted. With `searched_to`, a time, the page is not full because much was looked at: `next` leads on", body = Object),
         (status = 400, description = "A parameter is not as it should be", body = crate::problem::Details),
     ))]
 pub(crate) async fn usage(

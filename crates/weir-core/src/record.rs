@@ -161,7 +161,8 @@ pub struct Timings {
     pub stages_us: StageTimes,
 }
 
-/// Tokens and cost of one answer, from the provider's own usage member.
+/// Tokens and cost of one answer, from the provider's own usage member; what it did not count of an answer that had
+/// begun is estimated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Usage {
@@ -175,6 +176,8 @@ pub struct Usage {
     pub cache_write_tokens: u64,
     /// Cost by the model's price, in millionths of a US dollar; 0 with the caller's own key.
     pub cost_microusd: u64,
+    /// Whether tokens read or written, or some of them, are weir's estimate, because the provider has not counted them.
+    pub estimated: bool,
 }
 
 /// The facts of design section 3 that may be recorded.

@@ -23,12 +23,16 @@ pub(crate) struct Member<'a> {
     pub key_raw: &'a str,
     /// The value as written.
     pub value: &'a str,
+    /// How many bytes more it is written in than count as text: those of escapes, and most of those of base64.
+    pub surplus: usize,
 }
 
 /// Calls `visit` for each member of the object `text`, in order.
 pub(crate) fn members<'a>(text: &'a str, mut visit: impl FnMut(Member<'a>)) -> Result<(), serde_json::Error> {
     let mut scanner = Scanner::new(text);
-    let read = scanner.object(|key, value| visit(Member { key: name(key), key_raw: key.raw, value }));
+    let read = scanner.object(|key, value, surplus| {
+        visit(Member { key: name(key), key_raw: key.raw, value, surplus });
+    });
     read.and_then(|()| scanner.end()).ok_or_else(|| what_is_wrong::<BTreeMap<String, IgnoredAny>>(text))
 }
 
@@ -58,7 +62,7 @@ pub(crate) fn pick_of_object<'a, const N: usize>(
 ) -> Option<[Option<&'a str>; N]> {
     let mut found = [None; N];
     let mut scanner = Scanner::new(text);
-    scanner.object(|key, value| {
+    scanner.object(|key, value, _| {
         let key = name(key);
         if let Some(slot) = names.iter().position(|wanted| *wanted == key).and_then(|at| found.get_mut(at)) {
             *slot = Some(value);

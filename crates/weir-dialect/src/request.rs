@@ -21,6 +21,14 @@ use upstream::Cuts;
 /// How long the name of a model may be, in bytes: it is recorded, and shown in lists, whether there is such a model or not.
 const MODEL_BYTES_MAX: usize = 512;
 
+/// How many bytes of text stand for a token where nobody has counted.
+pub const BYTES_PER_TOKEN: u64 = 4;
+
+/// The tokens of a text of so many bytes, by an estimate.
+pub(crate) const fn tokens_of(bytes: u64) -> u64 {
+    bytes.div_ceil(BYTES_PER_TOKEN)
+}
+
 /// More output tokens than this are refused before any rule is asked (spec A3, step 16).
 pub const MAX_TOKENS_MAX: u64 = 99_999_999_999;
 
@@ -31,6 +39,8 @@ pub struct RequestBody {
     model: String,
     spans: Spans,
     cuts: Cuts,
+    /// How many bytes the members have that a model reads, but for escapes and most of base64.
+    read_bytes: usize,
     stream: Truth,
     max_tokens: Option<(&'static str, f64)>,
     has_tools: bool,
@@ -99,7 +109,7 @@ impl RequestBody {
         let text = std::str::from_utf8(&body).map_err(|error| {
             Refusal::malformed(&format!("it is not UTF-8 from byte {} on", error.valid_up_to()))
         })?;
-        let (spans, cuts) = scan(text)?;
+        let Scanned { spans, cuts, read_bytes } = scan(text)?;
         let raw = |span: &Span| span.clone().and_then(|range| text.get(range));
         let model = model_of(raw(&spans.model))?;
         check_content(kind, raw(&spans.messages), raw(&spans.input))?;
@@ -115,6 +125,7 @@ impl RequestBody {
             previous_response_id: truthy(&spans.previous_response_id),
             spans,
             cuts,
+            read_bytes,
             body,
         })
     }
@@ -182,6 +193,14 @@ impl RequestBody {
         let chars: u64 = all_texts(self).iter().map(|text| text.chars().count() as u64).sum();
         let written = u64::try_from(self.max_tokens_int()).unwrap_or(0);
         (chars / CHARS_PER_TOKEN).saturating_add(written)
+    }
+
+    /// How many tokens a provider reads of it, by an estimate: a token for [`BYTES_PER_TOKEN`] bytes of the members that
+    /// the model reads, of which a value of base64 counts as 1,600 tokens at most. Their JSON counts too, about as much as
+    /// what a provider puts between messages.
+    #[must_use]
+    pub fn tokens_read_estimate(&self) -> u64 {
+        tokens_of(self.read_bytes as u64)
     }
 
     /// The refusal of a request for more than [`MAX_TOKENS_MAX`] tokens.
@@ -261,8 +280,19 @@ impl fmt::Debug for RequestBody {
     }
 }
 
-/// One pass over the body: where the members lie, and what is to be cut out.
-fn scan(text: &str) -> Result<(Spans, Cuts), Refusal> {
+/// What one pass over the body finds.
+#[derive(Default)]
+struct Scanned {
+    spans: Spans,
+    cuts: Cuts,
+    read_bytes: usize,
+}
+
+/// The members that a model reads.
+const READ: [&str; 5] = ["messages", "input", "system", "instructions", "tools"];
+
+/// One pass over the body: where the members lie, what is to be cut out, and how much the model reads.
+fn scan(text: &str) -> Result<Scanned, Refusal> {
     if !text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{') {
         // Told apart, because the parser's words for a value of a wrong type would repeat the value.
         return Err(match json::validate(text) {
@@ -270,13 +300,16 @@ fn scan(text: &str) -> Result<(Spans, Cuts), Refusal> {
             Ok(()) => Refusal::invalid(None, "The body must be a JSON object with the members of this API."),
         });
     }
-    let mut spans = Spans::default();
-    let mut cuts = Cuts::default();
+    let Scanned { mut spans, mut cuts, mut read_bytes } = Scanned::default();
     let mut twice = None;
     json::members(text, |member| {
         let key = json::span(text, member.key_raw);
         let value = json::span(text, member.value);
         cuts.member(&member.key, key.start, value.end);
+        if READ.contains(&&*member.key) {
+            let bytes = member.value.len().saturating_sub(member.surplus);
+            read_bytes = read_bytes.saturating_add(bytes);
+        }
         if let Some(slot) = spans.slot(&member.key)
             && slot.replace(value).is_some()
         {
@@ -286,7 +319,7 @@ fn scan(text: &str) -> Result<(Spans, Cuts), Refusal> {
     .map_err(|error| Refusal::malformed(&error.to_string()))?;
     match twice {
         Some(name) => Err(Refusal::invalid(None, format!("The member `{name}` stands twice. Send it once."))),
-        None => Ok((spans, cuts)),
+        None => Ok(Scanned { spans, cuts, read_bytes }),
     }
 }
 

@@ -6,6 +6,8 @@
 mod body;
 mod reasons;
 mod stream;
+mod text;
+mod uncounted;
 
 use weir_core::ApiKind;
 use weir_core::record::Usage;
@@ -16,6 +18,7 @@ use crate::sse::Event;
 use body::BodyReader;
 pub use reasons::FinishReasons;
 use stream::EventReader;
+pub use uncounted::Uncounted;
 
 /// Events of more bytes are not read, so that no line can take more memory. The terminal event of responses repeats
 /// the whole answer, so it may be as long as this; events of the other APIs a quarter of it.
@@ -24,8 +27,10 @@ pub const EVENT_BYTES_MAX: usize = 4 << 20;
 /// What was read of an answer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
-    /// Tokens; the cost is not known here and is zero.
+    /// Tokens as the provider has counted them; the cost is not known here and is zero.
     pub usage: Option<Usage>,
+    /// What it has not counted.
+    pub uncounted: Uncounted,
     /// The provider's id of the answer.
     pub message_id: Option<String>,
     /// The model as the provider names it.
@@ -61,6 +66,8 @@ pub struct UsageReader(Mode);
 enum Mode {
     Stream(EventReader),
     Body(BodyReader),
+    /// Of an answer that is compressed in a way that is not opened, nothing is read but its length.
+    Unreadable(ApiKind, u64),
 }
 
 impl UsageReader {
@@ -71,11 +78,18 @@ impl UsageReader {
         Self(if stream { Mode::Stream(EventReader::new(kind)) } else { Mode::Body(BodyReader::new(kind)) })
     }
 
+    /// A reader of an answer that cannot be read, because it is compressed in a way that is not opened.
+    #[must_use]
+    pub const fn unreadable(kind: ApiKind) -> Self {
+        Self(Mode::Unreadable(kind, 0))
+    }
+
     /// Reads the next chunk of the answer.
     pub fn push(&mut self, chunk: &[u8]) {
         match &mut self.0 {
             Mode::Stream(reader) => reader.push(chunk),
             Mode::Body(reader) => reader.push(chunk),
+            Mode::Unreadable(_, bytes) => *bytes = bytes.saturating_add(chunk.len() as u64),
         }
     }
 
@@ -100,6 +114,9 @@ impl UsageReader {
         match &self.0 {
             Mode::Stream(reader) => reader.observed(),
             Mode::Body(reader) => reader.observed(),
+            Mode::Unreadable(kind, bytes) => {
+                Observed { uncounted: Uncounted::of_unreadable(*kind, *bytes), ..Observed::default() }
+            }
         }
     }
 
@@ -109,6 +126,7 @@ impl UsageReader {
         match &self.0 {
             Mode::Stream(reader) => reader.has_error(),
             Mode::Body(reader) => reader.has_error(),
+            Mode::Unreadable(..) => false,
         }
     }
 
@@ -118,6 +136,7 @@ impl UsageReader {
         match &self.0 {
             Mode::Stream(reader) => reader.is_finished(),
             Mode::Body(reader) => reader.is_finished(),
+            Mode::Unreadable(..) => false,
         }
     }
 
@@ -126,7 +145,7 @@ impl UsageReader {
     pub fn is_error_in_prose(&self) -> bool {
         match &self.0 {
             Mode::Stream(reader) => reader.is_error_in_prose(),
-            Mode::Body(_) => false,
+            Mode::Body(_) | Mode::Unreadable(..) => false,
         }
     }
 
@@ -136,6 +155,7 @@ impl UsageReader {
         match &self.0 {
             Mode::Stream(reader) => reader.is_error_of_choice(),
             Mode::Body(reader) => reader.is_error_of_choice(),
+            Mode::Unreadable(..) => false,
         }
     }
 
@@ -144,7 +164,7 @@ impl UsageReader {
     #[must_use]
     pub fn is_answer(&self) -> bool {
         match &self.0 {
-            Mode::Stream(_) => true,
+            Mode::Stream(_) | Mode::Unreadable(..) => true,
             Mode::Body(reader) => reader.is_answer(),
         }
     }
@@ -154,7 +174,7 @@ impl UsageReader {
     pub fn mid_event(&self) -> bool {
         match &self.0 {
             Mode::Stream(reader) => reader.mid_event(),
-            Mode::Body(_) => false,
+            Mode::Body(_) | Mode::Unreadable(..) => false,
         }
     }
 
@@ -247,6 +267,11 @@ impl Counts {
         }
     }
 
+    /// Whether it says how many tokens were written. Where there was text, a zero is no count of it.
+    fn tells_output(self) -> bool {
+        self.output.is_some_and(|tokens| tokens > 0)
+    }
+
     fn updated_by(self, later: Self) -> Self {
         Self {
             input: later.input.or(self.input),
@@ -267,7 +292,7 @@ impl Counts {
             ApiKind::ChatCompletions | ApiKind::Responses | ApiKind::Embeddings => input,
         };
         let output_tokens = self.output.unwrap_or_default();
-        Usage { input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_microusd: 0 }
+        Usage { input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, ..Usage::default() }
     }
 }
 

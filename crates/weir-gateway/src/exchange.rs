@@ -54,6 +54,8 @@ pub(crate) struct Draft {
     pub(crate) key: Option<Arc<ApiKey>>,
     pub(crate) target: Option<Arc<Target>>,
     pub(crate) message_id: Option<String>,
+    /// How many tokens the provider reads, by an estimate: made of the body, which is gone when it is needed.
+    pub(crate) tokens_read_estimate: u64,
     pub(crate) cost_report: Option<CostReport>,
     /// What was told of attempts that have failed.
     pub(crate) events: Vec<FailureEvent>,
@@ -118,6 +120,7 @@ impl Exchange {
                 key: None,
                 target: None,
                 message_id: None,
+                tokens_read_estimate: 0,
                 cost_report: None,
                 events: Vec::new(),
                 watched: Watched::new(telemetry::trace(inner, &head.headers), &head.method, started),
@@ -242,7 +245,9 @@ impl Exchange {
 
     /// Notes what was read of a provider's answer.
     pub(crate) fn observed(&mut self, seen: &Observed) {
-        if let (Some(usage), Some(target)) = (seen.usage, &self.draft.target) {
+        let failed = self.draft.result.failure_class.is_some();
+        let usage = seen.usage_or_estimate(self.draft.tokens_read_estimate, failed);
+        if let (Some(usage), Some(target)) = (usage, &self.draft.target) {
             let cost_microusd = target.cost_microusd(&usage);
             self.draft.result.usage = Some(Usage { cost_microusd, ..usage });
         }

@@ -108,7 +108,8 @@ impl Meters {
     pub(crate) fn attempts(&self, exchange: &Exchange, ended: Instant) {
         let draft = &exchange.draft;
         if let Some(kind) = draft.kind {
-            let usage = draft.result.usage.as_ref();
+            // By the conventions for generative AI an estimate is no usage.
+            let usage = draft.result.usage.as_ref().filter(|usage| !usage.estimated);
             exchange.settings.model_meters.count(&self.models, kind, &draft.watched.attempts, usage, ended);
         }
     }

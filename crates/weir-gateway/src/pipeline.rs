@@ -216,6 +216,7 @@ async fn identify(
     body: &RequestBody,
 ) -> Result<Resolved, Refusal> {
     body_facts(&mut exchange.draft.facts.request, body);
+    exchange.draft.tokens_read_estimate = body.tokens_read_estimate();
     let caller = &arrived.caller;
     if matches!(caller, Caller::Invalid) {
         return Err(Refusal::InvalidApiKey);

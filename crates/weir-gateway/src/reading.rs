@@ -79,9 +79,10 @@ impl Reading {
     }
 
     /// Nothing of the answer can be read.
-    pub(crate) const fn leave_closed(&mut self) {
+    pub(crate) fn leave_closed(&mut self) {
         self.closed = true;
         self.events = false;
+        self.usage = UsageReader::unreadable(self.kind);
     }
 
     /// Whether the answer has come to its end as far as can be told. Of one that cannot be read its length is the end.
@@ -107,6 +108,7 @@ impl Reading {
     /// Reads a piece of the answer.
     pub(crate) fn read(&mut self, data: Bytes) -> Piece {
         if self.closed {
+            self.usage.push(&data);
             return Piece::Good(data);
         }
         if !self.events {

@@ -373,7 +373,8 @@ impl Ended<'_> {
         if !draft.watched.finish_reasons.is_empty() {
             attributes.texts(names::GEN_AI_RESPONSE_FINISH_REASONS, draft.watched.finish_reasons.words());
         }
-        if let Some(usage) = &self.result.usage {
+        // By the conventions an estimate is no usage.
+        if let Some(usage) = self.result.usage.as_ref().filter(|usage| !usage.estimated) {
             attributes.int(names::GEN_AI_INPUT_TOKENS, usage.input_tokens);
             attributes.int(names::GEN_AI_OUTPUT_TOKENS, usage.output_tokens);
             if usage.cache_read_tokens > 0 {
@@ -410,6 +411,7 @@ impl Ended<'_> {
             attempts: draft.watched.attempts.len(),
             input_tokens: usage.input_tokens,
             output_tokens: usage.output_tokens,
+            tokens_estimated: usage.estimated,
             client_gone: result.client_gone,
         });
     }

@@ -6,13 +6,13 @@ use weir_testkit::http::Response;
 
 use crate::support::{Api, Ask, ConfigText, Node, PLATFORM_KEY, USER_KEY, World};
 
-const OWN: &str = "canary-own-provider-key";
+pub const OWN: &str = "canary-own-provider-key";
 
 async fn node(world: &World, change: impl FnOnce(ConfigText) -> ConfigText) -> Node {
     Node::start(world, &change(world.open_config())).await
 }
 
-fn error_type(answer: &Response) -> String {
+pub fn error_type(answer: &Response) -> String {
     let body = answer.json();
     let told = if body["error"].is_object() { &body["error"]["error_type"] } else { &body["error_type"] };
     told.as_str().unwrap_or_default().to_owned()

@@ -21,3 +21,4 @@ mod quarantine;
 mod stop_loss;
 mod streams;
 mod support;
+mod uncounted;

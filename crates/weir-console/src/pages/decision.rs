@@ -4,7 +4,7 @@ use axum::extract::State;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use weir_core::Mode;
-use weir_core::record::Record;
+use weir_core::record::{Record, Usage};
 use weir_rules::explain::{ExplainedRule, Part, PartKind, Seen, TextFrom, Truth};
 
 use super::decisions::{answer, boundary, what};
@@ -265,10 +265,15 @@ fn recorded(record: &Record) -> Markup {
             ("Plan", text(&identity.plan)),
             ("Tags", (!identity.tags.is_empty()).then(|| super::keys::tags(&identity.tags))),
             ("Requests, 1 h", (stats.requests_1h > 0).then(|| html! { (number(stats.requests_1h.unsigned_abs())) })),
-            ("Tokens", usage.map(|usage| html! { (number(usage.input_tokens)) " read, " (number(usage.output_tokens)) " written" })),
-            ("Cost", usage.map(|usage| html! { (usd(dollars(usage.cost_microusd))) })),
+            ("Tokens", usage.map(|usage| html! { (number(usage.input_tokens)) " read, " (number(usage.output_tokens)) " written" (estimated(usage)) })),
+            ("Cost", usage.map(|usage| html! { (usd(dollars(usage.cost_microusd))) (estimated(usage)) })),
         ]))
     }
+}
+
+/// What is said beside figures that weir has estimated.
+fn estimated(usage: &Usage) -> &'static str {
+    if usage.estimated { ", estimated" } else { "" }
 }
 
 fn dollars(microusd: u64) -> f64 {

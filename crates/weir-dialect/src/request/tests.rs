@@ -6,6 +6,8 @@ use weir_core::ApiKind;
 use super::RequestBody;
 use crate::{Dialect, Refusal};
 
+mod estimate;
+
 const CHAT: ApiKind = ApiKind::ChatCompletions;
 const RESPONSES: ApiKind = ApiKind::Responses;
 const MESSAGES: ApiKind = ApiKind::Messages;

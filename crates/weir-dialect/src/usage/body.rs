@@ -2,7 +2,8 @@
 
 use weir_core::ApiKind;
 
-use super::{Counts, FinishReasons, Observed, ProviderError, error_of_choices};
+use super::text::TextMeter;
+use super::{Counts, FinishReasons, Observed, ProviderError, Uncounted, error_of_choices};
 use crate::json;
 use crate::walk::{Path, Step, Walker};
 
@@ -35,6 +36,10 @@ pub(super) struct BodyReader {
     /// The member being read.
     open: Option<Vec<u8>>,
     kept: Kept,
+    /// Measures what is generated, where its tokens are not known yet.
+    text: TextMeter,
+    /// Whether that is being read.
+    answering: bool,
     begun: bool,
     /// The first chunk was the whole answer.
     whole: bool,
@@ -59,6 +64,8 @@ impl BodyReader {
             walker: Walker::new(names(kind)),
             open: None,
             kept: Kept::default(),
+            text: TextMeter::new(kind),
+            answering: false,
             begun: false,
             whole: false,
         }
@@ -82,13 +89,18 @@ impl BodyReader {
                 self.kept.take(self.kind, member, value);
             }
         }
+        if let Some(answer) = members.get(ANSWER).copied().flatten().filter(|_| !self.kept.is_counted()) {
+            self.text.feed(answer.as_bytes());
+        }
         self.whole = true;
         true
     }
 
     fn push_part(&mut self, chunk: &[u8]) {
         let (open, kept, kind) = (&mut self.open, &mut self.kept, self.kind);
+        let (text, answering) = (&mut self.text, &mut self.answering);
         let mut from = 0;
+        let mut answer_from = 0;
         self.walker.feed(chunk, &mut |path: Path, step| {
             if path.inner.is_some() {
                 return;
@@ -97,6 +109,8 @@ impl BodyReader {
                 Step::Start { at, .. } => {
                     // A null is none. Only a chat's may hold an error; of the others, which are long, nothing is kept.
                     if path.outer == ANSWER {
+                        *answering = !kept.is_counted();
+                        answer_from = at;
                         kept.answer |= chunk.get(at).is_some_and(|first| *first != b'n');
                         if !matches!(kind, ApiKind::ChatCompletions) {
                             return;
@@ -106,6 +120,9 @@ impl BodyReader {
                     from = at;
                 }
                 Step::End { at } => {
+                    if path.outer == ANSWER && std::mem::take(answering) {
+                        text.feed(chunk.get(answer_from..at).unwrap_or_default());
+                    }
                     if let Some(mut value) = open.take() {
                         keep(&mut value, chunk.get(from..at).unwrap_or_default());
                         if let Ok(value) = std::str::from_utf8(&value) {
@@ -115,6 +132,9 @@ impl BodyReader {
                 }
             }
         });
+        if *answering {
+            text.feed(chunk.get(answer_from..).unwrap_or_default());
+        }
         if let Some(value) = open {
             keep(value, chunk.get(from..).unwrap_or_default());
         }
@@ -139,8 +159,10 @@ impl BodyReader {
     }
 
     pub(super) fn observed(&self) -> Observed {
+        let text_bytes = if self.kept.is_counted() { 0 } else { self.text.bytes() };
         Observed {
             usage: self.kept.counts.map(|counts| counts.usage(self.kind)),
+            uncounted: Uncounted::of(self.kind, self.kept.answer, self.kept.counts, text_bytes),
             message_id: self.kept.id.clone(),
             model: self.kept.model.clone(),
             finish_reasons: self.kept.finish_reasons,
@@ -159,6 +181,11 @@ fn keep(value: &mut Vec<u8>, part: &[u8]) {
 }
 
 impl Kept {
+    /// Whether it is known how many tokens were written.
+    fn is_counted(&self) -> bool {
+        self.counts.is_some_and(Counts::tells_output)
+    }
+
     fn take(&mut self, kind: ApiKind, member: usize, raw: &str) {
         let text = || json::string(raw).map(std::borrow::Cow::into_owned);
         match member {

@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 use weir_core::ApiKind;
 
-use super::{Counts, EVENT_BYTES_MAX, Observed, ProviderError, error_of_choices};
+use super::text::TextMeter;
+use super::{Counts, EVENT_BYTES_MAX, Observed, ProviderError, Uncounted, error_of_choices};
 use crate::json;
 use crate::sse::{Event, Scanner};
 
@@ -32,6 +33,9 @@ const TERMINAL_EVENTS: [&str; 3] = ["response.completed", "response.failed", "re
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
 static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
 static CHOICES: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"choices\""));
+static DELTA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"delta\""));
+/// How the name of an event ends that adds to the answer.
+static OF_DELTA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b".delta\""));
 static TYPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"type\""));
 static RESPONSE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"response\""));
 
@@ -50,6 +54,8 @@ struct State {
     prose: bool,
     /// The error stands within a choice.
     of_choice: bool,
+    /// Measures the text that came since the provider last counted what it has written.
+    text: TextMeter,
 }
 
 impl EventReader {
@@ -61,6 +67,7 @@ impl EventReader {
             over: false,
             prose: false,
             of_choice: false,
+            text: TextMeter::new(kind),
         };
         let limit = match kind {
             ApiKind::Responses => EVENT_BYTES_MAX,
@@ -110,8 +117,10 @@ impl EventReader {
     }
 
     pub(super) fn observed(&self) -> Observed {
-        let usage = self.state.counts.map(|counts| counts.usage(self.state.kind));
-        Observed { usage, mid_event: self.scanner.mid_event(), ..self.state.seen.clone() }
+        let State { kind, counts, seen, text, .. } = &self.state;
+        let usage = counts.map(|counts| counts.usage(*kind));
+        let uncounted = Uncounted::of(*kind, seen.events > 0, *counts, text.bytes());
+        Observed { usage, uncounted, mid_event: self.scanner.mid_event(), ..seen.clone() }
     }
 }
 
@@ -145,11 +154,15 @@ impl State {
             self.seen.finished = true;
             return;
         }
-        self.seen.finish_reasons.of_choices(data);
+        let choices = CHOICES.find(data).and_then(|at| data.get(at..));
+        if let Some(choices) = choices {
+            self.seen.finish_reasons.of_choices(choices);
+            self.text.read(choices);
+        }
         let nameless = self.seen.message_id.is_none() || self.seen.model.is_none();
         let names = nameless && self.seen.events <= NAMING_EVENTS_MAX;
         let is_chunk = matches!(event.name, "" | "message" | "error");
-        let strange = is_chunk && CHOICES.find(data).is_none() && !data.trim_ascii().is_empty();
+        let strange = is_chunk && choices.is_none() && !data.trim_ascii().is_empty();
         if !(names || strange || holds(data, &USAGE) || holds(data, &ERROR) || is_value(data, &ERROR)) {
             return;
         }
@@ -174,8 +187,18 @@ impl State {
         }
     }
 
+    /// Measures what an event adds to the answer.
+    fn delta(&mut self, data: &[u8]) {
+        if let Some(delta) = DELTA.find(data).and_then(|at| data.get(at..)) {
+            self.text.read(delta);
+        }
+    }
+
     /// Events are named, by most senders twice. Only the first ones and the terminal ones hold a response.
     fn responses(&mut self, event: Event<'_>) {
+        if event.name.ends_with(".delta") || (event.name.is_empty() && OF_DELTA.find(event.data).is_some()) {
+            self.delta(event.data);
+        }
         let sought = match event.name {
             "" => holds(event.data, &RESPONSE) || ERROR.find(event.data).is_some(),
             name => RESPONSE_EVENTS.contains(&name),
@@ -207,7 +230,8 @@ impl State {
     /// The start tells id, model and tokens read, a delta the tokens written.
     fn messages(&mut self, event: Event<'_>) {
         match event.name {
-            "content_block_delta" | "content_block_start" | "content_block_stop" | "ping" => return,
+            "content_block_delta" => return self.delta(event.data),
+            "content_block_start" | "content_block_stop" | "ping" => return,
             "message_stop" => {
                 self.seen.finished = true;
                 return;
@@ -231,6 +255,7 @@ impl State {
                 self.seen.finish_reasons.of_message(reason);
             }
             "message_stop" => self.seen.finished = true,
+            "content_block_delta" => self.delta(event.data),
             "error" => self.failed(error.filter(|raw| raw.starts_with('{')).or(Some(text))),
             "" => self.failed(trouble(text)),
             _ => {}
@@ -259,6 +284,9 @@ impl State {
 
     fn usage(&mut self, raw: Option<&str>) {
         if let Some(later) = raw.and_then(|raw| Counts::read(self.kind, raw)) {
+            if later.tells_output() {
+                self.text.clear();
+            }
             self.counts = Some(self.counts.map_or(later, |counts| counts.updated_by(later)));
         }
     }

@@ -16,7 +16,7 @@ fn usage(input: u64, output: u64, read: u64, write: u64) -> Option<Usage> {
         output_tokens: output,
         cache_read_tokens: read,
         cache_write_tokens: write,
-        cost_microusd: 0,
+        ..Usage::default()
     })
 }
 

@@ -48,6 +48,8 @@ pub struct Line<'a> {
     pub input_tokens: u64,
     /// Tokens written.
     pub output_tokens: u64,
+    /// Whether some of these are an estimate.
+    pub tokens_estimated: bool,
     /// Whether the client left before the answer was complete.
     pub client_gone: bool,
 }
@@ -81,6 +83,9 @@ impl Line<'_> {
         number(out, r#","attempts":"#, u64::try_from(self.attempts).unwrap_or(u64::MAX));
         number(out, r#","input_tokens":"#, self.input_tokens);
         number(out, r#","output_tokens":"#, self.output_tokens);
+        if self.tokens_estimated {
+            put(out, ",\"tokens_estimated\":true");
+        }
         put(out, if self.client_gone { ",\"client_gone\":true}\n" } else { ",\"client_gone\":false}\n" });
     }
 }
@@ -220,9 +225,11 @@ mod tests {
             expected[name] = json!(odd);
         }
         (line.overhead_ms, line.input_tokens, line.client_gone) = (0.061, u64::MAX, true);
+        line.tokens_estimated = true;
         expected["overhead_ms"] = json!(0.061);
         expected["input_tokens"] = json!(u64::MAX);
         expected["client_gone"] = json!(true);
+        expected["tokens_estimated"] = json!(true);
         assert_eq!(written(&line), expected);
     }
 

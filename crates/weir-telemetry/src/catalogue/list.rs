@@ -163,7 +163,11 @@ pub const METRICS: &[Metric] = &[
         &["result"],
         "Spans: `sent`, `rejected` by the collector, `failed` to be sent, `dropped` for want of room.",
     ),
-    counter("weir_tokens_total", &["direction"], "Tokens that providers have counted: `input`, `output`."),
+    counter(
+        "weir_tokens_total",
+        &["direction"],
+        "Tokens that providers have counted, or weir has estimated where they have not: `input`, `output`.",
+    ),
     seconds(
         "weir_tool_call_duration_seconds",
         &["ended"],

@@ -23,7 +23,7 @@ fn record(ms: i64, subject: &str, boundary: Boundary) -> Record {
     ];
     let mut record =
         Record { decision, result: RequestResult::default(), facts: RecordedFacts::default(), call: None };
-    record.result.usage = Some(Usage { input_tokens: u64::MAX, ..Usage::default() });
+    record.result.usage = Some(Usage { input_tokens: u64::MAX, estimated: ms == 4, ..Usage::default() });
     record.result.timings.total_ms = 0.1 + 0.2;
     record.facts.identity.tags = vec!["a".to_owned(), String::new()];
     record.facts.stats.spend_1h_usd = 1e-9;
@@ -90,6 +90,15 @@ fn members_that_were_added_later_have_their_defaults() {
     let restored: Restored = rmp_serde::from_slice(&rmp_serde::to_vec(&before).unwrap()).unwrap();
     assert_eq!((restored.result, restored.facts), (RequestResult::default(), RecordedFacts::default()));
     assert_eq!(restored.call, None);
+    let before = rmp_serde::to_vec(&(7, 3, 2, 1, 98)).unwrap();
+    let usage = Usage {
+        input_tokens: 7,
+        output_tokens: 3,
+        cache_read_tokens: 2,
+        cache_write_tokens: 1,
+        ..Usage::default()
+    };
+    assert_eq!(rmp_serde::from_slice::<Usage>(&before).unwrap(), Usage { cost_microusd: 98, ..usage });
 }
 
 #[test]

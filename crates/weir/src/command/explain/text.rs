@@ -138,7 +138,9 @@ fn timings(text: &mut Text, result: &RequestResult, explanation: &Explanation) {
     if let Some(usage) = &result.usage {
         let usd = usage.cost_microusd as f64 / 1e6;
         let (read, written) = (usage.input_tokens, usage.output_tokens);
-        text.named("usage", &format!("{read} tokens in, {written} out, ${usd:.6}"));
+        let estimated =
+            if usage.estimated { " (estimated: the provider has not counted all of it)" } else { "" };
+        text.named("usage", &format!("{read} tokens in, {written} out, ${usd:.6}{estimated}"));
     }
 }
 

@@ -352,3 +352,20 @@ fallbacks    small: block by rule no-small (epoch 4); it was not sent to
     assert!(text.contains(expected), "{text}");
     assert!(text.contains("the provider failed: rate_limited, after 1 attempt\n"), "{text}");
 }
+
+#[test]
+fn tokens_that_were_estimated_are_said_to_be() {
+    for (estimated, expected) in [
+        (false, "usage        3 tokens in, 4 out, $0.000015\n"),
+        (
+            true,
+            "usage        3 tokens in, 4 out, $0.000015 (estimated: the provider has not counted all of it)\n",
+        ),
+    ] {
+        let mut record = record(Action::Nothing);
+        let counted = Usage { input_tokens: 3, output_tokens: 4, cost_microusd: 15, ..Usage::default() };
+        record.result.usage = Some(Usage { estimated, ..counted });
+        let text = Scene::with(RULES).render(&record);
+        assert!(text.contains(expected), "{text}");
+    }
+}
