@@ -6,7 +6,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use weir_console::{ApplyError, Master, ReportedAt, Rulebook};
 use weir_core::failure::{Class, CredentialOwner, Owner, Report, Retry};
-use weir_core::record::{FailedAttempt, NextStep, Record, RecordedEvidence, RecordedFacts, RequestResult};
+use weir_core::record::{
+    FailedAttempt, NextStep, ProviderCall, Record, RecordedEvidence, RecordedFacts, RequestResult, Usage,
+};
 use weir_core::stop::{RuleStop, StopWhy};
 use weir_core::{Decision, DecisionId, Matched, Mode};
 use weir_rules::{LiveRules, RuleSet, SourceFile};
@@ -137,6 +139,32 @@ async fn what_weir_refuses_by_itself_and_what_a_limit_refuses_is_shown_as_that()
     assert!(page.contains("by the limit of the rule"), "{page}");
     let recent = plane.get("/api/identities/user:ann").await.ok()["recent"][0].clone();
     assert_eq!((&recent["outcome"], &recent["rule"]), (&json!("rate-limit"), &json!("slow")));
+}
+
+#[tokio::test]
+async fn tokens_that_were_estimated_are_shown_as_that() {
+    let plane = Plane::start().await;
+    let counted = Usage { input_tokens: 3, output_tokens: 4, ..Usage::default() };
+    let mut ids = Vec::new();
+    for (n, estimated) in [(1, false), (2, true)] {
+        let mut record = record(&plane, n, "user:ann", &[]);
+        record.result.usage = Some(Usage { estimated, ..counted });
+        record.call = Some(ProviderCall::default());
+        ids.push(record.decision.id);
+        plane.parts.recorder.file(&record);
+    }
+    plane.parts.recorder.flush().await.unwrap();
+    let mut browser = Browser::signed_in(&plane, ADMIN).await;
+    for (id, estimated) in ids.into_iter().zip([false, true]) {
+        let page = browser.get(&format!("/decisions/{id}")).await.text();
+        assert!(page.contains("3 read, 4 written"), "{page}");
+        assert_eq!(page.contains("4 written, estimated"), estimated, "{page}");
+        let usage = plane.get("/api/usage").await.ok()["items"].clone();
+        let mine = usage.as_array().unwrap().iter().find(|item| item["decision"] == json!(id)).cloned();
+        assert_eq!(mine.unwrap()["estimated"], estimated, "{usage}");
+        let found = browser.get("/decisions?where=estimated%3Dtrue").await.text();
+        assert_eq!(found.contains(&id.to_text()), estimated, "{found}");
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use weir_testkit::{Gate, Script, ScriptedUpstream, WeirProcess, http};
 
 use crate::support::{
     FREE, NO_RETRIES, PAID, admin, ask, assert_no_canary, binary, chat, config, decision_id, eventually,
-    make_key, post, read, record, rule_for, write,
+    make_key, make_key_of, post, read, record, rule_for, write,
 };
 
 /// What is known of each request by its answer: the decision's id, the status, and where it ended.
@@ -176,6 +176,62 @@ async fn a_client_that_leaves_leaves_one_record_and_one_of_usage() {
     .await;
     let result = &second["result"];
     assert_eq!((&result["ended_at"], &result["status"]), (&json!("read"), &json!(400)), "{second}");
+    assert_no_canary(&weir).await;
+}
+
+/// Who hangs up before the provider has counted evades no budget: what has come is estimated, and said to be.
+#[tokio::test]
+async fn a_client_that_always_hangs_up_early_is_refused_when_its_budget_is_used_up() {
+    const LEAVING_MAX: usize = 20;
+    let upstream = ScriptedUpstream::start().await;
+    let weir = WeirProcess::start(binary(), &config(&upstream, "")).await;
+    let key = make_key_of(&weir, &json!({"user": "leaver", "budget_usd": 0.1})).await;
+    let authorization = format!("Bearer {key}");
+    let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
+    let url = format!("{}/v1/chat/completions", weir.data());
+    let mut body = chat(PAID.0);
+    body["stream"] = json!(true);
+    let spent = async || {
+        let keys = read(&weir, "/api/keys").await;
+        let mine = keys["items"].as_array().unwrap().iter().find(|item| item["user"] == "leaver").cloned();
+        mine.unwrap()["spent_usd"].as_f64().unwrap()
+    };
+    let chunk = "data: {\"id\":\"chatcmpl-9\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"some words\"}}]}\n\n";
+    let mut before = 0.0;
+    let mut left = 0;
+    let refused = loop {
+        let gate = Gate::new();
+        upstream.respond_with(Script::gated(&gate, [chunk; 100]));
+        let mut stream = http::stream("POST", &url, &headers, body.to_string()).await;
+        if stream.status != 200 {
+            break stream;
+        }
+        left += 1;
+        assert!(left <= LEAVING_MAX, "nothing was ever refused; {before} dollars were spent");
+        for _ in 0..3 {
+            gate.release();
+            stream.next_text().await;
+        }
+        drop(stream);
+        upstream.wait_for_aborted(left).await;
+        before =
+            eventually("the spend to rise", async || Some(spent().await).filter(|now| *now > before)).await;
+    };
+    assert!(left > 1 && before >= 0.1, "{left}: {before}");
+    assert_eq!(refused.status, 402);
+    assert_eq!(upstream.calls(), left, "the last one was not sent");
+    let answer = ask(&weir, &key, PAID.0).await;
+    assert_eq!((answer.status, &answer.json()["error"]["code"]), (402, &json!("usage_limit_exceeded")));
+
+    let usage = read(&weir, "/api/usage?subject=user:leaver").await;
+    let items = usage["items"].as_array().unwrap();
+    assert_eq!(items.len(), left, "{usage}");
+    for item in items {
+        assert_eq!((&item["estimated"], &item["output_tokens"]), (&json!(true), &json!(8)), "{item}");
+        assert!(item["input_tokens"].as_u64() > Some(0), "{item}");
+    }
+    let decision = read(&weir, &format!("/api/decisions/{}", items[0]["decision"].as_str().unwrap())).await;
+    assert_eq!(decision["result"]["usage"]["estimated"], true, "{decision}");
     assert_no_canary(&weir).await;
 }
 
