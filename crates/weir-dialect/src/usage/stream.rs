@@ -196,7 +196,7 @@ impl State {
 
     /// Events are named, by most senders twice. Only the first ones and the terminal ones hold a response.
     fn responses(&mut self, event: Event<'_>) {
-        if event.name.ends_with(".delta") || (event.name.is_empty() && OF_DELTA.find(event.data).is_some()) {
+        if adds_to_response(event) {
             self.delta(event.data);
         }
         let sought = match event.name {
@@ -306,6 +306,16 @@ fn trouble(text: &str) -> Option<&str> {
         ["error", "errors", "code", "status_code", "base_resp", "message", "msg", "error_msg", "detail"],
     )?;
     told.iter().any(Option::is_some).then_some(text)
+}
+
+/// Whether an event of a response adds text to the answer. A sound comes in base64, beside its transcript.
+fn adds_to_response(event: Event<'_>) -> bool {
+    const SOUND: &str = "response.audio";
+    if event.name.is_empty() {
+        let name_to = OF_DELTA.find(event.data).and_then(|at| event.data.get(..at));
+        return name_to.is_some_and(|name_to| !name_to.ends_with(SOUND.as_bytes()));
+    }
+    event.name.strip_suffix(".delta").is_some_and(|name| name != SOUND)
 }
 
 /// Whether an event holds a text where all three protocols send objects: some providers tell their errors so.

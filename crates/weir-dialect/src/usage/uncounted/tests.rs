@@ -181,6 +181,16 @@ fn what_was_not_counted_of_a_stream_is_estimated() {
             Some((READ, 2, true)),
         ),
         (
+            "a sound and what it says",
+            RESPONSES,
+            format!(
+                "{created}{}{}",
+                named("response.audio.delta", "\"delta\":\"AAAAAAAA\""),
+                named("response.audio.transcript.delta", "\"delta\":\"1234\"")
+            ),
+            Some((READ, 1, true)),
+        ),
+        (
             "said again when done",
             RESPONSES,
             format!(
