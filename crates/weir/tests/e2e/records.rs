@@ -223,14 +223,17 @@ async fn a_client_that_always_hangs_up_early_is_refused_when_its_budget_is_used_
     let answer = ask(&weir, &key, PAID.0).await;
     assert_eq!((answer.status, &answer.json()["error"]["code"]), (402, &json!("usage_limit_exceeded")));
 
-    let usage = read(&weir, "/api/usage?subject=user:leaver").await;
-    let items = usage["items"].as_array().unwrap();
-    assert_eq!(items.len(), left, "{usage}");
-    for item in items {
+    let usage = eventually("a record of usage for each", async || {
+        let page = read(&weir, "/api/usage?subject=user:leaver").await;
+        Some(page["items"].as_array().unwrap().clone()).filter(|items| items.len() >= left)
+    })
+    .await;
+    assert_eq!(usage.len(), left, "{usage:?}");
+    for item in &usage {
         assert_eq!((&item["estimated"], &item["output_tokens"]), (&json!(true), &json!(8)), "{item}");
         assert!(item["input_tokens"].as_u64() > Some(0), "{item}");
     }
-    let decision = read(&weir, &format!("/api/decisions/{}", items[0]["decision"].as_str().unwrap())).await;
+    let decision = read(&weir, &format!("/api/decisions/{}", usage[0]["decision"].as_str().unwrap())).await;
     assert_eq!(decision["result"]["usage"]["estimated"], true, "{decision}");
     assert_no_canary(&weir).await;
 }
