@@ -8,16 +8,18 @@
     reason = "a test that fails should panic"
 )]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use weir_core::DecisionId;
 use weir_core::failure::{
     AllExhausted, Class, CredentialOwner, Failed, FailureEvent, FailureObserver, Owner, Report,
 };
 use weir_core::secret::Secret;
 use weir_report::{DemotionLevel, ReportError, ReportOptions, Reporter};
+use weir_testkit::cases::{self, Case};
 use weir_testkit::{FakeSentry, LogCapture, ManualClock};
 
 const WINDOW: Duration = Duration::from_secs(60);
@@ -108,6 +110,10 @@ impl Scene {
     }
 }
 
+fn case(id: &str) -> Case {
+    cases::area("B").into_iter().find(|case| case.id == id).unwrap()
+}
+
 fn tracing_level(word: &str) -> tracing::Level {
     word.parse().unwrap()
 }
@@ -147,6 +153,8 @@ async fn an_event_has_the_tags_and_the_whole_chain() {
     let scene = Scene::new().await;
     let event = scene.failed(Class::AuthInvalid, 1);
     let events = scene.events().await;
+    let told = json!({"events": events.len(), "log_error_lines": scene.error_lines()});
+    assert_eq!(told, case("B191").expect);
     let expected = [
         ("domain", "llm_provider"),
         ("operation", "chat_completions"),
@@ -256,6 +264,30 @@ async fn all_demotions_share_the_level_that_is_configured() {
     assert!(first.iter().all(|level| *level == tracing_level("INFO")), "{levels:?}");
     assert!(second.iter().all(|level| *level == tracing_level("WARN")), "{levels:?}");
     assert_eq!(first.len(), second.len());
+}
+
+/// B192: those that the seed demotes, with the caller's own key where they are about an account.
+#[tokio::test]
+async fn what_the_seed_demotes_shares_one_level() {
+    let scene = Scene::new().await;
+    let case = case("B192");
+    for class in case.given["classes"].as_array().unwrap() {
+        let class = match class.as_str().unwrap() {
+            "budget" => Class::QuotaExhausted,
+            "access_policy" => Class::AccessPolicyDenied,
+            "config_rejection" => Class::ModelNotFound,
+            other => panic!("a class that spec B0 does not map: {other}"),
+        };
+        scene.made(class, 1, |failed| {
+            (failed.owner, failed.report) = (Owner::User, Report::Log);
+            failed.credential = CredentialOwner::User;
+        });
+    }
+    assert_eq!(scene.events().await, Vec::<Value>::new());
+    let lines = scene.log.events();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    let distinct: BTreeSet<_> = lines.iter().map(|line| line.level).collect();
+    assert_eq!(json!({"levels_distinct": distinct.len()}), case.expect);
 }
 
 #[tokio::test]

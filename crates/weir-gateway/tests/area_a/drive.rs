@@ -70,6 +70,13 @@ pub async fn play(given: Given, expect: &Value) -> Seen {
     node.stop().await;
     node.leaks_nothing(&world).await;
     own_key_goes_nowhere_else(&given, &world);
+    let cached = node.cache.action_get(&IdentityKey::from_stored(given.identity())).await.unwrap_or_default();
+    if given.unanswered() {
+        assert_eq!(cached, given.cache, "what is no answer teaches nothing");
+    }
+    if !given.cached_enforces() {
+        assert_eq!(delays_ms, [0; 0], "a request that the cache does not speak against is not held");
+    }
     Seen {
         answer,
         elapsed_ms,
@@ -81,7 +88,7 @@ pub async fn play(given: Given, expect: &Value) -> Seen {
         look_ups: node.gateway.counters().candidate_lookups.get(),
         records: node.records().await,
         usage: node.usage().await,
-        cached: node.cache.action_get(&IdentityKey::from_stored(given.identity())).await.unwrap_or_default(),
+        cached,
         cache_writes: cache.writes(),
         classifications: world.classifier.requests(),
         costs: world.classifier.cost_calls().len(),

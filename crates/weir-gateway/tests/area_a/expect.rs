@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 use tracing::Level;
+use weir_testkit::logs::LoggedEvent;
 
 use super::drive::Seen;
+use super::given::{ASKED_PROVIDER, FREE_PROVIDER};
 
 /// # Errors
 /// The first member that does not hold, or is not known.
@@ -18,7 +20,7 @@ fn member(name: &str, value: &Value, seen: &Seen) -> Result<(), String> {
         // What the seed did, and weir mends.
         "seed_behaviour" => Ok(()),
         "status" => same(value, json!(seen.answer.status)),
-        "error_type" => same(value, seen.answer.json()["error_type"].clone()),
+        "error_type" => same(value, seen.answer.json()["error_type"].clone()).and(limit_is_told_apart(seen)),
         // In the seed's dialect both hold the text of a 403 and of a 429.
         "message" => same(value, seen.answer.json()["message"].clone())
             .and(same(value, seen.answer.json()["error"].clone())),
@@ -76,6 +78,12 @@ fn member(name: &str, value: &Value, seen: &Seen) -> Result<(), String> {
     }
 }
 
+/// What limits in these cases is an action: the header says so, as no type could (spec A2), and no other answer has it.
+fn limit_is_told_apart(seen: &Seen) -> Result<(), String> {
+    let limited = (seen.answer.status == 429).then_some("abuse");
+    same(&json!(limited), json!(seen.answer.header("x-weir-limit")))
+}
+
 /// A delay is slept once, and the record says how long it was.
 fn once(seen: &Seen) -> Result<(), String> {
     let recorded: Vec<u64> = seen.records.iter().filter_map(|record| record.result.abuse_delay).collect();
@@ -93,13 +101,20 @@ fn usage(value: &Value, seen: &Seen) -> Result<(), String> {
 fn log(value: &Value, seen: &Seen) -> Result<(), String> {
     let of_gateway = seen.logs.iter().filter(|event| event.target.starts_with("weir_gateway"));
     let mut of_gateway = of_gateway.filter(|event| !event.message.starts_with("SECURITY:"));
-    let identity = json!(seen.given.identity());
+    let (given, identity) = (&seen.given, json!(seen.given.identity()));
+    // One trouble of the cache must not stand in for another.
+    let about = match given.cache.as_deref() {
+        Some("error") => "cache could not be read",
+        _ if given.cache_write_fails => "cache could not be written",
+        _ => "unknown action",
+    };
+    let mut warned = |test: &dyn Fn(&LoggedEvent) -> bool| {
+        of_gateway.any(|event| event.level == Level::WARN && event.message.contains(about) && test(event))
+    };
     let found = match value.as_str() {
         None => return override_line(value, seen),
-        Some("warn") => of_gateway.any(|event| event.level == Level::WARN),
-        Some("warn with identity key") => {
-            of_gateway.any(|event| event.level == Level::WARN && *event.field("identity_key") == identity)
-        }
+        Some("warn") => warned(&|_| true),
+        Some("warn with identity key") => warned(&|event| *event.field("identity_key") == identity),
         Some("error with status and body") => of_gateway.any(|event| {
             event.level == Level::ERROR
                 && *event.field("status") == json!(500)
@@ -119,14 +134,31 @@ fn override_line(value: &Value, seen: &Seen) -> Result<(), String> {
     }
     value.as_object().ok_or("is no object")?.iter().try_for_each(|(name, value)| match name.as_str() {
         "level" => same(value, json!(line.level.as_str().to_lowercase())),
-        "fields" => names(value)?
-            .iter()
-            .try_for_each(|name| line.fields.get(*name).map(drop).ok_or_else(|| format!("no field {name}"))),
+        "fields" => names(value)?.iter().try_for_each(|name| field(name, line, seen)),
         // Lists are logged as text.
         _ if value.is_array() => same(&json!(value.to_string()), line.field(name).clone()),
         "no_such_member" => Err("is not known".to_owned()),
         _ => same(value, line.field(name).clone()),
     })
+}
+
+/// The field is there, and says what the case's own data tells of it.
+fn field(name: &str, line: &LoggedEvent, seen: &Seen) -> Result<(), String> {
+    let found = line.fields.get(name).ok_or_else(|| format!("no field {name}"))?;
+    let given = &seen.given;
+    let told = match name {
+        "kilo_user_id" => json!(given.user_id),
+        "identity_key" => json!(given.identity()),
+        "abuse_request_id" => json!(given.request_id),
+        "rules_engine_action" => json!(given.fresh),
+        "original_model" => json!(given.model),
+        "overridden_model" => json!(given.free_candidates.first()),
+        "original_provider" => json!(ASKED_PROVIDER),
+        "overridden_provider" => json!(FREE_PROVIDER),
+        "user_byok" => json!(given.byok),
+        _ => return Ok(()),
+    };
+    same(&told, found.clone()).map_err(|why| format!("{name}: expected {told}, {why}"))
 }
 
 fn same(expected: &Value, found: Value) -> Result<(), String> {

@@ -20,6 +20,10 @@ pub const OWN_KEY: &str = "canary-own-key";
 /// A revoked key, which stands for the seed's token of an old version.
 pub const REVOKED_KEY: &str = "canary-revoked-key";
 
+/// The provider of the model that is asked for, and that of the free ones.
+pub const ASKED_PROVIDER: &str = "main";
+pub const FREE_PROVIDER: &str = "other";
+
 /// The free model where a case names none.
 const FREE: &str = "test/some-model:free";
 
@@ -138,7 +142,17 @@ impl Given {
 
     /// Whether the request waits for a fresh classification.
     pub fn waits(&self) -> bool {
-        self.service && self.cache.as_deref().is_some_and(|cached| ENFORCING.contains(&cached))
+        self.service && self.cached_enforces()
+    }
+
+    /// Whether the cached action is one of those that enforce.
+    pub fn cached_enforces(&self) -> bool {
+        self.cache.as_deref().is_some_and(|cached| ENFORCING.contains(&cached))
+    }
+
+    /// Whether the service says nothing that could be acted on.
+    pub fn unanswered(&self) -> bool {
+        self.fresh.as_deref().is_some_and(|fresh| matches!(fresh, "unavailable" | "http_500" | "bad_json"))
     }
 
     /// Who the request is counted as, where a user asks.
@@ -185,24 +199,24 @@ impl Given {
             format!("{{name: {name}, base_url: \"{url}\", api_key: {key}, apis: [{apis}]}}")
         };
         let all = "chat_completions, responses, messages";
-        [provider("main", PLATFORM_KEY, all), provider("other", OTHER_KEY, &narrow.join(", "))]
+        [provider(ASKED_PROVIDER, PLATFORM_KEY, all), provider(FREE_PROVIDER, OTHER_KEY, &narrow.join(", "))]
             .join(", ")
             .as_str()
             .bracketed()
     }
 
-    /// The asked model at `main`, the free ones at `other`.
+    /// The asked model at [`ASKED_PROVIDER`], the free ones at [`FREE_PROVIDER`].
     fn models(&self) -> String {
         let traits = match self.model.as_str() {
             "free" => ", free: true",
             "dead:free" => ", free: true, discontinued: true",
             _ => "",
         };
-        let mut models = vec![format!("{{id: \"{}\", provider: main{traits}}}", self.model)];
+        let mut models = vec![format!("{{id: \"{}\", provider: {ASKED_PROVIDER}{traits}}}", self.model)];
         if self.model != "free" {
             models.extend(self.free_candidates.iter().map(|id| {
                 format!(
-                    "{{id: \"{id}\", provider: other, free: true, upstream_model: \"{}\"}}",
+                    "{{id: \"{id}\", provider: {FREE_PROVIDER}, free: true, upstream_model: \"{}\"}}",
                     internal_name(id)
                 )
             }));

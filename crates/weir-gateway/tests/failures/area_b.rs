@@ -110,6 +110,9 @@ fn check(expect: &Value, event: &FailureEvent, calls: usize, said: &str) {
         (_, Some("context_window")) => assert_ne!(event.class, Class::ContextLengthExceeded, "{said}"),
         _ => {}
     }
+    if expect["log"]["kind"] == "context_window_exceeded" {
+        assert_eq!(event.class, Class::ContextLengthExceeded, "{said}");
+    }
     if expect["event"] == "SessionExpired" {
         assert!(event.is_session_expired(), "{said}");
     }

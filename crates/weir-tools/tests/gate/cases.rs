@@ -267,10 +267,12 @@ async fn timeout(case: &Case) {
 async fn made_ids(case: &Case) {
     let iteration = u32::try_from(case.given["iteration"].as_u64().unwrap()).unwrap();
     let tool = text(&case.given["tool"]);
-    assert!(made_id(iteration, tool).starts_with(text(&case.expect["call_id_prefix"])));
+    let prefix = text(&case.expect["call_id_prefix"]);
+    assert!(made_id(iteration, tool).starts_with(prefix));
     let bench = Bench::new(tools(), "", Policies::new()).await;
     let call = ToolCall { id: None, iteration, ..Bench::call_as(Bench::caller("web"), tool, json!({})) };
     let outcome = bench.run(call).await;
+    assert!(outcome.call_id.starts_with(prefix), "{}", outcome.call_id);
     let events = bench.timeline.events();
     assert_eq!(events[0], Event::Started(outcome.call_id.clone()));
     assert!(matches!(&events[1], Event::Completed { id, .. } if *id == outcome.call_id));
