@@ -102,4 +102,16 @@ mod tests {
         assert_eq!(holds.held(), 0);
         assert!(holds.by_identity.lock().unwrap().is_empty());
     }
+
+    #[test]
+    fn a_place_that_is_given_back_gives_no_other_back() {
+        let holds = Arc::new(Holds::default());
+        let bounds = HoldBounds { held_max: 10, held_per_identity_max: 2 };
+        let identity = IdentityKey::from_stored("user:a");
+        let mut held: Vec<_> = (0..2).map(|_| holds.take(&identity, bounds)).collect();
+        held.pop();
+        held.push(holds.take(&identity, bounds));
+        assert!(held.iter().all(Option::is_some));
+        assert!(holds.take(&identity, bounds).is_none(), "the one that still waits counts");
+    }
 }
