@@ -7,6 +7,7 @@
 //! default, and none is ever taken away, skipped when empty or given another type.
 
 mod attempt;
+mod limit;
 mod past;
 mod stages;
 mod tool;
@@ -19,6 +20,7 @@ use crate::decision::Decision;
 use crate::ids::DecisionId;
 
 pub use attempt::{FailedAttempt, FallbackDecision, NextStep, RecordedEvidence, Skipped};
+pub use limit::{limit_of_rule, rule_of_limit};
 pub use past::{Past, PastFacts, PastIdentity, PastRequest};
 pub use stages::{Stage, StageTimes};
 pub use tool::ToolRecord;
@@ -134,14 +136,11 @@ pub struct RequestResult {
     pub fallbacks: Vec<FallbackDecision>,
 }
 
-/// What stands before the rule's id in [`RequestResult::limit`].
-const LIMIT_OF_RULE: &str = "rule:";
-
 impl RequestResult {
     /// The rule whose limit refused the request.
     #[must_use]
     pub fn limiting_rule(&self) -> Option<&str> {
-        self.limit.as_deref()?.strip_prefix(LIMIT_OF_RULE)
+        rule_of_limit(self.limit.as_deref()?)
     }
 }
 

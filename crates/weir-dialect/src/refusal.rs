@@ -13,6 +13,7 @@ use std::fmt;
 
 use weir_core::ApiKind;
 use weir_core::failure::{Class, Owner};
+use weir_core::record::limit_of_rule;
 
 pub use answer::{Answer, whole_seconds};
 pub(crate) use body::to_bytes;
@@ -377,7 +378,7 @@ impl RateLimit {
             Self::Abuse | Self::HoldFull => "abuse".to_owned(),
             Self::FreeModel => "free-model".to_owned(),
             Self::Address => "address".to_owned(),
-            Self::Rule(rule) => format!("rule:{rule}"),
+            Self::Rule(rule) => limit_of_rule(rule),
         }
     }
 

@@ -32,7 +32,10 @@ const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
 /// Where the remote classifier is and what it is shown.
 pub(crate) struct ServiceSettings {
-    base: String,
+    /// Where it is asked.
+    classify: Destination,
+    /// Where it is told what a request cost.
+    cost: Destination,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -47,7 +50,9 @@ impl ServiceSettings {
             value.set_sensitive(true);
             headers.push((header, value));
         }
-        Ok(Some(Self { base: url.as_str().trim_end_matches('/').to_owned(), headers }))
+        let base = url.as_str().trim_end_matches('/');
+        let at = |path| Destination::parse(&format!("{base}{path}")).ok_or(GatewayError::ServiceUrl);
+        Ok(Some(Self { classify: at("/api/classify")?, cost: at("/api/usage/cost")?, headers }))
     }
 }
 
@@ -208,7 +213,7 @@ impl Classifiers {
         let this = &inner.classifiers;
         let _room = this.room.try_acquire().ok()?;
         let body = serde_json::to_vec(request).ok()?;
-        let answered = match this.post(service, "/api/classify", body).await {
+        let answered = match this.post(&service.classify, &service.headers, body).await {
             Ok(body) => Classified::read(&body, unasked, delays).map_err(|error| {
                 // The error names a place and a type; it may quote a value, so only its place is logged.
                 ServiceError {
@@ -235,21 +240,19 @@ impl Classifiers {
 
     async fn post(
         &self,
-        service: &ServiceSettings,
-        path: &str,
+        to: &Destination,
+        headers: &[(HeaderName, HeaderValue)],
         body: Vec<u8>,
     ) -> Result<Bytes, ServiceError> {
         let failed = |status, detail: &str| ServiceError { status, detail: detail.to_owned() };
         let mut request = Request::new(Full::new(Bytes::from(body)));
         *request.method_mut() = Method::POST;
-        let to = Destination::parse(&format!("{}{path}", service.base))
-            .ok_or_else(|| failed(0, "`abuse.service_url` is no URL"))?;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        for (name, value) in &service.headers {
+        for (name, value) in headers {
             request.headers_mut().insert(name.clone(), value.clone());
         }
         let exchange = async {
-            let response = self.client.request(&to, request).await.map_err(|_| failed(0, "no answer"))?;
+            let response = self.client.request(to, request).await.map_err(|_| failed(0, "no answer"))?;
             let status = response.status();
             let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
                 .collect()
@@ -335,7 +338,7 @@ impl CostReport {
                 cache_hit_tokens: usage.usage.cache_read_tokens,
             };
             let Ok(body) = serde_json::to_vec(&report) else { return };
-            if let Err(error) = inner.classifiers.post(service, "/api/usage/cost", body).await {
+            if let Err(error) = inner.classifiers.post(&service.cost, &service.headers, body).await {
                 tracing::error!(label = "usage/cost", status = error.status, body = %error.detail, "the abuse service failed");
             }
         });

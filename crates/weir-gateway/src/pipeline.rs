@@ -11,8 +11,8 @@ use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use weir_config::Resolved;
+use weir_core::ApiKind;
 use weir_core::record::{RecordedFacts, RequestFacts, Stats};
-use weir_core::{ApiKind, Limit};
 use weir_dialect::refusal::{RETRY_AFTER_BARE_S, RateLimit, whole_seconds};
 use weir_dialect::{Refusal, RequestBody};
 use weir_rules::enforce::{Enforcement, Permit, enforce, exempted};
@@ -316,7 +316,8 @@ async fn decide(exchange: &mut Exchange, asked: Asked<'_>) {
 async fn limit(exchange: &mut Exchange) -> Result<(), Refusal> {
     loop {
         let Some(decision) = &exchange.draft.decision else { return Ok(()) };
-        let charges: Vec<LimitCharge> = decision.limits().map(|limit| charge(exchange, limit)).collect();
+        let charges: Vec<LimitCharge> =
+            decision.limits().map(|limit| LimitCharge::of_rule(&exchange.draft.identity, limit)).collect();
         if charges.is_empty() {
             return Ok(());
         }
@@ -332,12 +333,6 @@ async fn limit(exchange: &mut Exchange) -> Result<(), Refusal> {
             stop_loss::without_limit(decision, &rule, &active);
         }
     }
-}
-
-fn charge(exchange: &Exchange, limit: &Limit) -> LimitCharge {
-    let name = format!("rule:{}", limit.rule);
-    let per = Duration::from_secs(limit.per_s);
-    LimitCharge::new(exchange.draft.identity.as_str(), &name, limit.requests, per)
 }
 
 /// Stage *enforce*, its first half: what the decision refuses.

@@ -123,6 +123,24 @@ async fn usage_and_cost_are_read_in_all_protocols() {
     }
 }
 
+/// What a provider calls its answer goes into the store and to the abuse service, so it is not taken at any length.
+#[tokio::test]
+async fn the_id_of_an_answer_is_recorded_up_to_512_bytes() {
+    let world = World::new().await;
+    let node = node(&world).await;
+    for (bytes, kept) in [(512, true), (513, false)] {
+        let id = "i".repeat(bytes);
+        let message = json!({"role": "assistant", "content": "Yes."});
+        let choices = json!([{"index": 0, "message": message, "finish_reason": "stop"}]);
+        let answer = json!({"id": id, "object": "chat.completion", "model": "big-1", "choices": choices});
+        world.upstream.respond_with(Script::json(200, &answer));
+        let answer = node.send(&Ask::new(Api::Chat, "paid/big")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let record = node.record_of(&answer).await;
+        assert_eq!(record.call.unwrap().message_id, kept.then_some(id), "{bytes}");
+    }
+}
+
 #[tokio::test]
 async fn embeddings_and_the_count_of_tokens_are_served() {
     let world = World::new().await;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use axum::Json;
 use axum::extract::State;
 use weir_core::identity::IdentityKey;
-use weir_core::record::{Record, RecordedFacts, RequestResult, Stats, Timings};
+use weir_core::record::{Record, RecordedFacts, RequestResult, Stats, Timings, limit_of_rule};
 use weir_core::{Action, Decision, DecisionId, Timestamp};
 use weir_rules::enforce::exempted;
 use weir_rules::{ActiveRules, DecideContext};
@@ -118,13 +118,8 @@ async fn count(
     identity: &IdentityKey,
     mut decision: Decision,
 ) -> Classified {
-    let charges: Vec<LimitCharge> = decision
-        .limits()
-        .map(|limit| {
-            let name = format!("rule:{}", limit.rule);
-            LimitCharge::new(identity.as_str(), &name, limit.requests, Duration::from_secs(limit.per_s))
-        })
-        .collect();
+    let charges: Vec<LimitCharge> =
+        decision.limits().map(|limit| LimitCharge::of_rule(identity, limit)).collect();
     if charges.is_empty() || decision.action() == Action::Block {
         return Classified { decision, exceeded: None };
     }
@@ -136,7 +131,7 @@ async fn count(
     decision.because = words.and_then(|rule| rule.because.as_deref().map(str::to_owned));
     decision.instead = words.and_then(|rule| rule.instead.as_deref().map(str::to_owned));
     decision.rule = Some(rule.clone());
-    Classified { decision, exceeded: Some((format!("rule:{rule}"), exceeded.retry_after)) }
+    Classified { decision, exceeded: Some((limit_of_rule(&rule), exceeded.retry_after)) }
 }
 
 fn answer(

@@ -188,7 +188,8 @@ fn of_rule(record: &Record, sources: &Sources) -> Until {
 
 fn of_limit(record: &Record) -> Until {
     let hit = record.result.limit.as_deref().unwrap_or_default();
-    let window = record.decision.limits().find(|limit| hit == format!("rule:{}", limit.rule));
+    let rule = record.result.limiting_rule();
+    let window = record.decision.limits().find(|limit| rule == Some(limit.rule.as_str()));
     let at = record.result.retry_after_s.and_then(|s| after(record.decision.at, Duration::from_secs(s)));
     match window {
         Some(limit) => {

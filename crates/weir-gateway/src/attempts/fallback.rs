@@ -1,7 +1,6 @@
 //! From a failed model to the next: with all checks of the new model, and a decision of its own.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use weir_config::Resolved;
 use weir_core::Decision;
@@ -166,11 +165,7 @@ async fn limits(exchange: &Exchange, decision: &Decision) -> Result<(), String> 
     let new: Vec<LimitCharge> = decision
         .limits()
         .filter(|limit| !counted.contains(&limit.rule.as_str()))
-        .map(|limit| {
-            let name = format!("rule:{}", limit.rule);
-            let per = Duration::from_secs(limit.per_s);
-            LimitCharge::new(exchange.draft.identity.as_str(), &name, limit.requests, per)
-        })
+        .map(|limit| LimitCharge::of_rule(&exchange.draft.identity, limit))
         .collect();
     if new.is_empty() || exchange.inner.cache.consume(&new).await.exceeded.is_none() {
         Ok(())

@@ -1,7 +1,7 @@
 //! Recorded requests.
 
 use weir_core::action::QuarantineDelays;
-use weir_core::record::{Past, PastFacts};
+use weir_core::record::{Past, PastFacts, rule_of_limit};
 use weir_core::{Action, Boundary, Source};
 
 use super::report::{Effect, Why};
@@ -111,7 +111,7 @@ fn decided<'p>(past: &Past<'p>) -> &'p str {
 }
 
 fn limit_rule<'p>(past: &Past<'p>) -> Option<&'p str> {
-    past.limit?.strip_prefix("rule:")
+    rule_of_limit(past.limit?)
 }
 
 fn decider_of<'p>(past: &Past<'p>) -> Option<&'p str> {

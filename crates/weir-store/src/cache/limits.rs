@@ -6,6 +6,9 @@ mod windows;
 
 use std::time::Duration;
 
+use weir_core::record::limit_of_rule;
+use weir_core::{IdentityKey, Limit};
+
 pub(super) use self::shared::OveradmissionBound;
 pub use self::windows::LIMIT_WINDOWS_MAX;
 pub(super) use self::windows::LocalLimits;
@@ -28,6 +31,17 @@ impl LimitCharge {
     #[must_use]
     pub fn new(subject: &str, name: &str, requests: u64, per: Duration) -> Self {
         Self { key: format!("{}:{name}", braced(subject)), requests, per }
+    }
+
+    /// The limit that a rule puts on an identity.
+    #[must_use]
+    pub fn of_rule(identity: &IdentityKey, limit: &Limit) -> Self {
+        Self::new(
+            identity.as_str(),
+            &limit_of_rule(&limit.rule),
+            limit.requests,
+            Duration::from_secs(limit.per_s),
+        )
     }
 
     /// What of the key decides on which node of a cluster it is.

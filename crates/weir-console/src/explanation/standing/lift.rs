@@ -86,10 +86,10 @@ fn of_limit(record: &Record, sources: &Sources) -> Vec<Lift> {
             Lift::new("caller", "send an API key"),
             Lift::new("operator", "raise `limits.unauthenticated` in the configuration"),
         ],
-        rule => {
-            let rule = rule.strip_prefix("rule:").unwrap_or(rule);
-            vec![change(rule, sources), exemption(record, sources)]
-        }
+        _ => match record.result.limiting_rule() {
+            Some(rule) => vec![change(rule, sources), exemption(record, sources)],
+            None => Vec::new(),
+        },
     }
 }
 
