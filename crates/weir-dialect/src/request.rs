@@ -235,18 +235,6 @@ impl RequestBody {
         self.middle_out
     }
 
-    /// Whether `store` counts as true.
-    #[must_use]
-    pub fn store(&self) -> bool {
-        self.store
-    }
-
-    /// Whether `previous_response_id` counts as true.
-    #[must_use]
-    pub fn has_previous_response_id(&self) -> bool {
-        self.previous_response_id
-    }
-
     /// The prompts (spec A9), read when asked for: only some rules and the abuse service want them. Whatever the
     /// members hold, this never fails.
     #[must_use]

@@ -52,10 +52,6 @@ pub enum End {
     Hang,
 }
 
-/// The names of the simulated models, as `GET /v1/models` may list them; `error-<status>` stands for any status.
-pub const MODELS: [&str; 7] =
-    ["sim/echo", "sim/free", "sim/slow", "sim/cut", "sim/garbage", "sim/hang", "sim/tool"];
-
 /// How many content chunks `slow` sends.
 pub const SLOW_CHUNKS: usize = 10;
 
@@ -89,12 +85,6 @@ pub fn simulate(
         Model::Cut => cut(head.play(&scene, &Said::text(&scene.user), Duration::ZERO)),
         Model::Tool => head.play(&scene, &scene.tool_turn(), Duration::ZERO),
     }
-}
-
-/// Whether a name, with or without `sim/`, is one of the simulated provider's models.
-#[must_use]
-pub fn is_simulated_model(name: &str) -> bool {
-    Model::parse(name).is_some()
 }
 
 #[derive(Clone, Copy)]

@@ -5,25 +5,18 @@
 
 use std::time::Duration;
 
+use weir_core::Action;
 use weir_core::action::QuarantineDelays;
 use weir_core::decision::{Decision, Obligation, Source, obligations_of};
-use weir_core::{Action, DecisionId};
 
 /// The proof that a request may go to a provider, and what must be done along with it.
 #[derive(Debug)]
 pub struct Permit {
-    decision: DecisionId,
     delay: Duration,
     downgrade: bool,
 }
 
 impl Permit {
-    /// The decision that gave it.
-    #[must_use]
-    pub fn decision(&self) -> DecisionId {
-        self.decision
-    }
-
     /// How long to wait before the upstream call, and before any answer that is given instead of it.
     #[must_use]
     pub fn delay(&self) -> Duration {
@@ -55,7 +48,7 @@ pub fn enforce(decision: &Decision) -> Enforcement {
         Action::Block => Enforcement::Block,
         Action::RateLimit => Enforcement::RateLimit,
         Action::Nothing | Action::Log | Action::Quarantine1 | Action::Quarantine2 | Action::Quarantine3 => {
-            let mut permit = Permit { decision: decision.id, delay: Duration::ZERO, downgrade: false };
+            let mut permit = Permit { delay: Duration::ZERO, downgrade: false };
             for obligation in &decision.obligations {
                 match obligation {
                     Obligation::DelayMs(ms) => permit.delay = Duration::from_millis(*ms),
@@ -148,6 +141,7 @@ pub fn exempted(decision: Decision) -> Decision {
 mod tests {
     use super::*;
     use jiff::Timestamp;
+    use weir_core::DecisionId;
 
     fn decision(action: Action) -> Decision {
         let id = DecisionId::new(Timestamp::UNIX_EPOCH, [0; 10]);

@@ -22,21 +22,6 @@ pub enum Layer {
     Drift,
 }
 
-impl Layer {
-    /// The word for it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Default => "default",
-            Self::BuiltIn => "built_in",
-            Self::Configuration => "configuration",
-            Self::Override => "override",
-            Self::Annotation => "annotation",
-            Self::Drift => "drift",
-        }
-    }
-}
-
 /// The own level of a tool, and what each layer says of it. Rules may raise the level of a single call further.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ToolStanding {

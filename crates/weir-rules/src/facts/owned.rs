@@ -104,12 +104,6 @@ impl OwnedFacts {
         Ok(read)
     }
 
-    /// The boundary that these facts are of.
-    #[must_use]
-    pub fn boundary(&self) -> Boundary {
-        self.boundary
-    }
-
     /// The facts, to decide on.
     #[must_use]
     pub fn as_facts(&self) -> Facts<'_> {

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use weir_core::failure::{Class, Owner, Report, Retry};
+use weir_core::failure::{Class, Owner, Retry};
 use weir_core::record::{RecordedEvidence, RecordedFacts};
 use weir_core::redact::without_accounts;
 use weir_dialect::failure::{Evidence, TransportFault};
@@ -116,12 +116,6 @@ impl UpstreamFailure {
     #[must_use]
     pub fn retry(&self) -> Retry {
         self.found.retry
-    }
-
-    /// Whether it is reported.
-    #[must_use]
-    pub fn report(&self) -> Report {
-        self.found.report
     }
 
     /// The classification.

@@ -1,7 +1,7 @@
 //! The proof that a call may run.
 
-use weir_core::tool::{Arguments, PermissionLevel};
-use weir_core::{DecisionId, Outcome};
+use weir_core::Outcome;
+use weir_core::tool::Arguments;
 
 use super::ToolDecision;
 
@@ -9,10 +9,7 @@ use super::ToolDecision;
 /// [`ToolDecision::permit`] makes one.
 pub struct Permitted {
     tool: String,
-    server: String,
     args: Arguments,
-    level: PermissionLevel,
-    decision: DecisionId,
 }
 
 impl Permitted {
@@ -20,30 +17,6 @@ impl Permitted {
     #[must_use]
     pub fn tool(&self) -> &str {
         &self.tool
-    }
-
-    /// The tool's server; empty for a built-in tool.
-    #[must_use]
-    pub fn server(&self) -> &str {
-        &self.server
-    }
-
-    /// The arguments.
-    #[must_use]
-    pub fn args(&self) -> &Arguments {
-        &self.args
-    }
-
-    /// The level that the call was permitted at.
-    #[must_use]
-    pub fn level(&self) -> PermissionLevel {
-        self.level
-    }
-
-    /// The decision that permits it.
-    #[must_use]
-    pub fn decision(&self) -> DecisionId {
-        self.decision
     }
 
     /// The arguments, for who runs the call.
@@ -66,12 +39,6 @@ impl ToolDecision {
         if self.denial.is_some() || self.decision.outcome != Outcome::new("allow") {
             return Err(self);
         }
-        Ok(Permitted {
-            tool: self.tool,
-            server: self.server,
-            args,
-            level: self.level,
-            decision: self.decision.id,
-        })
+        Ok(Permitted { tool: self.tool, args })
     }
 }

@@ -1,7 +1,6 @@
 //! What is counted: a kind and its words, kept as one text with tabs between them.
 
 use serde::{Deserialize, Serialize};
-use weir_core::{Boundary, Mode};
 
 /// The kinds of counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -52,7 +51,7 @@ impl TallyKind {
 pub enum TallyKey {
     /// A request.
     Request {
-        /// What was enforced, or [`super::REFUSED`].
+        /// What was enforced, or [`weir_core::record::REFUSED`].
         outcome: String,
     },
     /// A tool call.
@@ -131,18 +130,6 @@ impl TallyKey {
             Self::RuleError { .. } => TallyKind::RuleError,
             Self::Other { of } => *of,
         }
-    }
-
-    /// Whether it counts a rule that matched and was enforced.
-    #[must_use]
-    pub fn is_enforced_hit(&self) -> bool {
-        matches!(self, Self::Rule { mode, .. } if mode == Mode::Enforce.as_str())
-    }
-
-    /// Whether it counts something of the boundary.
-    #[must_use]
-    pub fn is_on(&self, on: Boundary) -> bool {
-        matches!(self, Self::Rule { boundary, .. } | Self::RuleError { boundary, .. } if boundary == on.as_str())
     }
 
     /// Reads the text of a key; none for what this version does not know.
