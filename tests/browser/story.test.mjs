@@ -165,6 +165,15 @@ test("a key is made, shown once, used and revoked", async () => {
   await page.goto("/keys");
   await page.getByText("Make a key").click();
   await page.getByLabel("User").fill("grace");
+  await page.getByLabel("Budget in US dollars").fill("much");
+  await button("Make the key").click();
+  await page.getByText("it must be a number of US dollars").waitFor();
+  // Coming back to the refusal sends no form: what was typed is in the address.
+  await page.goto("/audit");
+  const back = await page.goBack();
+  assert.equal(back?.request().method() ?? "GET", "GET");
+  await page.getByText("it must be a number of US dollars").waitFor();
+  assert.equal(await page.getByLabel("User").inputValue(), "grace");
   await page.getByLabel("Budget in US dollars").fill("5");
   await button("Make the key").click();
   await page.waitForURL("**/keys/*/made");

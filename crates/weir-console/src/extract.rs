@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
+use weir_core::words::size;
 
 use crate::problem::{Fault, Problem};
 
@@ -51,7 +52,9 @@ fn is_length_limit(error: &axum::Error) -> bool {
 }
 
 fn too_large(bytes_max: usize) -> Problem {
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body may have {bytes_max} bytes at most"))
+    let detail =
+        format!("the body is larger than {}, the most that is read here: send less at once", size(bytes_max));
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
 }
 
 /// Parses JSON. The fault names the member, the line and the column.

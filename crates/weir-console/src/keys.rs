@@ -153,6 +153,11 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(created)).into_response())
 }
 
+/// What would keep a key from being made so.
+pub(crate) fn check(console: &Shared, request: NewKeyRequest) -> Result<(), Problem> {
+    checked(request, &console.parts.live.config()).map(drop)
+}
+
 /// Makes a key.
 pub(crate) async fn make(
     console: &Shared,

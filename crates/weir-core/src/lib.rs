@@ -17,6 +17,7 @@ pub mod redact;
 pub mod secret;
 pub mod stop;
 pub mod tool;
+pub mod words;
 
 pub use action::Action;
 pub use api::ApiKind;

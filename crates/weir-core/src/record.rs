@@ -51,6 +51,23 @@ impl Record {
         }
     }
 
+    /// Whether weir refused the request by itself, although nothing was enforced: it could not be read, its key is not
+    /// valid, its budget is used up, its model is unknown.
+    #[must_use]
+    pub fn is_refused_without_rule(&self) -> bool {
+        let result = &self.result;
+        let refused =
+            result.ended_at.is_some() && result.error_type.is_some() && result.failure_class.is_none();
+        refused && matches!(self.enforced().0.parse(), Ok(Action::Nothing | Action::Log))
+    }
+
+    /// What it came to, in one word: what was enforced, or [`REFUSED`]. Counts and lists for people say this, so that
+    /// a request that weir refused by itself does not look as if it had passed.
+    #[must_use]
+    pub fn came_to(&self) -> &str {
+        if self.is_refused_without_rule() { REFUSED } else { self.enforced().0 }
+    }
+
     /// What was used, and at what cost: none when no provider was called.
     #[must_use]
     pub fn usage(&self) -> Option<UsageRecord> {
@@ -78,6 +95,9 @@ impl Record {
         })
     }
 }
+
+/// What a request came to that weir refused although no rule did. It is no outcome of a decision.
+pub const REFUSED: &str = "refused";
 
 /// The provider that a request went to, with what its usage is told by.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -291,4 +311,41 @@ pub struct UsageRecord {
     /// Tokens and cost.
     #[serde(flatten)]
     pub usage: Usage,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_weir_refuses_by_itself_comes_to_refused_and_what_a_rule_or_a_provider_does_not() {
+        let id = DecisionId::new(Timestamp::UNIX_EPOCH, [0; 10]);
+        let refused = RequestResult {
+            status: 401,
+            ended_at: Some("identify".to_owned()),
+            error_type: Some("invalid_api_key".to_owned()),
+            ..RequestResult::default()
+        };
+        let failed = RequestResult { failure_class: Some("timeout".to_owned()), ..refused.clone() };
+        let limited = RequestResult { limit: Some(limit_of_rule("r")), ..refused.clone() };
+        let passed = RequestResult { status: 200, ..RequestResult::default() };
+        let table = [
+            (Action::Nothing, &refused, REFUSED),
+            (Action::Log, &refused, REFUSED),
+            (Action::Block, &refused, "block"),
+            (Action::Nothing, &limited, "rate-limit"),
+            (Action::Nothing, &failed, "nothing"),
+            (Action::Log, &passed, "log"),
+        ];
+        for (outcome, result, expected) in table {
+            let decision = Decision::unasked(id, "user:a".to_owned(), 1, Timestamp::UNIX_EPOCH);
+            let record = Record {
+                decision: Decision { outcome: outcome.into(), ..decision },
+                result: result.clone(),
+                facts: RecordedFacts::default(),
+                call: None,
+            };
+            assert_eq!(record.came_to(), expected, "{outcome} {result:?}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::DecisionId;
+use crate::words::noun;
 
 /// Why a rule was stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -42,12 +43,6 @@ impl StopWhy {
             Self::Paying => "it hit a paying identity",
             Self::Byok => "it hit a caller with a provider key of its own",
         }
-    }
-}
-
-impl fmt::Display for StopWhy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
@@ -96,11 +91,12 @@ impl fmt::Display for RuleStop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the rule `{}` is back in shadow: {} ({} of {} identities, {:.1} %)",
+            "the rule `{}` is back in shadow: {} ({} of {} {}, {:.1} %)",
             self.rule,
             self.why.in_words(),
             self.hit,
             self.seen,
+            noun(self.seen, "identity"),
             self.share_percent()
         )
     }

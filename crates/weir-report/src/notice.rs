@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use weir_core::failure::{AllExhausted, Class, FailureEvent, Owner};
 use weir_core::stop::RuleStop;
+use weir_core::words::noun;
 
 use crate::defects::Defect;
 
@@ -95,7 +96,7 @@ impl Notice {
             Self::First(event) => event.chain(),
             Self::Summary(tally) => {
                 let Tally { count, identities, .. } = tally;
-                let times = if *count == 1 { "time" } else { "times" };
+                let times = noun(*count, "time");
                 let (window, chain) = (seconds(tally.window), tally.example.chain());
                 format!("{count} {times} for {identities} in {window}: {chain}")
             }
@@ -131,7 +132,10 @@ impl Exhausted {
     fn message(&self) -> String {
         let mut message = format!("all providers/models failed: {}", self.providers.join(", "));
         if let Some((count, identities)) = self.before {
-            message.push_str(&format!(" (in the window before: {count} requests of {identities})"));
+            message.push_str(&format!(
+                " (in the window before: {count} {} of {identities})",
+                noun(count, "request")
+            ));
         }
         for event in self.request.attempts() {
             message.push_str(&format!(
@@ -151,8 +155,7 @@ impl Exhausted {
 impl std::fmt::Display for Distinct {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let least = if self.more { "more than " } else { "" };
-        let noun = if self.number == 1 { "identity" } else { "identities" };
-        write!(f, "{least}{} {noun}", self.number)
+        write!(f, "{least}{} {}", self.number, noun(self.number, "identity"))
     }
 }
 

@@ -115,6 +115,16 @@ impl Part {
         self.walk_from(0, visit);
     }
 
+    /// Why it could not be evaluated, for who shows all parts and values: none where a part of it, or a value that it
+    /// saw, says the same.
+    #[must_use]
+    pub fn error_of_its_own(&self) -> Option<&str> {
+        let error = self.error.as_deref()?;
+        let parts = self.parts.iter().map(|part| part.error.as_deref());
+        let values = self.values.iter().map(|seen| seen.error.as_deref());
+        parts.chain(values).all(|below| below != Some(error)).then_some(error)
+    }
+
     fn walk_from(&self, depth: usize, visit: &mut dyn FnMut(&Part, usize)) {
         visit(self, depth);
         for part in &self.parts {
@@ -161,6 +171,15 @@ pub struct ExplainedRule {
     /// The error that was recorded, of a rule that could not be evaluated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+impl ExplainedRule {
+    /// The error that was recorded, for who shows the condition too: none where that says the same.
+    #[must_use]
+    pub fn error_beside_condition(&self) -> Option<&str> {
+        let shown = self.condition.as_ref().and_then(|condition| condition.error.as_deref());
+        self.error.as_deref().filter(|error| shown != Some(error))
+    }
 }
 
 /// The rules that matched in a recorded decision, each with its condition as `sets` have it: the first set that has the

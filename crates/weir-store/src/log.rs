@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use weir_core::Action;
 use weir_core::clock::SharedClock;
 use weir_core::record::Record;
+use weir_core::words::counted;
 
 use crate::database::block::{Prepared, blocks};
 use crate::database::{Database, Merging, Retention};
@@ -186,7 +187,7 @@ impl Recorder {
         match tokio::time::timeout(self.handle.shared.options.flush_deadline, written).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => {
-                let message = format!("{} records could not be written in time", self.pending());
+                let message = format!("{} could not be written in time", counted(self.pending(), "record"));
                 Err(StoreError::new(ErrorKind::Timeout, message))
             }
         }

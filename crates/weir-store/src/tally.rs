@@ -17,7 +17,6 @@ use std::time::Duration;
 use serde::Serialize;
 use weir_core::{DecisionId, Timestamp};
 
-pub use counter::REFUSED;
 pub use key::{TallyKey, TallyKind};
 pub use sketch::{FEW_MAX, Sketch};
 

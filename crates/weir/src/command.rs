@@ -14,8 +14,10 @@ pub mod rules;
 
 use std::path::Path;
 
+use weir_core::words::counted;
+
 use crate::cli::Command;
-use crate::diagnostics::{self, Problem, count, counted};
+use crate::diagnostics::{self, Problem, count};
 use crate::exit::{Failure, Verdict};
 use crate::serve;
 use crate::settings::{self, Settings, Unloaded};

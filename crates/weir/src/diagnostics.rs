@@ -118,8 +118,3 @@ pub fn print(problems: &[Problem]) {
         say(format_args!("{problem}\n"));
     }
 }
-
-/// `1 rule`, `2 rules`.
-pub fn counted(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
-}

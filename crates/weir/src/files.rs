@@ -6,6 +6,8 @@ use std::fs::{self, Metadata};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use weir_core::words::size;
+
 /// How large one rule file may be, in bytes: above what a hundred thousand rules take.
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// How deep folders may lie in folders. A loop of symbolic links ends here.
@@ -120,7 +122,7 @@ pub fn read(path: &Path) -> Result<String, Unreadable> {
         let mut bytes = Vec::new();
         fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > FILE_BYTES_MAX {
-            return Err(io::Error::other(format!("larger than {FILE_BYTES_MAX} bytes")));
+            return Err(io::Error::other(format!("larger than {}", size(FILE_BYTES_MAX))));
         }
         String::from_utf8(bytes).map_err(|error| {
             let at = error.utf8_error().valid_up_to();

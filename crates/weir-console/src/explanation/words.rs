@@ -2,6 +2,7 @@
 
 use weir_core::Source;
 use weir_core::record::{Record, RequestResult, ToolRecord};
+use weir_core::words::counted;
 
 /// Where the decision comes from.
 pub(super) fn source(record: &Record) -> String {
@@ -39,8 +40,7 @@ pub(super) fn enforced(record: &Record) -> Vec<String> {
     }
     if let Some(class) = &result.failure_class {
         let attempts = result.failures.iter().filter(|attempt| attempt.number > 0).count();
-        let attempts = if attempts == 1 { "1 attempt".to_owned() } else { format!("{attempts} attempts") };
-        done.push(format!("the provider failed: {class}, after {attempts}"));
+        done.push(format!("the provider failed: {class}, after {}", counted(attempts, "attempt")));
     }
     done.push(answered(result));
     done

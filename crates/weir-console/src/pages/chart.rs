@@ -2,8 +2,9 @@
 
 use jiff::Timestamp;
 use maud::{Markup, html};
+use weir_core::words::grouped;
 
-use super::parts::{number, table};
+use super::parts::table;
 
 /// What is counted, step by step.
 #[derive(Clone, Debug)]
@@ -85,7 +86,7 @@ pub(super) fn stacked(title: &str, of: &str, steps: Steps, series: &[Series]) ->
     let total = series.iter().fold(0_u64, |sum, series| sum.saturating_add(series.total()));
     let label = format!(
         "{title}: {} {of} from {} to {} UTC",
-        number(total),
+        grouped(total),
         steps.label(0),
         steps.label(steps.count)
     );
@@ -107,7 +108,7 @@ pub(super) fn stacked(title: &str, of: &str, steps: Steps, series: &[Series]) ->
             }
             ul .legend aria-hidden="true" {
                 @for series in series {
-                    li { span class={ "key s" (series.colour % 8) } {} (series.name) " " span .quiet { (number(series.total())) } }
+                    li { span class={ "key s" (series.colour % 8) } {} (series.name) " " span .quiet { (grouped(series.total())) } }
                 }
             }
             (as_table(title, steps, series))
@@ -146,7 +147,7 @@ fn bar(
     let words: Vec<String> = series
         .iter()
         .filter(|s| s.at(step) > 0)
-        .map(|s| format!("{} {}", number(s.at(step)), s.name))
+        .map(|s| format!("{} {}", grouped(s.at(step)), s.name))
         .collect();
     html! {
         @if !parts.is_empty() {
@@ -167,7 +168,7 @@ fn as_table(title: &str, steps: Steps, series: &[Series]) -> Markup {
     columns.extend(series.iter().map(|series| series.name.as_str()));
     let rows = (0..steps.count).filter(|step| series.iter().any(|series| series.at(*step) > 0)).map(|step| {
         let mut row = vec![html! { (steps.label(step)) }];
-        row.extend(series.iter().map(|series| html! { (number(series.at(step))) }));
+        row.extend(series.iter().map(|series| html! { (grouped(series.at(step))) }));
         row
     });
     let id = format!("numbers-{}", title.to_lowercase().replace(' ', "-"));
@@ -177,9 +178,9 @@ fn as_table(title: &str, steps: Steps, series: &[Series]) -> Markup {
 /// A number on an axis: `1.5k`.
 fn short(n: u64) -> String {
     match n {
-        0..10_000 => number(n),
-        10_000..10_000_000 => format!("{}k", number(n / 1_000)),
-        _ => format!("{}M", number(n / 1_000_000)),
+        0..10_000 => grouped(n),
+        10_000..10_000_000 => format!("{}k", grouped(n / 1_000)),
+        _ => format!("{}M", grouped(n / 1_000_000)),
     }
 }
 

@@ -5,13 +5,13 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 use weir_core::Mode;
 use weir_core::record::{Record, Usage};
+use weir_core::words::{grouped, size};
 use weir_rules::explain::{ExplainedRule, Part, PartKind, Seen, TextFrom, Truth};
 
 use super::decisions::{answer, boundary, what};
 use super::form::{encode, segment};
 use super::parts::{
-    Tone, badge, bytes, copied, exact, facts, milliseconds, number, outcome, panel, relative, table, ticked,
-    usd, who,
+    Tone, badge, copied, exact, facts, milliseconds, outcome, panel, relative, table, ticked, usd, who,
 };
 use super::{Page, Section, Visit};
 use crate::console::Console;
@@ -58,13 +58,15 @@ fn when(at: Timestamp, now: Timestamp) -> Markup {
 
 fn summary(visit: &Visit, record: &Record, told: &Explanation) -> Markup {
     let asked = [("subject", told.subject.as_str())];
-    let (enforced, rule) = record.enforced();
+    let (_, rule) = record.enforced();
+    let by_itself = record.is_refused_without_rule();
     let limited = record.result.limiting_rule().is_some();
     html! {
         div .panel {
-            p .lead { (outcome(enforced)) " " (boundary(told.boundary)) " of "
+            p .lead { (outcome(record.came_to())) " " (boundary(told.boundary)) " of "
                 @if told.subject.is_empty() { "a caller who was not yet known" } @else { (who(record)) }
-                @if let Some(rule) = rule { ", by the " @if limited { "limit of the " } "rule " (rule_link(rule)) } }
+                @if by_itself { ", by weir itself: no rule refused it" }
+                @else if let Some(rule) = rule { ", by the " @if limited { "limit of the " } "rule " (rule_link(rule)) } }
             @if told.subject.starts_with("fingerprint:") { p .quiet { (copied("whose", &told.subject)) } }
             @if let Some(because) = &told.because { p { strong { "Because: " } (because) } }
             @if let Some(instead) = &told.instead { p { strong { "Instead: " } (instead) } }
@@ -73,11 +75,11 @@ fn summary(visit: &Visit, record: &Record, told: &Explanation) -> Markup {
                 ("What", Some(what(record))),
                 ("Answer", Some(answer(record))),
                 ("Decided by", (!told.source_in_words.is_empty()).then(|| html! { (told.source_in_words) })),
-                ("Rules of", Some(html! { "epoch " (number(told.epoch)) })),
+                ("Rules of", Some(html! { "epoch " (grouped(told.epoch)) })),
                 ("Score", (record.decision.sus_score != 0).then(|| html! { (record.decision.sus_score) })),
                 ("Request", text(&record.result.request_id)),
                 ("Ended at", record.result.ended_at.as_deref().and_then(text)),
-                ("Delay", record.result.abuse_delay.map(|ms| html! { (number(ms)) " ms, artificial" })),
+                ("Delay", record.result.abuse_delay.map(|ms| html! { (grouped(ms)) " ms, artificial" })),
                 ("Downgraded", record.result.abuse_downgraded_from.as_deref().map(|from| html! { "from " code { (from) } })),
             ]))
             @if !told.subject.is_empty() {
@@ -107,7 +109,7 @@ fn explained(rule: &ExplainedRule) -> Markup {
             h3 { (rule_link(&rule.rule)) " " (outcome(&rule.action)) " "
                 @if rule.mode == Mode::Shadow { (badge(Tone::Info, "shadow: changes nothing")) } }
             @if let Some(because) = &rule.because { p { (because) } }
-            @if let Some(error) = &rule.error { p .fault { (error) } }
+            @if let Some(error) = rule.error_beside_condition() { p .fault { (error) } }
             @match rule.text {
                 TextFrom::AsDecided => {},
                 TextFrom::NotKept => p .quiet { "The text that decided (version " code { (rule.version) } ") is no longer kept." },
@@ -139,7 +141,7 @@ fn part(part_of: &Part) -> Markup {
             @if let Some(kind) = kind { strong { (kind) } } @else { code { (part_of.text) } }
             @if part_of.inferred { em .quiet { " (what it read was not recorded; it follows from the outcome)" } }
             @for seen in &part_of.values { (value(seen)) }
-            @if let Some(error) = &part_of.error { span .fault { " " (error) } }
+            @if let Some(error) = part_of.error_of_its_own() { span .fault { " " (error) } }
             @if !part_of.parts.is_empty() { ul .parts { @for part_of in &part_of.parts { (part(part_of)) } } }
         }
     }
@@ -251,7 +253,7 @@ fn recorded(record: &Record) -> Markup {
             ("Path", text(&request.path)),
             ("Model", text(&request.model)),
             ("Provider", text(&request.provider)),
-            ("Body", (request.body_bytes > 0).then(|| html! { (bytes(request.body_bytes.unsigned_abs())) })),
+            ("Body", (request.body_bytes > 0).then(|| html! { (size(request.body_bytes.unsigned_abs())) })),
             ("User agent", text(&request.user_agent)),
             ("Address", text(&request.ip)),
             ("JA4", text(&request.ja4)),
@@ -264,8 +266,8 @@ fn recorded(record: &Record) -> Markup {
             ("Project", text(&identity.project_id)),
             ("Plan", text(&identity.plan)),
             ("Tags", (!identity.tags.is_empty()).then(|| super::keys::tags(&identity.tags))),
-            ("Requests, 1 h", (stats.requests_1h > 0).then(|| html! { (number(stats.requests_1h.unsigned_abs())) })),
-            ("Tokens", usage.map(|usage| html! { (number(usage.input_tokens)) " read, " (number(usage.output_tokens)) " written" (estimated(usage)) })),
+            ("Requests, 1 h", (stats.requests_1h > 0).then(|| html! { (grouped(stats.requests_1h.unsigned_abs())) })),
+            ("Tokens", usage.map(|usage| html! { (grouped(usage.input_tokens)) " read, " (grouped(usage.output_tokens)) " written" (estimated(usage)) })),
             ("Cost", usage.map(|usage| html! { (usd(dollars(usage.cost_microusd))) (estimated(usage)) })),
         ]))
     }

@@ -6,11 +6,12 @@ use http::StatusCode;
 use maud::{Markup, html};
 use weir_core::Boundary;
 use weir_core::record::Record;
+use weir_core::words::counted;
 use weir_rules::did_you_mean;
 use weir_store::database::{DecisionFilter, Page as Found};
 
 use super::form::{Field, Kind, encode, faults_as, segment};
-use super::parts::{empty, live, milliseconds, number, outcome, table, time, who};
+use super::parts::{empty, live, milliseconds, outcome, table, time, who};
 use super::{Page, Section, Visit};
 use crate::console::{Console, Shared};
 use crate::decisions::{FILTERS, filter, outcomes};
@@ -84,7 +85,7 @@ fn filters(typed: &[(String, String)], problem: Option<&Problem>) -> Markup {
             (faults_as("Nothing can be shown: ", problem, &FIELDS))
             div .filters {
                 (field("boundary", "What", "").kind(Kind::Choice(&BOUNDARIES)).render())
-                (field("outcome", "Outcome", "").kind(Kind::Word(&outcomes(None))).render())
+                (field("outcome", "Outcome", "What weir refused by itself is “nothing” here.").kind(Kind::Word(&outcomes(None))).render())
                 (field("subject", "Identity", "user:… or fingerprint:…").render())
                 (field("rule", "Rule", "That decided, or whose limit refused. With shadow: matched=… below.").render())
                 (field("since", "Since", "1h, 24h or a time.").render())
@@ -154,11 +155,13 @@ pub(super) fn rows(visit: &Visit, records: &[Record]) -> Markup {
 
 fn row(visit: &Visit, record: &Record) -> Vec<Markup> {
     let decision = &record.decision;
-    let (enforced, rule) = record.enforced();
+    // A rule that only watched has not refused it.
+    let (_, rule) = record.enforced();
+    let rule = rule.filter(|_| !record.is_refused_without_rule());
     let took = record.result.tool.as_ref().map_or(record.result.timings.total_ms, |tool| tool.duration_ms);
     vec![
         html! { a href={ "/decisions/" (decision.id) } { (time(decision.at, visit.now)) } },
-        outcome(enforced),
+        outcome(record.came_to()),
         who(record),
         what(record),
         html! { @if let Some(rule) = rule { a href={ "/rules/" (segment(rule)) } { (rule) } } },
@@ -186,7 +189,7 @@ pub(super) fn answer(record: &Record) -> Markup {
             @if result.client_gone { "the client left " }
             @if result.status > 0 { (result.status) }
             @if let Some(kind) = &result.error_type { " " code { (kind) } }
-            @if let Some(usage) = &result.usage { span .quiet { " " (number(usage.input_tokens + usage.output_tokens)) " tokens" } }
+            @if let Some(usage) = &result.usage { span .quiet { " " (counted(usage.input_tokens + usage.output_tokens, "token")) } }
         },
     }
 }

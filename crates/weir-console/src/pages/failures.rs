@@ -4,8 +4,9 @@ use axum::extract::{RawQuery, State};
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 use weir_core::DecisionId;
+use weir_core::words::grouped;
 
-use super::parts::{Tone, about, badge, empty, live, number, table, time};
+use super::parts::{Tone, about, badge, empty, live, table, time};
 use super::{Page, Section, Visit};
 use crate::console::Console;
 use crate::failures::{Group, Groups, groups};
@@ -64,7 +65,7 @@ fn list(visit: &Visit, groups: &Groups, called: &str, started: Timestamp) -> Mar
             html! { strong { (group.class) } @for rule in &group.rules { div .quiet { "by rule " (rule) } } },
             html! { (group.provider) },
             html! { (group.owner) },
-            html! { (number(group.count)) },
+            html! { (grouped(group.count)) },
             html! { (about(group.identities)) },
             time(group.first_seen, visit.now),
             time(group.last_seen, visit.now),

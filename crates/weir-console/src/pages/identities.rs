@@ -8,11 +8,12 @@ use http::StatusCode;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use weir_core::record::Record;
+use weir_core::words::grouped;
 use weir_store::database::DecisionFilter;
 
 use super::form::{Field, faults, segment};
 use super::guard::see_other;
-use super::parts::{empty, number, outcome, panel, table, time, who};
+use super::parts::{empty, outcome, panel, table, time, who};
 use super::{Page, Section, Visit};
 use crate::console::{Console, Shared};
 use crate::identities::identity_key;
@@ -46,13 +47,13 @@ pub(super) async fn show(
                     p { "Whoever sends a request is listed here: by the user of their key, or by the fingerprint of an anonymous client." }
                 }))
             } @else {
-                p .quiet { "Of the newest " (number(u64::from(LOOKED_AT))) " decisions." }
+                p .quiet { "Of the newest " (grouped(u64::from(LOOKED_AT))) " decisions." }
                 (table("Active lately", &["Identity", "Known as", "Decisions", "Last", "Outcomes"], active.iter().enumerate().map(|(at, (key, active))| vec![
                     html! { (who(&active.latest)) @if key.starts_with("fingerprint:") { " " (copy_key(at, key)) } },
                     known_as(&active.telling),
-                    html! { (number(active.count)) },
+                    html! { (grouped(active.count)) },
                     time(active.last, visit.now),
-                    html! { @for (word, count) in &active.outcomes { (outcome(word)) " " (number(*count)) " " } },
+                    html! { @for (word, count) in &active.outcomes { (outcome(word)) " " (grouped(*count)) " " } },
                 ])))
             }
         }))
@@ -140,7 +141,7 @@ async fn active(console: &Shared) -> Result<Vec<(String, Active)>, Problem> {
         }
         active.count += 1;
         active.last = active.last.max(decision.at);
-        *active.outcomes.entry(record.enforced().0.to_owned()).or_default() += 1;
+        *active.outcomes.entry(record.came_to().to_owned()).or_default() += 1;
     }
     let mut found: Vec<(String, Active)> = found.into_iter().collect();
     found.sort_by_key(|(_, active)| std::cmp::Reverse(active.last));

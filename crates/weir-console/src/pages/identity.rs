@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 use weir_config::config::Role;
 use weir_core::record::Record;
+use weir_core::words::noun;
 use weir_store::database::DecisionFilter;
 
 use super::form::{Field, Form, Kind, action, done, encode, failed, faults, form, segment, utc};
@@ -113,7 +114,7 @@ fn standing(visit: &Visit, view: &IdentityView, recent: &[Record]) -> Markup {
             ("Project", text(&known.project_id)),
             ("Plan", text(&known.plan)),
             ("Verified", Some(html! { (if known.verified { "yes" } else { "no" }) })),
-            ("Age", (known.age_days > 0).then(|| html! { (signed(known.age_days)) " days" })),
+            ("Age", (known.age_days > 0).then(|| html! { (signed(known.age_days)) " " (noun(known.age_days.unsigned_abs(), "day")) })),
             ("Tags", (!known.tags.is_empty()).then(|| keys::tags(&known.tags))),
         ]))
     }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode};
 use maud::{Markup, html};
 use weir_config::config::Role;
 use weir_core::secret::expose;
 
-use super::form::{Field, Form, Kind, action, done, failed, faults, form, segment};
+use super::form::{Field, Form, Kind, action, done, encode, failed, faults, form, segment};
 use super::guard::see_other;
 use super::parts::{Tone, badge, empty, table, time, usd};
 use super::{Page, Section, Visit};
@@ -24,8 +24,23 @@ use crate::shown_once;
 /// The fields of the form, so that faults of others are shown above it.
 const FIELDS: [&str; 7] = ["user", "org", "project", "plan", "tags", "budget_usd", "channel"];
 
-pub(super) async fn show(State(console): State<Console>, visit: Visit) -> Result<Page, Problem> {
-    page(&console, &visit, &Form::default(), None).await
+/// The longest address, in bytes, that what was typed is put into; what is longer is answered at once.
+const ADDRESS_BYTES_MAX: usize = 4 * 1024;
+
+/// The keys. With fields in the address the form is filled with them, and says what is wrong with them.
+pub(super) async fn show(
+    State(console): State<Console>,
+    visit: Visit,
+    RawQuery(query): RawQuery,
+) -> Result<Page, Problem> {
+    let typed = Form::parse(query.unwrap_or_default().as_bytes());
+    let is_filled = typed.pairs().iter().any(|(name, _)| FIELDS.contains(&name.as_str()));
+    if !is_filled || !visit.may(Role::Operator) {
+        return page(&console, &visit, &Form::default(), None).await;
+    }
+    let problem = read(&typed).and_then(|request| keys::check(&console, request)).err();
+    let status = if problem.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    Ok(page(&console, &visit, &typed, problem.as_ref()).await?.status(status))
 }
 
 /// Makes a key. It is shown by the page that this answer leads to, once; a program without a session gets it at once.
@@ -56,6 +71,12 @@ pub(super) async fn create(
             Ok(see_other(&format!("/keys/{}/made", segment(&id)), None))
         }
         Err(problem) if problem.status() == 400 => {
+            let typed = FIELDS.map(|name| (name, form.typed(name)));
+            let address = format!("/keys?{}", encode(typed));
+            // Not as the answer to the form: to come back to that page, a browser would have to send the form again.
+            if !visit.csrf.is_empty() && address.len() <= ADDRESS_BYTES_MAX {
+                return Ok(see_other(&address, None));
+            }
             let page = page(&console, &visit, &form, Some(&problem)).await?;
             Ok(page.status(StatusCode::BAD_REQUEST).into_response())
         }
@@ -179,7 +200,7 @@ fn new_key(visit: &Visit, typed: &Form, problem: Option<&Problem>) -> Markup {
         p .buttons { button .main { "Make the key" } }
     };
     html! {
-        details .panel open[problem.is_some()] {
+        details .panel open[!typed.pairs().is_empty()] {
             summary { "Make a key" }
             (faults(problem, &FIELDS))
             (form(visit, "/keys", &fields))

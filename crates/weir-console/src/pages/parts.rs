@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 use weir_core::record::Record;
+use weir_core::words::{counted, grouped};
 
 use super::form::segment;
 
@@ -97,32 +98,18 @@ pub(crate) fn relative(at: Timestamp, now: Timestamp) -> String {
 pub(crate) fn span(seconds: u64) -> String {
     const UNITS: [(u64, &str); 4] = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
     let (size, unit) = UNITS.into_iter().find(|(size, _)| seconds >= *size).unwrap_or((1, "second"));
-    let count = seconds / size;
-    format!("{} {unit}{}", number(count), if count == 1 { "" } else { "s" })
-}
-
-/// A number with separators of thousands: `1,234,567`.
-pub(crate) fn number(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    counted(seconds / size, unit)
 }
 
 /// A number of different ones, which is an estimate once it is large: `≈ 1,200`.
 pub(crate) fn about(n: u64) -> String {
     let exact = usize::try_from(n).is_ok_and(|n| n <= weir_store::tally::FEW_MAX);
-    format!("{}{}", if exact { "" } else { "≈ " }, number(n))
+    format!("{}{}", if exact { "" } else { "≈ " }, grouped(n))
 }
 
 /// The same for a number that could be negative.
 pub(crate) fn signed(n: i64) -> String {
-    format!("{}{}", if n < 0 { "-" } else { "" }, number(n.unsigned_abs()))
+    format!("{}{}", if n < 0 { "-" } else { "" }, grouped(n.unsigned_abs()))
 }
 
 /// US dollars; small sums to the hundredth of a cent.
@@ -142,17 +129,6 @@ pub(crate) fn milliseconds(ms: f64) -> String {
         ms if ms < 1.0 => format!("{:.0} µs", ms * 1_000.0),
         ms if ms < 1_000.0 => format!("{ms:.1} ms"),
         _ => format!("{:.2} s", ms / 1_000.0),
-    }
-}
-
-/// Octets in a unit that fits.
-pub(crate) fn bytes(n: u64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "it is shown with one digit behind the point")]
-    let of = |unit: u64| n as f64 / unit as f64;
-    match n {
-        0..1_024 => format!("{} B", number(n)),
-        1_024..1_048_576 => format!("{:.1} KiB", of(1_024)),
-        _ => format!("{:.1} MiB", of(1_048_576)),
     }
 }
 
@@ -255,11 +231,6 @@ mod tests {
 
     #[test]
     fn numbers_have_separators_and_units() {
-        for (n, expected) in
-            [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345, "12,345"), (1_234_567, "1,234,567")]
-        {
-            assert_eq!(number(n), expected);
-        }
         assert_eq!(signed(-1234), "-1,234");
         assert_eq!((about(64).as_str(), about(1_200).as_str()), ("64", "≈ 1,200"));
         for (amount, expected) in
@@ -269,9 +240,6 @@ mod tests {
         }
         for (ms, expected) in [(0.34, "340 µs"), (12.34, "12.3 ms"), (1200.0, "1.20 s")] {
             assert_eq!(milliseconds(ms), expected);
-        }
-        for (n, expected) in [(5, "5 B"), (1_536, "1.5 KiB"), (5 << 20, "5.0 MiB")] {
-            assert_eq!(bytes(n), expected);
         }
     }
 

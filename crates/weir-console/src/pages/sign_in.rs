@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use maud::{Markup, html};
 use serde_json::json;
 use weir_core::address::client_address;
+use weir_core::words::counted;
 
 use super::form::{FORM_BYTES_MAX, Flash, Form, encode};
 use super::guard::see_other;
@@ -98,7 +99,10 @@ async fn try_sign_in(console: &Console, request: Request) -> Result<Response, Pr
     let now = console.now();
     if let Some(wait) = console.sign_ins.wait(address, now) {
         let wait = wait.as_secs().max(1);
-        let words = format!("There were too many attempts from your address. Try again in {wait} seconds.");
+        let words = format!(
+            "There were too many attempts from your address. Try again in {}.",
+            counted(wait, "second")
+        );
         let mut response = page(StatusCode::TOO_MANY_REQUESTS, &kept, Some(&words));
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait));
         return Ok(response);

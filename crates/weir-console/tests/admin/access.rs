@@ -129,7 +129,9 @@ async fn bodies_are_bounded_and_their_faults_have_places() {
     let plane = Plane::start().await;
     let large = vec![b' '; (1 << 20) + 1];
     for path in ["/api/keys", "/api/events", "/api/usage/cost"] {
-        plane.call("POST", path, large.clone()).await.problem(413);
+        let problem = plane.call("POST", path, large.clone()).await.problem(413);
+        let said = "the body is larger than 1 MiB, the most that is read here: send less at once";
+        assert_eq!(problem["detail"], said, "{path}");
     }
     let token = format!("Bearer {ADMIN}");
     let announced = [("authorization", token.as_str()), ("content-length", "99999999999")];

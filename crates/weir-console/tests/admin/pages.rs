@@ -236,13 +236,24 @@ async fn decisions_are_paged_with_their_filter() {
 async fn a_key_is_made_shown_once_and_revoked() {
     let plane = Plane::start().await;
     let mut browser = Browser::signed_in(&plane, ADMIN).await;
+    // What is wrong is said by a page of its own, so that going back sends nothing again.
     let wrong = browser.form("/keys", &[("user", "a\u{7}"), ("budget_usd", "5"), ("plan", "<b>")]).await;
+    let refused = browser.page_after(&wrong);
+    let wrong = browser.get(&refused).await;
     assert_eq!(wrong.status, 400);
     assert!(wrong.text().contains("aria-invalid=\"true\"") && wrong.text().contains("value=\"&lt;b&gt;\""));
     let wrong = browser.form("/keys", &[("user", "ada"), ("budget_usd", "much")]).await;
+    let refused = browser.page_after(&wrong);
+    let wrong = browser.get(&refused).await;
     assert!(
         wrong.text().contains("it must be a number of US dollars") && wrong.text().contains("value=\"much\"")
     );
+    let long = "x".repeat(5_000);
+    let wrong = browser.form("/keys", &[("user", long.as_str())]).await;
+    assert!(wrong.status == 400 && wrong.text().contains(&long), "too long for an address");
+    // An address can fill the form; a viewer has none.
+    let filled = browser.get("/keys?user=ada&plan=pro").await;
+    assert!(filled.status == 200 && filled.text().contains("value=\"ada\""), "{}", filled.text());
     let fields = [("user", "ada"), ("budget_usd", "2.5"), ("tags", "a, b"), ("plan", "pro")];
     let made = browser.form("/keys", &fields).await;
     let once = browser.page_after(&made);

@@ -121,6 +121,18 @@ async fn what_weir_refuses_by_itself_and_what_a_limit_refuses_is_shown_as_that()
     let now = browser.get("/").await.text();
     assert!(now.contains("<strong>1</strong><span>refused without a rule</span>"), "{now}");
     assert!(now.contains("where=error_type%3Dinvalid_api_key"), "{now}");
+    // Nothing looks as if it had passed: neither in lists nor on its own page.
+    let id =
+        plane.get("/api/decisions?outcome=nothing").await.ok()["items"][0]["id"].as_str().unwrap().to_owned();
+    for path in ["/decisions", "/decisions?outcome=nothing", &format!("/decisions/{id}")] {
+        let page = browser.get(path).await.text();
+        assert!(
+            page.contains("</span>refused</span>") && !page.contains("</span>nothing</span>"),
+            "{path}: {page}"
+        );
+    }
+    let page = browser.get(&format!("/decisions/{id}")).await.text();
+    assert!(page.contains("by weir itself: no rule refused it"), "{page}");
     for query in ["rule=slow", "outcome=rate-limit", "where=rule%3Dslow", "where=outcome%3Drate-limit"] {
         let page = browser.get(&format!("/decisions?{query}")).await.text();
         assert!(page.contains("user:ann") && page.contains("href=\"/rules/slow\""), "{query}: {page}");

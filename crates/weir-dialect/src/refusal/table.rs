@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use weir_core::failure::{Class, Owner};
+use weir_core::words::size;
 
 use super::{FailedCall, RETRY_AFTER_BARE_S, RETRY_AFTER_UNKNOWN_S, RateLimit, Refusal, Unavailable, shown};
 use crate::Dialect;
@@ -120,7 +121,8 @@ impl Refusal {
             },
             Self::PayloadTooLarge { limit_bytes } => {
                 let message = format!(
-                    "The body is larger than {limit_bytes} bytes. Send less, for instance a shorter conversation."
+                    "The body is larger than {}. Send less, for instance a shorter conversation.",
+                    size(*limit_bytes)
                 );
                 Row::new(413, "payload_too_large", message).title("Payload too large")
             }

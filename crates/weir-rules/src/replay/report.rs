@@ -236,6 +236,18 @@ impl Report {
         self.boundaries.iter().flat_map(|of| &of.changes).map(|change| change.decisions).sum()
     }
 
+    /// The boundaries that people are told of: those that the candidate has rules on, or on which it would decide
+    /// otherwise. All of them where there is none of that kind.
+    #[must_use]
+    pub fn concerned(&self) -> Vec<&BoundaryReport> {
+        let is_concerned = |of: &&BoundaryReport| {
+            of.changes.iter().any(|change| change.decisions > 0)
+                || self.rules.iter().any(|rule| rule.boundary == of.boundary)
+        };
+        let concerned: Vec<_> = self.boundaries.iter().filter(is_concerned).collect();
+        if concerned.is_empty() { self.boundaries.iter().collect() } else { concerned }
+    }
+
     /// The changes of one kind, over all boundaries: how many decisions.
     #[must_use]
     pub fn decisions(&self, effect: Effect) -> u64 {

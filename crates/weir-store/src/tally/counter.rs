@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use foldhash::fast::RandomState;
 use weir_core::record::{FailedAttempt, Record, RequestResult};
-use weir_core::{Action, Boundary, DecisionId, Errored, Matched};
+use weir_core::{Boundary, DecisionId, Errored, Matched};
 
 use super::key::{self, OTHER, TallyKind};
 use super::{KEYS_MAX, SAMPLES_MAX, Sketch, Sums};
@@ -20,18 +20,6 @@ const PARTS: usize = 16;
 
 /// Keys that one part holds between two visits of the writer.
 const PART_KEYS_MAX: usize = 2 * KEYS_MAX;
-
-/// What a request is counted as that weir refused although no rule did: it could not be read, its key is not valid, its
-/// budget is used up, its model is unknown.
-pub const REFUSED: &str = "refused";
-
-/// What a request is counted as: what was enforced, or that weir refused it by itself.
-fn came_to(record: &Record) -> &str {
-    let (outcome, _) = record.enforced();
-    let result = &record.result;
-    let refused = result.ended_at.is_some() && result.error_type.is_some() && result.failure_class.is_none();
-    if refused && matches!(outcome.parse(), Ok(Action::Nothing | Action::Log)) { REFUSED } else { outcome }
-}
 
 /// What was counted of one key.
 #[derive(Clone, Debug, PartialEq)]
@@ -173,7 +161,7 @@ impl Part {
                 self.add(TallyKind::Tool, &[outcome, &tool.ended, denial], seen, Some(&sums));
             }
             None => {
-                self.add(TallyKind::Request, &[came_to(record)], seen, Some(&sums_of(&record.result)));
+                self.add(TallyKind::Request, &[record.came_to()], seen, Some(&sums_of(&record.result)));
             }
         }
     }

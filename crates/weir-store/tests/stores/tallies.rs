@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_core::decision::{Errored, Matched};
-use weir_core::record::Record;
+use weir_core::record::{REFUSED, Record};
 use weir_core::stop::{RuleStop, StopWhy};
 use weir_core::{Mode, Timestamp};
-use weir_store::tally::{HOURS_KEPT, KEYS_MAX, MINUTES_KEPT, REFUSED, Resolution};
+use weir_store::tally::{HOURS_KEPT, KEYS_MAX, MINUTES_KEPT, Resolution};
 use weir_store::{Database, Recorder, RecorderOptions, TallyKey, TallyKind, TallyQuery};
 use weir_testkit::ManualClock;
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use weir_console::backtests::{Asked, Progress, parse_time, run as run_backtest};
 use weir_core::clock::Clock as _;
+use weir_core::words::grouped;
 use weir_core::{Boundary, Timestamp};
 use weir_rules::SourceFile;
 use weir_rules::replay::Report;
@@ -126,8 +127,8 @@ fn tell(progress: &Progress) {
     let _ = write!(
         stderr,
         "\r\u{1b}[Kreplaying: {} of {} records ({share} %); Ctrl-C stops",
-        text::grouped(done),
-        text::grouped(total)
+        grouped(done),
+        grouped(total)
     );
     let _ = stderr.flush();
 }

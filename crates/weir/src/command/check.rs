@@ -5,11 +5,12 @@ use std::path::Path;
 
 use serde::Serialize;
 use weir_core::clock::Clock as _;
+use weir_core::words::counted;
 use weir_rules::{RuleSet, SourceFile};
 use weir_store::clock::SystemClock;
 
 use crate::cli::CheckArgs;
-use crate::diagnostics::{self, Problem, count, counted};
+use crate::diagnostics::{self, Problem, count};
 use crate::exit::{Failure, Verdict};
 use crate::rule_files;
 use crate::settings::{self, Unloaded};

@@ -10,6 +10,7 @@ use serde_json::{Map, Value as Json};
 use weir_core::action::QuarantineDelays;
 use weir_core::clock::Clock;
 use weir_core::failure::{Class, Owner, Retry};
+use weir_core::words::size;
 use weir_core::{Boundary, Decision, DecisionId, Timestamp};
 use weir_rules::tool::Scene;
 use weir_rules::{Classification, DecideContext, EvaluateContext, Fact, OwnedFacts, Report, RuleSet, World};
@@ -262,7 +263,7 @@ fn parse(line: &Line) -> Result<Map<String, Json>, (Option<Json>, LineError)> {
     let bytes = match line {
         Line::Whole(bytes) => bytes,
         Line::TooLong => {
-            return Err(error(format!("the line is longer than {} bytes", lines::LINE_BYTES_MAX)));
+            return Err(error(format!("the line is longer than {}", size(lines::LINE_BYTES_MAX))));
         }
     };
     let text = std::str::from_utf8(bytes)

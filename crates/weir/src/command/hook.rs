@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use weir_core::tool::{Arguments, CallSource, PermissionLevel, cleaned};
+use weir_core::words::size;
 use weir_tools::gate::Unlisted;
 use weir_tools::level::{Roles, Roots};
 use weir_tools::{Caller, ToolCall};
@@ -75,7 +76,7 @@ fn asked(input: impl io::Read) -> Result<Option<Event>, String> {
     let mut bytes = Vec::new();
     input.take(INPUT_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|e| format!("stdin: {e}"))?;
     if bytes.len() as u64 > INPUT_BYTES_MAX {
-        return Err(format!("the hook's input is longer than {INPUT_BYTES_MAX} bytes"));
+        return Err(format!("the hook's input is longer than {}", size(INPUT_BYTES_MAX)));
     }
     let value: Value =
         serde_json::from_slice(&bytes).map_err(|e| format!("the hook's input is no JSON: {e}"))?;

@@ -7,9 +7,10 @@ use std::path::Path;
 
 use weir_config::SourceText;
 use weir_config::import::{Imported, litellm, litellm_includes};
+use weir_core::words::counted;
 
 use crate::cli::{ImportArgs, ImportCommand, ImportLitellmArgs};
-use crate::diagnostics::{self, Problem, counted};
+use crate::diagnostics::{self, Problem};
 use crate::exit::{Failure, Verdict, say};
 use crate::{files, output};
 
@@ -39,7 +40,14 @@ fn from_litellm(args: &ImportLitellmArgs) -> Result<Verdict, Failure> {
     let base = args.file.parent().unwrap_or(Path::new(""));
     let mut sources = vec![first];
     for name in included {
-        sources.push(source(&base.join(name))?);
+        let path = base.join(name);
+        if is_same_file(&path, &args.file) {
+            return Err(Failure::Input(format!(
+                "`{}` includes itself: take its name out of `include`",
+                args.file.display()
+            )));
+        }
+        sources.push(source(&path)?);
     }
     let imported = litellm(&sources).map_err(|found| {
         diagnostics::print(&found.into_iter().map(Problem::from).collect::<Vec<_>>());
@@ -51,6 +59,10 @@ fn from_litellm(args: &ImportLitellmArgs) -> Result<Verdict, Failure> {
     }
     tell(&imported, args);
     Ok(Verdict::Good)
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
 fn source(path: &Path) -> Result<SourceText, Failure> {

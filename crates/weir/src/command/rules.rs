@@ -3,6 +3,7 @@
 use serde::Serialize;
 use weir_config::Config;
 use weir_console::rulebook::{Applied, ApplyError, Master, Rulebook};
+use weir_core::words::counted;
 use weir_rules::replay::Report;
 use weir_rules::{Change, ChangeKind, SourceFile};
 use weir_store::Database;
@@ -11,7 +12,7 @@ use weir_store::database::RulesVersion;
 
 use super::{author, backtest, load_settings, refuse};
 use crate::cli::{RulesArgs, RulesCommand};
-use crate::diagnostics::{self, Problem, counted};
+use crate::diagnostics::{self, Problem};
 use crate::exit::{Failure, Verdict, say};
 use crate::{output, rule_files, store};
 

@@ -165,6 +165,10 @@ fn what_cannot_be_read_is_refused_without_repeating_it() {
     let folder = Folder::with(&[("a.yaml", "include: [not-there.yaml]\n"), ("there.yaml", "")]);
     folder.run(&["import", "litellm", "nowhere.yaml"]).failed(2, "nowhere.yaml");
     folder.run(&["import", "litellm", "a.yaml"]).failed(2, "not-there.yaml");
+    folder.write("c.yaml", "include: [there.yaml, ./c.yaml]\n");
+    folder
+        .run(&["import", "litellm", "c.yaml"])
+        .failed(2, "`c.yaml` includes itself: take its name out of `include`");
     folder.write("b.yaml", text_of("small.yaml"));
     folder.run(&["import", "litellm", "b.yaml", "--output", "there.yaml"]).failed(1, "is there already");
     let piped = folder.run(&["import", "litellm", "b.yaml"]);

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use maud::{Markup, html};
-use weir_core::record::Stage;
-use weir_store::tally::{REFUSED, Sums, Tally, TallyKey, TallyKind, TallyQuery};
+use weir_core::record::{REFUSED, Stage};
+use weir_core::words::{grouped, noun};
+use weir_store::tally::{Sums, Tally, TallyKey, TallyKind, TallyQuery};
 
 use super::super::chart::{Series, Steps, stacked};
 use super::super::form::encode;
-use super::super::parts::{empty, milliseconds, number, panel, usd};
+use super::super::parts::{empty, milliseconds, panel, usd};
 use crate::console::Shared;
 use crate::problem::Problem;
 
@@ -206,15 +207,18 @@ fn numbers(requests: &[Tally], tools: &[Tally], failures: &[Tally]) -> Markup {
         sums.cost_microusd = sums.cost_microusd.saturating_add(tally.sums.cost_microusd);
     }
     let one = |value: String, words: &str| html! { li { strong { (value) } span { (words) } } };
+    let many = |count: u64, singular: &str, more: &str| {
+        one(grouped(count), &format!("{}{more}", noun(count, singular)))
+    };
     html! {
         ul .numbers {
-            (one(number(asked), "requests"))
-            (one(number(enforced), "limited, slowed or blocked"))
-            (one(number(refused), "refused without a rule"))
-            (one(number(count(failures, &|_| true)), "failed provider calls"))
-            (one(number(called), "tool calls"))
-            (one(number(stopped), "tool calls denied or held"))
-            (one(number(sums.input_tokens.saturating_add(sums.output_tokens)), "tokens"))
+            (many(asked, "request", ""))
+            (one(grouped(enforced), "limited, slowed or blocked"))
+            (one(grouped(refused), "refused without a rule"))
+            (many(count(failures, &|_| true), "failed provider call", ""))
+            (many(called, "tool call", ""))
+            (many(stopped, "tool call", " denied or held"))
+            (many(sums.input_tokens.saturating_add(sums.output_tokens), "token", ""))
             (one(usd(thousandths(sums.cost_microusd) / 1_000.0), "cost"))
             (one(milliseconds(thousandths(sums.overhead_us.checked_div(asked).unwrap_or(0))), "weir's own time per request"))
         }

@@ -7,13 +7,14 @@ use axum::response::Response;
 use maud::{Markup, html};
 use weir_config::config::Role;
 use weir_core::DecisionId;
+use weir_core::words::{counted, grouped, noun};
 use weir_rules::replay::{BoundaryReport, Change, Effect, Report, Share};
 
 use super::samples;
 use crate::backtests::http::{NewBacktest, begin, find};
 use crate::backtests::{Job, JobState};
 use crate::console::Console;
-use crate::pages::parts::{Tone, badge, facts, live, number, table, time};
+use crate::pages::parts::{Tone, badge, facts, live, table, time};
 use crate::pages::{Page, Section, Visit, form};
 use crate::problem::Problem;
 use crate::rulebook::ApplyError;
@@ -86,7 +87,7 @@ fn report_of(visit: &Visit, job: &Job) -> Markup {
         div data-state=(word) {
             p .bar {
                 (badge(tone, word))
-                span { (number(done)) @if total > 0 { " of " (number(total.max(done))) } " records" }
+                span { (grouped(done)) @if total > 0 { " of " (counted(total.max(done), "record")) } @else { " " (noun(done, "record")) } }
                 @if state == JobState::Running {
                     progress max=(total.max(1)) value=(done) aria-label="Records replayed" {}
                     @if visit.may(Role::Operator) {
@@ -103,11 +104,12 @@ fn report_of(visit: &Visit, job: &Job) -> Markup {
 }
 
 fn report_body(report: &Report) -> Markup {
-    if report.boundaries.iter().all(|of| of.decisions == 0) {
+    let concerned = report.concerned();
+    if concerned.iter().all(|of| of.decisions == 0) {
         return html! { p { "There are no decisions to replay in that time." } };
     }
     html! {
-        @for of in &report.boundaries { @if of.decisions > 0 { (boundary(of, report.identities_exact)) } }
+        @for of in concerned { @if of.decisions > 0 { (boundary(of, report.identities_exact)) } }
         (rules(report))
     }
 }
@@ -116,10 +118,10 @@ fn boundary(of: &BoundaryReport, exact: bool) -> Markup {
     let changes: Vec<&Change> = of.changes.iter().filter(|change| change.decisions > 0).collect();
     html! {
         h3 { "On " (of.boundary.as_str()) }
-        p { strong { (number(of.replayed)) } " of " (number(of.decisions)) " decisions were replayed ("
-            (percent(of.share)) "); " (number(of.unchanged)) " stay as they were." }
+        p { strong { (grouped(of.replayed)) } " of " (counted(of.decisions, "decision")) " were replayed ("
+            (percent(of.share)) "); " (grouped(of.unchanged)) " stay as they were." }
         @for not in &of.not_replayed {
-            p .quiet { (number(not.decisions)) " were not: " (not.reason) "." }
+            p .quiet { (grouped(not.decisions)) @if not.decisions == 1 { " was" } @else { " were" } " not: " (not.reason) "." }
         }
         @if changes.is_empty() {
             p { (badge(Tone::Good, "nothing would change")) }
@@ -143,11 +145,11 @@ fn one_change(of: &BoundaryReport, change: &Change, exact: bool) -> Markup {
         .take(LINES_MAX)
         .collect();
     html! {
-        p { (badge(tone, change.effect.in_words())) " " strong { (number(change.decisions)) } " decisions of "
-            @if !exact { "at least " } (number(change.identities)) " identities" }
+        p { (badge(tone, change.effect.in_words())) " " strong { (grouped(change.decisions)) } " " (noun(change.decisions, "decision")) " of "
+            @if !exact { "at least " } (counted(change.identities, "identity")) }
         (facts([
-            ("Paying", Some(html! { (number(change.paying_decisions)) " decisions of " (number(change.paying_identities)) " identities" })),
-            ("Own key", (change.own_key_decisions > 0).then(|| html! { (number(change.own_key_decisions)) " decisions" })),
+            ("Paying", Some(html! { (counted(change.paying_decisions, "decision")) " of " (counted(change.paying_identities, "identity")) })),
+            ("Own key", (change.own_key_decisions > 0).then(|| html! { (counted(change.own_key_decisions, "decision")) })),
             ("By plan", shares(&change.by_plan)),
             ("By key", shares(&change.by_key)),
             ("By identity", identities(&change.by_identity)),
@@ -160,7 +162,7 @@ fn shares(shares: &[Share]) -> Option<Markup> {
     (!shares.is_empty()).then(|| {
         html! {
             @for share in shares.iter().take(LINES_MAX) {
-                div { @if share.name.is_empty() { span .quiet { "none" } } @else { (share.name) } ": " (number(share.decisions)) }
+                div { @if share.name.is_empty() { span .quiet { "none" } } @else { (share.name) } ": " (grouped(share.decisions)) }
             }
         }
     })
@@ -170,7 +172,7 @@ fn identities(shares: &[Share]) -> Option<Markup> {
     (!shares.is_empty()).then(|| {
         html! {
             @for share in shares.iter().take(LINES_MAX) {
-                div { a href={ "/identities/" (form::segment(&share.name)) } { (share.name) } ": " (number(share.decisions)) }
+                div { a href={ "/identities/" (form::segment(&share.name)) } { (share.name) } ": " (grouped(share.decisions)) }
             }
         }
     })
@@ -182,10 +184,10 @@ fn rules(report: &Report) -> Markup {
     let rows = heard.iter().map(|rule| {
         vec![
             html! { (rule.rule) @if !rule.not_recorded.is_empty() { div .quiet { "reads what is not recorded: " (rule.not_recorded.join(", ")) } } },
-            html! { (number(rule.hits)) },
-            html! { (number(rule.identities)) },
-            html! { (number(rule.decided)) },
-            html! { @if rule.undecided > 0 { (number(rule.undecided)) " unknown" } },
+            html! { (grouped(rule.hits)) },
+            html! { (grouped(rule.identities)) },
+            html! { (grouped(rule.decided)) },
+            html! { @if rule.undecided > 0 { (grouped(rule.undecided)) " unknown" } },
         ]
     });
     html! {

@@ -3,11 +3,12 @@
 use axum::extract::State;
 use maud::{Markup, html};
 use weir_config::config::Role;
+use weir_core::words::grouped;
 use weir_rules::{Rule, RuleSet};
 
 use super::{files_note, hits, state};
 use crate::console::Console;
-use crate::pages::parts::{Tone, badge, empty, live, number, outcome, table, time};
+use crate::pages::parts::{Tone, badge, empty, live, outcome, table, time};
 use crate::pages::{Page, Section, Visit};
 use crate::problem::Problem;
 use crate::rule_stats::RuleStats;
@@ -54,10 +55,10 @@ fn rows(visit: &Visit, rules: &RuleSet, stats: &[RuleStats], may_write: bool) ->
             html! { (rule.on.as_str()) },
             outcome(rule.then.word()),
             state(visit.now, rule, stats),
-            html! { span .num { (number(count(|stats| stats.enforced.count))) } },
-            html! { span .num { (number(count(|stats| stats.shadow.count))) } },
+            html! { span .num { (grouped(count(|stats| stats.enforced.count))) } },
+            html! { span .num { (grouped(count(|stats| stats.shadow.count))) } },
             html! { @match stats.and_then(|stats| stats.last_hit) { Some(at) => (time(at, visit.now)), None => span .quiet { "none" } } },
-            html! { @if count(|stats| stats.errors) > 0 { (badge(Tone::Bad, &number(count(|stats| stats.errors)))) } },
+            html! { @if count(|stats| stats.errors) > 0 { (badge(Tone::Bad, &grouped(count(|stats| stats.errors)))) } },
         ]
     };
     table(

@@ -5,12 +5,13 @@ use axum::response::Response;
 use maud::{Markup, html};
 use weir_config::config::Role;
 use weir_core::Mode;
+use weir_core::words::{counted, grouped, noun};
 use weir_rules::Rule;
 
 use super::editor::{self, Editor};
 use super::{files_note, hits, samples, state};
 use crate::console::Console;
-use crate::pages::parts::{about, facts, live, number, outcome, panel, table, time};
+use crate::pages::parts::{about, facts, live, outcome, panel, table, time};
 use crate::pages::{Form, Page, Section, Visit, form};
 use crate::problem::Problem;
 use crate::query::Parameters;
@@ -92,24 +93,24 @@ pub(super) async fn page(
 async fn standing(console: &Console, visit: &Visit, rule: &Rule) -> Result<Markup, Problem> {
     let found = hits(console, visit.now, Some(&rule.id)).await?;
     let Some(stats) = found.first() else { return Ok(html! {}) };
-    let counted = |hits: &Hits| {
+    let shown = |hits: &Hits| {
         html! {
-            (number(hits.count)) span .quiet { " in 24 hours" @if hits.identities > 0 { ", of " (about(hits.identities)) @if hits.identities == 1 { " identity" } @else { " identities" } } }
+            (grouped(hits.count)) span .quiet { " in 24 hours" @if hits.identities > 0 { ", of " (about(hits.identities)) " " (noun(hits.identities, "identity")) } }
             @if !hits.samples.is_empty() { div { (samples(&hits.samples)) } }
         }
     };
     let list = facts([
         ("In force", Some(state(visit.now, rule, Some(stats)))),
         ("Then", Some(outcome(rule.then.word()))),
-        ("Hits", Some(counted(&stats.enforced))),
-        ("Shadow hits", Some(counted(&stats.shadow))),
+        ("Hits", Some(shown(&stats.enforced))),
+        ("Shadow hits", Some(shown(&stats.shadow))),
         (
             "Last hit",
             Some(
                 html! { @match stats.last_hit { Some(at) => (time(at, visit.now)), None => span .quiet { "none in 24 hours" } } },
             ),
         ),
-        ("Errors", (stats.errors > 0).then(|| html! { (number(stats.errors)) })),
+        ("Errors", (stats.errors > 0).then(|| html! { (grouped(stats.errors)) })),
         ("Version", Some(html! { code { (rule.version) } })),
     ]);
     Ok(panel(
@@ -130,8 +131,8 @@ async fn standing(console: &Console, visit: &Visit, rule: &Rule) -> Result<Marku
 fn stop_mark(visit: &Visit, rule: &Rule, stopped: &Stopped) -> Markup {
     html! {
         div .flash .bad role="note" {
-            p { strong { "Stopped " (time(stopped.at, visit.now)) ": " } (stopped.because) ". It hit " (number(stopped.identities)) " of "
-                (number(stopped.seen)) " identities (" (format!("{:.1}", stopped.share)) " %), last with "
+            p { strong { "Stopped " (time(stopped.at, visit.now)) ": " } (stopped.because) ". It hit " (grouped(stopped.identities)) " of "
+                (counted(stopped.seen, "identity")) " (" (format!("{:.1}", stopped.share)) " %), last with "
                 a href={ "/decisions/" (stopped.decision) } { "this decision" } ". It counts in shadow since then." }
             @if visit.may(Role::Operator) {
                 (form::action(visit, &format!("/rules/{}/resume", form::segment(&rule.id)), "Enforce it all the same", "danger",
@@ -147,7 +148,7 @@ fn versions(visit: &Visit, versions: &[VersionHits], in_force: &str) -> Markup {
             html! { code { (version.version) } @if version.version == in_force { " " span .quiet { "now" } } },
             html! { (version.mode) },
             outcome(&version.action),
-            html! { (number(version.count)) },
+            html! { (grouped(version.count)) },
             html! { (about(version.identities)) },
             time(version.last_seen, visit.now),
             samples(&version.samples),

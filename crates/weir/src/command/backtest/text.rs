@@ -1,9 +1,9 @@
 //! The report of a backtest for people.
 
 use weir_core::Timestamp;
+use weir_core::words::{counted, grouped};
 use weir_rules::replay::{BoundaryReport, Change, Report, RuleReport, Share, Transition};
 
-use crate::diagnostics::counted;
 use crate::output;
 
 /// Names of a breakdown that are shown.
@@ -15,7 +15,7 @@ const SAMPLES_SHOWN: usize = 3;
 /// The whole report.
 pub fn of(report: &Report) -> String {
     let mut text = header(report);
-    for boundary in &report.boundaries {
+    for boundary in report.concerned() {
         text.push('\n');
         text.push_str(&of_boundary(boundary, report.identities_exact));
     }
@@ -29,7 +29,7 @@ pub fn changed_text(report: &Report) -> String {
         return String::new();
     }
     let mut text = header(report);
-    for boundary in &report.boundaries {
+    for boundary in report.concerned() {
         text.push_str(&of_boundary(boundary, report.identities_exact));
     }
     text
@@ -40,35 +40,18 @@ fn header(report: &Report) -> String {
         return "no decision is recorded in that time\n".to_owned();
     };
     let stopped = if report.complete { "" } else { "; stopped before the end" };
-    format!("{} from {} to {}{stopped}\n", count(report.records, "record"), minute(from), minute(until))
+    format!("{} from {} to {}{stopped}\n", counted(report.records, "record"), minute(from), minute(until))
 }
 
 fn minute(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
-fn count(number: u64, noun: &str) -> String {
-    format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
-}
-
-/// A number with a comma at every third digit.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 fn replayed(of: &BoundaryReport) -> String {
     let mut text = format!(
         "{}: {}, {} replayed ({:.1} %), {} as they were\n",
         of.boundary.as_str(),
-        count(of.decisions, "decision"),
+        counted(of.decisions, "decision"),
         grouped(of.replayed),
         of.share * 100.0,
         grouped(of.unchanged)
@@ -95,12 +78,11 @@ fn of_boundary(of: &BoundaryReport, exact: bool) -> String {
 
 fn changed(change: &Change, exact: bool) -> String {
     let about = if exact { "" } else { "at least " };
-    let identities = if change.identities == 1 { "identity" } else { "identities" };
     let mut text = format!(
-        "  {}: {} of {about}{} {identities}; paying: {} of {about}{}; with the caller's own key: {}\n",
+        "  {}: {} of {about}{}; paying: {} of {about}{}; with the caller's own key: {}\n",
         change.effect.in_words(),
-        count(change.decisions, "decision"),
-        grouped(change.identities),
+        counted(change.decisions, "decision"),
+        counted(change.identities, "identity"),
         grouped(change.paying_decisions),
         grouped(change.paying_identities),
         grouped(change.own_key_decisions)
@@ -179,14 +161,74 @@ fn rules(rules: &[RuleReport]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use weir_core::Boundary;
+    use weir_rules::replay::Effect;
+
     use super::*;
 
-    #[test]
-    fn numbers_are_grouped() {
-        let table = [(0, "0"), (999, "999"), (1000, "1,000"), (12_345_678, "12,345,678")];
-        for (number, expected) in table {
-            assert_eq!(grouped(number), expected);
+    /// A report of twelve decisions on each of two boundaries, none of which would change.
+    fn unchanged() -> Report {
+        let of = |boundary| BoundaryReport {
+            boundary,
+            decisions: 12,
+            ended_before: 0,
+            replayed: 12,
+            share: 1.0,
+            unchanged: 12,
+            not_replayed: Vec::new(),
+            changes: Vec::new(),
+            transitions: Vec::new(),
+        };
+        Report {
+            records: 12,
+            from: Some(Timestamp::UNIX_EPOCH),
+            until: Some(Timestamp::UNIX_EPOCH),
+            boundaries: vec![of(Boundary::Request), of(Boundary::Failure)],
+            ..Report::default()
         }
+    }
+
+    fn rule(boundary: Boundary) -> RuleReport {
+        RuleReport {
+            rule: "r".into(),
+            version: "1".into(),
+            boundary,
+            mode: weir_core::Mode::Enforce,
+            then: "block".into(),
+            hits: 0,
+            identities: 0,
+            decided: 0,
+            undecided: 0,
+            not_recorded: Vec::new(),
+            samples: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn boundaries_are_told_of_that_the_candidate_has_rules_on_or_changes() {
+        let told = |report: &Report| {
+            let text = of(report);
+            ["request: ", "failure: "].map(|boundary| text.contains(boundary))
+        };
+        let mut report = unchanged();
+        assert_eq!(told(&report), [true, true], "it has no rule at all");
+        report.rules = vec![rule(Boundary::Request)];
+        assert_eq!(told(&report), [true, false]);
+        report.boundaries[1].changes = vec![Change {
+            effect: Effect::Reclassified,
+            decisions: 1,
+            identities: 1,
+            paying_decisions: 0,
+            paying_identities: 0,
+            own_key_decisions: 0,
+            by_plan: Vec::new(),
+            by_key: Vec::new(),
+            by_identity: Vec::new(),
+            by_rule: Vec::new(),
+        }];
+        assert_eq!(told(&report), [true, true]);
+        let text = of(&report);
+        assert!(text.contains("1 decision of at least 1 identity; "), "{text}");
     }
 
     #[test]

@@ -67,7 +67,7 @@ fn one_bad_line_is_a_bad_input_and_no_line_is_none() {
 #[test]
 fn a_line_that_is_too_long_is_answered_in_its_place() {
     let error = point("rules: []\n").read(&Line::TooLong, Timestamp::UNIX_EPOCH).unwrap_err();
-    assert!(error.0.is_none() && error.1.message.contains("67108864 bytes"), "{error:?}");
+    assert!(error.0.is_none() && error.1.message.contains("64 MiB"), "{error:?}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 use weir_console::explanation::{Explanation, Lift};
 use weir_core::decision::Obligation;
 use weir_core::record::{Record, RequestResult};
+use weir_core::words::counted;
 
 /// The width of the column of names.
 const NAMES: usize = 12;
@@ -18,7 +19,7 @@ const NAMES: usize = 12;
 pub fn render(record: &Record, explanation: &Explanation) -> String {
     let mut text = Text::default();
     let decision = &record.decision;
-    text.line(&format!("{}  {}  {}\n", decision.id, decision.outcome.as_str(), decision.at));
+    text.line(&format!("{}  {}  {}\n", decision.id, record.came_to(), decision.at));
     match record.result.tool.as_deref() {
         Some(call) => tool::call(&mut text, record, call),
         None => request(&mut text, record),
@@ -104,6 +105,13 @@ fn reasons(text: &mut Text, record: &Record, explanation: &Explanation) {
             text.named("rule", &format!("{rule} (version {})", version.unwrap_or("unknown")));
         }
     }
+    if record.is_refused_without_rule() {
+        let error_type = record.result.error_type.as_deref().unwrap_or_default();
+        text.named(
+            "refused",
+            &format!("by weir itself, not by a rule: {} {error_type}", record.result.status),
+        );
+    }
     if let Some(rule) = record.result.limiting_rule() {
         text.named("limited", &format!("refused by the limit of the rule {rule}"));
     }
@@ -119,7 +127,8 @@ fn obligation(obligation: &Obligation) -> String {
         Obligation::Downgrade(true) => "send a free model instead".to_owned(),
         Obligation::Downgrade(false) => "keep the model".to_owned(),
         Obligation::RateLimit(limit) => {
-            format!("let at most {} requests pass in {} s (rule {})", limit.requests, limit.per_s, limit.rule)
+            let requests = counted(limit.requests, "request");
+            format!("let at most {requests} pass in {} s (rule {})", limit.per_s, limit.rule)
         }
     }
 }

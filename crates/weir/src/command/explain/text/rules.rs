@@ -21,7 +21,10 @@ fn matched(rule: &ExplainedRule) -> String {
 }
 
 fn errored(rule: &ExplainedRule) -> String {
-    format!("{}: {}", rule.rule, rule.error.as_deref().unwrap_or("the error was not recorded"))
+    match (&rule.error, rule.error_beside_condition()) {
+        (Some(_), None) => rule.rule.clone(),
+        (_, error) => format!("{}: {}", rule.rule, error.unwrap_or("the error was not recorded")),
+    }
 }
 
 fn missed(rule: &ExplainedRule) -> String {
@@ -57,8 +60,7 @@ fn line(part: &Part, depth: usize) -> String {
     } else {
         format!("  [{}]", part.values.iter().map(seen).collect::<Vec<_>>().join(", "))
     };
-    let error = part.error.as_ref().filter(|_| part.parts.is_empty());
-    let error = error.map(|error| format!("  ({error})")).unwrap_or_default();
+    let error = part.error_of_its_own().map(|error| format!("  ({error})")).unwrap_or_default();
     format!("  {truth:TRUTHS$} {}{joined}{}{saw}{error}", "  ".repeat(depth), part.text)
 }
 

@@ -249,6 +249,30 @@ fn a_limit_that_was_exceeded_names_its_own_window() {
 }
 
 #[test]
+fn what_weir_refused_by_itself_does_not_look_as_if_it_had_passed() {
+    let mut record = record(Action::Nothing);
+    record.result.ended_at = Some("identify".into());
+    record.result.error_type = Some("invalid_api_key".into());
+    record.result.status = 401;
+    let text = nothing_known().render(&record);
+    let head = text.lines().next().unwrap();
+    assert!(head.contains("  refused  ") && !head.contains("nothing"), "{text}");
+    assert!(text.contains("refused      by weir itself, not by a rule: 401 invalid_api_key\n"), "{text}");
+}
+
+/// A condition that could not be evaluated says why at the part where it happened, and nowhere else.
+#[test]
+fn an_error_is_told_once() {
+    const R: &str =
+        "rules: [{id: r, on: request, when: 'request.free && 1 / request.max_tokens > 0', then: block}]";
+    let mut record = record(Action::Nothing);
+    record.decision.errored = vec![Errored { rule: "r".into(), error: "division by zero".into() }];
+    let text = Scene::with(R).render(&record);
+    assert_eq!(text.matches("division by zero").count(), 1, "{text}");
+    assert!(text.contains("errored      r\n"), "{text}");
+}
+
+#[test]
 fn an_early_end_and_a_client_that_left_are_told() {
     let mut record = record(Action::Nothing);
     record.decision.boundary = Boundary::Request;
