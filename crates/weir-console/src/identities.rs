@@ -170,7 +170,7 @@ pub(crate) async fn view(console: &Shared, key: &IdentityKey) -> Result<Identity
     let owners = facts::Owners::of(&console.parts.directory, user_id, None);
     let now = console.now();
     let facts = facts::identity(key, user_id, &owners, row.as_ref(), now);
-    let stats = console.parts.cache.stats_read(key).await;
+    let stats = console.parts.cache.stats_read(key, now).await;
     let exempt_until = row.as_ref().and_then(|row| row.exempt_until);
     Ok(IdentityView {
         key: key.as_str().to_owned(),

@@ -184,6 +184,7 @@ impl<'a> Attempts<'a> {
             headers: &self.arrived.head.headers,
             asked_model: self.body.model(),
             first_byte: exchange.settings.config.limits.upstream.first_byte,
+            alarm: &exchange.alarm,
             // As a provider would see it: neither the time nor the number tells how long the request was held before.
             simulated: target.provider.simulated.then(|| {
                 let now = exchange.inner.clock.now();

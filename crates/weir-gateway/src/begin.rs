@@ -1,6 +1,7 @@
 //! The beginning of a provider's answer: whether it is one. Up to here an attempt can fail and be followed by another;
 //! once something has reached the client none can.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use weir_dialect::Prompts;
 use weir_dialect::failure::{Phase, TransportFault};
 use weir_dialect::rename::{JsonRenamer, StreamRenamer};
 
+use crate::alarm::Alarm;
 use crate::body::{BrokenOff, UpstreamBody};
 use crate::cut::only_announces;
 use crate::encoded;
@@ -89,7 +91,7 @@ pub(crate) async fn begin(
     } else if events {
         first_events(&head, body, &mut reading, idle).await?
     } else {
-        whole(&head, body, &mut reading, idle).await?
+        whole(&head, body, &mut reading, (idle, &exchange.alarm)).await?
     };
     Ok(Box::new(Answered { head, reading, begun, prompts: Prompts::default() }))
 }
@@ -191,7 +193,7 @@ async fn whole(
     head: &Parts,
     mut body: UpstreamBody,
     reading: &mut Reading,
-    idle: Duration,
+    (idle, alarm): (Duration, &Alarm),
 ) -> Result<Begun, Trouble> {
     let broke = |fault, cause| Trouble::broke(head, fault, Phase::Body, cause);
     let mut first: Option<Bytes> = None;
@@ -199,17 +201,19 @@ async fn whole(
     loop {
         // Mostly it is there with the head, and then no time need be looked at.
         let next = match poll!(body.frame()) {
-            Poll::Ready(next) => Ok(next),
-            Poll::Pending => tokio::time::timeout(idle, body.frame()).await,
+            Poll::Ready(next) => Some(next),
+            Poll::Pending => alarm.timeout(idle, pin!(body.frame())).await,
         };
         let frame = match next {
-            Err(_) => {
+            None => {
                 let cause = "the provider stopped in the middle of its answer";
                 return Err(broke(TransportFault::Timeout, cause));
             }
-            Ok(Some(Err(_))) => return Err(broke(TransportFault::Reset, "the provider's answer broke off")),
-            Ok(None) => break,
-            Ok(Some(Ok(frame))) => frame,
+            Some(Some(Err(_))) => {
+                return Err(broke(TransportFault::Reset, "the provider's answer broke off"));
+            }
+            Some(None) => break,
+            Some(Some(Ok(frame))) => frame,
         };
         let Ok(data) = frame.into_data() else { continue };
         let (Piece::Good(data) | Piece::Error { rest: data, .. }) = reading.read(data);

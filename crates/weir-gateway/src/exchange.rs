@@ -17,6 +17,7 @@ use weir_dialect::{Dialect, Observed, Refusal};
 use weir_store::StatsEvent;
 use weir_store::directory::ApiKey;
 
+use crate::alarm::Alarm;
 use crate::classifier::CostReport;
 use crate::gateway::Inner;
 use crate::resolve::Target;
@@ -30,6 +31,8 @@ pub(crate) struct Exchange {
     pub(crate) id: DecisionId,
     pub(crate) at: Timestamp,
     pub(crate) dialect: Dialect,
+    /// The timer of the connection that the request came by.
+    pub(crate) alarm: Alarm,
     /// The remote classifier's number of this request, for the log.
     pub(crate) abuse_request_id: Option<u64>,
     /// Whether an operator has exempted the identity.
@@ -91,6 +94,7 @@ impl Exchange {
     pub(crate) fn begin(
         inner: &Arc<Inner>,
         settings: Arc<Settings>,
+        alarm: Alarm,
         dialect: Dialect,
         head: &Parts,
         identity: IdentityKey,
@@ -102,6 +106,7 @@ impl Exchange {
         let started = Instant::now();
         Self {
             settings,
+            alarm,
             id,
             at,
             dialect,
@@ -294,7 +299,9 @@ impl Drop for Exchange {
             self.inner.directory.spend(key, self.draft.result.usage.map_or(0, |usage| usage.cost_microusd));
         }
         if self.draft.reached {
-            self.inner.cache.stats_add(&self.draft.identity, self.stats());
+            // Without another look at the clock.
+            let now = self.at.checked_add(ended.saturating_duration_since(self.started)).unwrap_or(self.at);
+            self.inner.cache.stats_add(&self.draft.identity, self.stats(), now);
         }
         let decision = self.draft.decision.take().unwrap_or_else(|| {
             let epoch = self.inner.rules.load().epoch;

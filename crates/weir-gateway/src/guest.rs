@@ -57,7 +57,7 @@ pub(crate) async fn serve(
     };
     let channel = key.owner.channel.clone();
     identity_facts(&mut exchange, &arrived).await;
-    exchange.draft.facts.stats = exchange.inner.cache.stats_read(&exchange.draft.identity).await;
+    exchange.draft.facts.stats = exchange.inner.cache.stats_read(&exchange.draft.identity, exchange.at).await;
     let visitor = Visitor {
         identity: std::mem::take(&mut exchange.draft.facts.identity),
         stats: std::mem::take(&mut exchange.draft.facts.stats),

@@ -3,6 +3,7 @@
 //! The life of a request is the list of stages in ARCHITECTURE.md; `pipeline.rs` reads like it. Nothing here decides:
 //! decisions come from `weir-rules`, and only the permit made there opens the way to the upstream client.
 
+mod alarm;
 mod answer;
 mod attempts;
 mod begin;

@@ -3,21 +3,21 @@
 //! Whatever ends it, the client is told in its own protocol, and the exchange is completed with what was seen.
 
 use std::borrow::Cow;
-use std::future::Future as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body as _, Frame};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 use weir_core::redact::{redact, without_secrets};
 use weir_dialect::failure::{Phase, TransportFault, Via};
 use weir_dialect::refusal::stream_error;
 use weir_dialect::{Dialect, Observed, Prompts, Refusal};
 
+use crate::alarm::Alarm;
 use crate::answer;
 use crate::body::{BrokenOff, UpstreamBody};
 use crate::cut::first_event;
@@ -42,7 +42,7 @@ pub(crate) struct PassBody {
     call: Call,
     idle: Duration,
     last_at: Instant,
-    alarm: Pin<Box<Sleep>>,
+    alarm: Alarm,
     ended: bool,
     /// Whether something of the answer has gone to the client.
     begins: bool,
@@ -73,11 +73,11 @@ impl PassBody {
             body,
             begun,
             reading,
+            alarm: exchange.alarm.clone(),
             exchange: Some(exchange),
             call,
             idle,
             last_at: Instant::now(),
-            alarm: Box::pin(tokio::time::sleep(idle)),
             ended: false,
             begins: false,
         }
@@ -110,7 +110,7 @@ impl PassBody {
                 }
                 Poll::Ready(None) => return self.end(),
                 Poll::Pending => {
-                    if self.poll_idle(cx).is_ready() {
+                    if self.alarm.poll_until(self.last_at + self.idle, cx).is_ready() {
                         let cause = "the provider sent nothing for `limits.upstream.idle`";
                         return self.broke(TransportFault::Timeout, cause);
                     }
@@ -134,18 +134,6 @@ impl PassBody {
                 Some(data(if self.reading.has_failed() { self.clean(chunk) } else { chunk }))
             }
             Piece::Error { before, rest } => Some(self.error_within(before, rest)),
-        }
-    }
-
-    /// The alarm is not moved with each chunk; when it rings too early it is set anew.
-    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            ready!(self.alarm.as_mut().poll(cx));
-            let due = self.last_at + self.idle;
-            if Instant::now() >= due {
-                return Poll::Ready(());
-            }
-            self.alarm.as_mut().reset(due);
         }
     }
 

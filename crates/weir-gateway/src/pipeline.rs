@@ -28,10 +28,11 @@ use crate::exchange::{Exchange, Stage};
 use crate::failed::{self, Failed, Tried};
 use crate::gateway::Inner;
 use crate::guest;
-use crate::identify::{self, Origin, Peer};
+use crate::identify::{self, Origin};
 use crate::read;
 use crate::resolve::{Target, resolve};
 use crate::route::{Route, dialect_of, route};
+use crate::server::Connection;
 use crate::stop_loss;
 
 /// Where and why a request ended.
@@ -71,16 +72,17 @@ pub(crate) struct Arrived {
 pub(crate) async fn handle(
     inner: Arc<Inner>,
     request: Request<Incoming>,
-    peer: &Peer,
+    connection: &Connection,
 ) -> Response<ResponseBody> {
     let (head, body) = request.into_parts();
     let settings = inner.settings();
-    let origin = Origin::read(&head.headers, peer, &settings);
+    let origin = Origin::read(&head.headers, &connection.peer, &settings);
     let caller = Caller::read(&head.headers, &inner.directory);
     let identity = origin.identity(&caller);
     let facts = first_facts(&head, &origin);
     let dialect = dialect_of(head.uri.path());
-    let mut exchange = Exchange::begin(&inner, settings, dialect, &head, identity, facts);
+    let mut exchange =
+        Exchange::begin(&inner, settings, connection.alarm.clone(), dialect, &head, identity, facts);
     let mut arrived = Arrived { head, origin, caller };
     if let Some(guest) = inner.guest.as_deref().filter(|guest| guest.serves(arrived.head.uri.path())) {
         return Box::pin(guest::serve(exchange, arrived, body, guest)).await;
@@ -247,7 +249,7 @@ fn body_facts(facts: &mut RequestFacts, body: &RequestBody) {
 
 pub(crate) async fn identity_facts(exchange: &mut Exchange, arrived: &Arrived) {
     let inner = Arc::clone(&exchange.inner);
-    let row = inner.directory.identity(&exchange.draft.identity).await;
+    let row = inner.directory.identity(&exchange.draft.identity, exchange.at).await;
     let identity = &exchange.draft.identity;
     exchange.draft.facts.identity =
         identify::facts(identity, &arrived.caller, &arrived.origin, &row, exchange.at);
@@ -256,15 +258,16 @@ pub(crate) async fn identity_facts(exchange: &mut Exchange, arrived: &Arrived) {
     if decide::reads_cache_with_facts(&exchange.settings) {
         Box::pin(recall(exchange, reads_stats)).await;
     } else if reads_stats {
-        exchange.draft.facts.stats = inner.cache.stats_read(&exchange.draft.identity).await;
+        exchange.draft.facts.stats = inner.cache.stats_read(&exchange.draft.identity, exchange.at).await;
         exchange.draft.facts.stats_known = true;
     }
 }
 
 /// Reads what the cache holds of the identity, with one wait for all of it.
 async fn recall(exchange: &mut Exchange, reads_stats: bool) {
-    let (inner, identity) = (&exchange.inner, &exchange.draft.identity);
-    let stats = async { if reads_stats { inner.cache.stats_read(identity).await } else { Stats::default() } };
+    let (inner, identity, at) = (&exchange.inner, &exchange.draft.identity, exchange.at);
+    let stats =
+        async { if reads_stats { inner.cache.stats_read(identity, at).await } else { Stats::default() } };
     let (stats, action) = tokio::join!(stats, decide::read_cache(inner, identity));
     exchange.draft.facts.stats = stats;
     exchange.draft.facts.stats_known = reads_stats;

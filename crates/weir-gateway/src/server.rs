@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::alarm::Alarm;
 use crate::gateway::Inner;
 use crate::identify::Peer;
 use crate::pipeline;
@@ -28,6 +29,12 @@ const READ_BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// How long accepting pauses after an error such as "too many open files", so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// A client's connection.
+pub(crate) struct Connection {
+    pub(crate) peer: Peer,
+    pub(crate) alarm: Alarm,
+}
+
 /// Serves until `stop`, then lets open requests finish for `limits.drain`.
 pub(crate) async fn serve(inner: Arc<Inner>, listener: TcpListener, stop: CancellationToken) {
     let graceful = GracefulShutdown::new();
@@ -36,7 +43,7 @@ pub(crate) async fn serve(inner: Arc<Inner>, listener: TcpListener, stop: Cancel
     // a silent connection without any deadline.
     let mut builder = http1::Builder::new();
     // Without `pipeline_flush`: it lifts the bound on what is buffered for a client that reads slowly.
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_DEADLINE).max_buf_size(READ_BUFFER_BYTES_MAX);
+    builder.header_read_timeout(HEAD_DEADLINE).max_buf_size(READ_BUFFER_BYTES_MAX);
     loop {
         let (stream, peer, slot) = tokio::select! {
             biased;
@@ -89,7 +96,10 @@ fn connection(
     (stream, peer, slot): (TcpStream, SocketAddr, OwnedSemaphorePermit),
 ) -> impl Future<Output = ()> + Send + 'static {
     let inner = Arc::clone(inner);
-    let from = Arc::new(Peer::new(peer.ip()));
+    let alarm = Alarm::default();
+    let mut builder = builder.clone();
+    builder.timer(alarm.clone());
+    let from = Arc::new(Connection { peer: Peer::new(peer.ip()), alarm });
     let service = service_fn(move |request| {
         let (inner, from) = (Arc::clone(&inner), Arc::clone(&from));
         async move { Ok::<_, Infallible>(pipeline::handle(inner, request, &from).await) }

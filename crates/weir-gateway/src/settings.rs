@@ -22,7 +22,7 @@ use crate::meters::ModelMeters;
 /// The settings of one configuration. A request keeps the ones it began with.
 pub(crate) struct Settings {
     pub(crate) config: Arc<Config>,
-    pub(crate) providers: HashMap<String, Arc<Provider>>,
+    pub(crate) providers: HashMap<String, Arc<Provider>, foldhash::fast::RandomState>,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) fingerprint_header: HeaderName,
     pub(crate) mode: AbuseMode,
@@ -132,7 +132,7 @@ impl Credential {
 
 impl Settings {
     pub(crate) fn new(config: Arc<Config>) -> Result<Self, GatewayError> {
-        let mut providers = HashMap::new();
+        let mut providers = HashMap::default();
         for provider in &config.providers {
             providers.insert(provider.name.clone(), Arc::new(Provider::new(provider)?));
         }

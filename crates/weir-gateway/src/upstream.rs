@@ -15,6 +15,7 @@ use weir_dialect::failure::{Phase, TransportFault};
 use weir_dialect::simulate::{End, simulate};
 use weir_rules::enforce::Permit;
 
+use crate::alarm::Alarm;
 use crate::body::{SimulatedBody, UpstreamBody};
 use crate::client::{ClientError, HttpClient};
 use crate::encoded::{EncodedBody, Encoding};
@@ -56,6 +57,7 @@ pub(crate) struct Call<'a> {
     /// The name that the caller asked for.
     pub(crate) asked_model: &'a str,
     pub(crate) first_byte: Duration,
+    pub(crate) alarm: &'a Alarm,
     /// The time and a random number for the simulated provider, which has neither clock nor randomness; none when the
     /// provider is a real one.
     pub(crate) simulated: Option<(Timestamp, u128)>,
@@ -77,41 +79,35 @@ impl Upstream {
         _permit: Permit,
         call: Call<'_>,
     ) -> Result<Response<UpstreamBody>, Trouble> {
-        let first_byte = call.first_byte;
-        // Pinned here, so that it need not be moved into what limits its time.
-        let answer = pin!(async {
-            match call.simulated {
-                Some((at, seed)) => play(call, at, seed).await,
-                None => self.fetch(call).await,
-            }
-        });
-        match tokio::time::timeout(first_byte, answer).await {
-            Ok(answered) => answered,
-            Err(_) => {
-                let cause = "the provider sent nothing within `limits.upstream.first_byte`";
-                Err(Trouble::no_answer(TransportFault::Timeout, Phase::Head, cause))
-            }
+        let (first_byte, alarm) = (call.first_byte, call.alarm);
+        if let Some((at, seed)) = call.simulated {
+            // Apart, so that what all others wait in stays small, and is moved less.
+            let played = Box::pin(async { alarm.timeout(first_byte, pin!(play(call, at, seed))).await });
+            return played.await.ok_or_else(silent)?;
         }
+        let destination = call.target.provider.destination(call.kind).ok_or_else(no_destination)?;
+        let answer = pin!(self.client.request(destination, request(call)));
+        let answer = alarm.timeout(first_byte, answer).await.ok_or_else(silent)?;
+        let mut answer = answer.map_err(|error| no_answer(&error))?;
+        Ok(match Encoding::take(answer.headers_mut()) {
+            None => answer.map(UpstreamBody::Incoming),
+            Some(encoding) => {
+                answer.map(|body| UpstreamBody::Encoded(Box::new(EncodedBody::new(body, encoding))))
+            }
+        })
     }
+}
 
-    async fn fetch(&self, call: Call<'_>) -> Result<Response<UpstreamBody>, Trouble> {
-        let provider = Arc::clone(&call.target.provider);
-        let destination = provider.destination(call.kind).ok_or_else(|| {
-            let cause = "the provider has no URL for this operation";
-            Trouble {
-                body: Bytes::from_static(cause.as_bytes()),
-                ..Trouble::no_answer(TransportFault::None, Phase::Connect, cause)
-            }
-        })?;
-        match self.client.request(destination, request(call)).await {
-            Ok(mut response) => Ok(match Encoding::take(response.headers_mut()) {
-                None => response.map(UpstreamBody::Incoming),
-                Some(encoding) => {
-                    response.map(|body| UpstreamBody::Encoded(Box::new(EncodedBody::new(body, encoding))))
-                }
-            }),
-            Err(error) => Err(no_answer(&error)),
-        }
+fn silent() -> Trouble {
+    let cause = "the provider sent nothing within `limits.upstream.first_byte`";
+    Trouble::no_answer(TransportFault::Timeout, Phase::Head, cause)
+}
+
+fn no_destination() -> Trouble {
+    let cause = "the provider has no URL for this operation";
+    Trouble {
+        body: Bytes::from_static(cause.as_bytes()),
+        ..Trouble::no_answer(TransportFault::None, Phase::Connect, cause)
     }
 }
 

@@ -203,7 +203,7 @@ async fn paths_and_methods_that_lead_nowhere() {
     assert_eq!(record.result.ended_at.as_deref(), Some("route"), "its id can be explained");
     assert_eq!(record.facts.request.path.len(), 500, "of a path at which nothing is, the beginning is kept");
     let key = weir_core::IdentityKey::from_stored(record.decision.subject.clone());
-    let stats = node.cache.stats_read(&key).await;
+    let stats = node.cache.stats_read(&key, record.decision.at).await;
     assert_eq!(stats.requests_1h, 0, "no endpoint was reached: it counts for nobody");
 }
 

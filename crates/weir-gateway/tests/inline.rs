@@ -172,13 +172,19 @@ async fn an_exempted_identity_passes_until_its_time_is_over() {
     let until = now + jiff::SignedDuration::from_secs(60);
     node.database.identity_exempt(&key, Some(until), "ops", now).await.unwrap();
     node.directory.refresh().await.unwrap();
-    eventually("the exemption", async || node.directory.identity(&key).await.exempt_until).await;
+    eventually("the exemption", async || {
+        node.directory.identity(&key, world.clock.manual.now()).await.exempt_until
+    })
+    .await;
     let answer = node.send(&Ask::chat("paid/big")).await;
     assert_eq!(answer.status, 200);
     let decision = node.record_of(&answer).await.decision;
     assert_eq!((decision.outcome.as_str(), decision.matched.len()), ("nothing", 1));
     world.clock.advance_ms(60_000);
-    eventually("what is known, read anew", async || node.directory.identity(&key).await.exempt_until).await;
+    eventually("what is known, read anew", async || {
+        node.directory.identity(&key, world.clock.manual.now()).await.exempt_until
+    })
+    .await;
     assert_eq!(node.send(&Ask::chat("paid/big")).await.status, 403);
 }
 
@@ -200,7 +206,8 @@ async fn what_events_have_told_of_an_identity_are_facts() {
     };
     node.database.identity_merge(&key, change, now).await.unwrap();
     node.directory.refresh().await.unwrap();
-    eventually("the change", async || node.directory.identity(&key).await.plan).await;
+    eventually("the change", async || node.directory.identity(&key, world.clock.manual.now()).await.plan)
+        .await;
     assert_eq!(node.send(&Ask::chat("paid/big")).await.status, 403);
 }
 

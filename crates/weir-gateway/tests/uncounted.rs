@@ -203,7 +203,8 @@ async fn an_estimate_costs_nothing_where_nothing_is_charged() {
     // What has no price is counted all the same, for the rules that read it.
     let stats = eventually("stats", async || {
         let key = node.records().await[0].decision.subject.clone();
-        let stats = node.cache.stats_read(&weir_core::IdentityKey::from_stored(&key)).await;
+        let stats =
+            node.cache.stats_read(&weir_core::IdentityKey::from_stored(&key), world.clock.manual.now()).await;
         (stats.tokens_1h > 0).then_some(stats)
     });
     assert!(stats.await.spend_1h_usd.abs() < f64::EPSILON);

@@ -157,12 +157,13 @@ async fn calls() {
         black_box(cache.consume(&charges[n as usize % 10_000]).await);
     }
     report.line("consume of one limit in process");
+    let now = SystemClock::shared().now();
     for n in 0..CALLS {
-        cache.stats_add(&identities[n as usize % 10_000], events(n));
+        cache.stats_add(&identities[n as usize % 10_000], events(n), now);
     }
     report.line("stats_add in process");
     for n in 0..CALLS {
-        black_box(cache.stats_read(&identities[n as usize % 10_000]).await);
+        black_box(cache.stats_read(&identities[n as usize % 10_000], now).await);
     }
     report.line("stats_read in process");
 }

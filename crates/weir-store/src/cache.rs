@@ -14,10 +14,10 @@ use std::time::Duration;
 use quick_cache::sync::Cache as BoundedMap;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
-use weir_core::IdentityKey;
 use weir_core::clock::SharedClock;
 use weir_core::record::Stats;
 use weir_core::secret::Secret;
+use weir_core::{IdentityKey, Timestamp};
 
 pub use self::limits::{Exceeded, LIMIT_WINDOWS_MAX, LimitCharge, LimitOutcome};
 pub use self::stats::{STATS_IDENTITIES_MAX, STATS_IPS_MAX, StatsEvent};
@@ -121,7 +121,7 @@ impl Cache {
             }
             _ => Store::Redis(Shared::start(&options).await),
         };
-        let inner = Inner { limits: LocalLimits::new(clock.clone()), stats: LocalStats::new(clock), store };
+        let inner = Inner { limits: LocalLimits::new(clock), stats: LocalStats::new(), store };
         Self { inner: Arc::new(inner) }
     }
 
@@ -212,19 +212,19 @@ impl Cache {
 
     /// The stats of an identity's earlier requests. It never fails: while Redis does not answer, they are those of the
     /// requests that this node has seen.
-    pub async fn stats_read(&self, identity: &IdentityKey) -> Stats {
+    pub async fn stats_read(&self, identity: &IdentityKey, now: Timestamp) -> Stats {
         if let Store::Redis(shared) = &self.inner.store {
             match shared.redis.stats(identity).await {
                 Ok(totals) => return totals.into_stats(),
                 Err(error) => shared.swallow(&error),
             }
         }
-        self.inner.stats.read(identity)
+        self.inner.stats.read(identity, now)
     }
 
     /// Adds to the stats of an identity; on Redis in the background, where they are seen within a second.
-    pub fn stats_add(&self, identity: &IdentityKey, event: StatsEvent) {
-        self.inner.stats.add(identity, &event);
+    pub fn stats_add(&self, identity: &IdentityKey, event: StatsEvent, now: Timestamp) {
+        self.inner.stats.add(identity, &event, now);
         if let Store::Redis(shared) = &self.inner.store {
             shared.stats.add(identity, event);
         }

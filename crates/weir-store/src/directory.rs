@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
 use quick_cache::sync::Cache as BoundedMap;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use weir_core::clock::SharedClock;
 use weir_core::secret::{Secret, expose};
 use weir_core::{IdentityKey, Timestamp};
 
@@ -90,9 +90,8 @@ pub struct Directory {
 
 struct Inner {
     database: Database,
-    clock: SharedClock,
     configured: ArcSwap<Vec<ConfiguredKey>>,
-    keys: ArcSwap<HashMap<KeyHash, Arc<ApiKey>>>,
+    keys: ArcSwap<HashMap<KeyHash, Arc<ApiKey>, RandomState>>,
     spends: Mutex<HashMap<String, Arc<Spend>>>,
     identities: BoundedMap<IdentityKey, Arc<Known>>,
     rules_changed: watch::Sender<u64>,
@@ -112,11 +111,10 @@ impl Directory {
     ///
     /// # Errors
     /// The database does not answer; see [`crate::ErrorKind`].
-    pub async fn start(database: Database, options: DirectoryOptions, clock: SharedClock) -> Result<Self> {
+    pub async fn start(database: Database, options: DirectoryOptions) -> Result<Self> {
         let position = database.changes_position().await?;
         let inner = Arc::new(Inner {
             database,
-            clock,
             configured: ArcSwap::from_pointee(options.configured),
             keys: ArcSwap::default(),
             spends: Mutex::default(),
@@ -156,8 +154,7 @@ impl Directory {
     }
 
     /// What is known of an identity; nothing when the database does not answer in time, which it reports itself.
-    pub async fn identity(&self, key: &IdentityKey) -> IdentityRow {
-        let now = self.inner.clock.now();
+    pub async fn identity(&self, key: &IdentityKey, now: Timestamp) -> IdentityRow {
         if let Some(known) = self.inner.identities.get(key)
             && now.duration_since(known.read_at).unsigned_abs() < IDENTITY_AGE_MAX
         {
@@ -303,7 +300,7 @@ impl Inner {
 
     async fn load_keys(&self) -> Result<()> {
         let stored = self.database.keys_all(false).await?;
-        let mut keys = HashMap::with_capacity(stored.len());
+        let mut keys = HashMap::with_capacity_and_hasher(stored.len(), RandomState::default());
         for key in stored {
             let Some(byok) = self.unsealed(&key.id, &key.byok) else { continue };
             let spend = self.spend_of(&key.id);

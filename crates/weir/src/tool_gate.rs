@@ -119,7 +119,7 @@ struct Base {
 impl Base {
     async fn load(config: &Config, database: Database, clock: SharedClock) -> Result<Self, Failure> {
         let options = DirectoryOptions { configured: crate::store::configured_keys(config) };
-        let directory = Directory::start(database.clone(), options, clock.clone()).await;
+        let directory = Directory::start(database.clone(), options).await;
         let directory = directory.map_err(|e| Failure::dependency("the store", e))?;
         let rules = Arc::new(LiveRules::new(RuleSet::default(), 0));
         let rulebook = Rulebook::new(database.clone(), Some(rules.clone()), master(config), clock.clone());

@@ -74,7 +74,7 @@ async fn gather(
     let identity =
         super::protocol::Caller { ja4: Some(&request.ja4), user_agent: Some(&request.user_agent), ..caller }
             .identity(address);
-    let row = parts.directory.identity(&identity).await;
+    let row = parts.directory.identity(&identity, now).await;
     let exempt = row.exempt_until.is_some_and(|until| until > now);
     let user_id = asked.kilo_user_id.as_deref().unwrap_or_default().trim();
     let owners = facts::Owners::of(&parts.directory, user_id, asked.organization_id.as_deref());
@@ -85,7 +85,7 @@ async fn gather(
     if let Some(project) = &asked.project_id {
         known.project_id = facts::text(Some(project));
     }
-    let stats = parts.cache.stats_read(&identity).await;
+    let stats = parts.cache.stats_read(&identity, now).await;
     let recorded =
         RecordedFacts { request, identity: known, stats, stats_known: true, ..RecordedFacts::default() };
     (identity, recorded, exempt)
@@ -183,7 +183,8 @@ fn note(console: &Shared, identity: &IdentityKey, recorded: &RecordedFacts, deci
     let action = decision.action();
     let denied = u64::from(matches!(action, Action::RateLimit | Action::Block));
     let ip = Some(recorded.request.ip.clone()).filter(|ip| !ip.is_empty());
-    console.parts.cache.stats_add(identity, StatsEvent { requests: 1, denied, ip, ..StatsEvent::default() });
+    let event = StatsEvent { requests: 1, denied, ip, ..StatsEvent::default() };
+    console.parts.cache.stats_add(identity, event, console.now());
     metrics::counter!("weir_classifications_total", "action" => action.as_str()).increment(1);
     if action.enforces() {
         let rule = decision.rule.as_deref().unwrap_or_default();

@@ -32,10 +32,8 @@ pub(crate) async fn usage_cost(
         let tokens = [cost.input_tokens, cost.output_tokens, cost.cache_write_tokens, cost.cache_hit_tokens];
         let tokens = tokens.into_iter().flatten().fold(0, u64::saturating_add);
         let spend_microusd = cost.cost.unwrap_or(0);
-        console
-            .parts
-            .cache
-            .stats_add(&identity, StatsEvent { tokens, spend_microusd, ..StatsEvent::default() });
+        let event = StatsEvent { tokens, spend_microusd, ..StatsEvent::default() };
+        console.parts.cache.stats_add(&identity, event, console.now());
     }
     Ok(Json(CostResponse { identity_key: identity.as_str().to_owned(), matched: known.is_some(), duplicate }))
 }

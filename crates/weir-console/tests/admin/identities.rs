@@ -102,12 +102,14 @@ async fn an_exemption_is_for_a_time_to_come_and_in_force_at_once() {
     let path = "/api/identities/user%3Aa/exemption";
     let set = plane.json("PUT", path, json!({"until": "2026-11-21T10:00:00+01:00"})).await.ok();
     assert_eq!(set, json!({"key": "user:a", "exempt_until": "2026-11-21T09:00:00Z"}));
-    let row = plane.parts.directory.identity(&identity("user:a")).await;
+    let row = plane.parts.directory.identity(&identity("user:a"), plane.clock.now()).await;
     assert_eq!(row.exempt_until.unwrap().to_string(), "2026-11-21T09:00:00Z");
     assert_eq!(plane.get("/api/identities/user%3Aa").await.ok()["exempt_until"], "2026-11-21T09:00:00Z");
 
     assert_eq!(plane.call("DELETE", path, Body::empty()).await.status, 204);
-    assert!(plane.parts.directory.identity(&identity("user:a")).await.exempt_until.is_none());
+    assert!(
+        plane.parts.directory.identity(&identity("user:a"), plane.clock.now()).await.exempt_until.is_none()
+    );
     for bad in [json!({"until": "2026-11-20T10:00:00Z"}), json!({"until": "2126-01-01T00:00:00Z"})] {
         assert_eq!(plane.json("PUT", path, bad).await.faults(400), ["until"]);
     }

@@ -90,7 +90,7 @@ impl Plane {
             byok: BTreeMap::new(),
         };
         let options = DirectoryOptions { configured: vec![configured] };
-        let directory = Directory::start(database.clone(), options, shared.clone()).await.unwrap();
+        let directory = Directory::start(database.clone(), options).await.unwrap();
         let rules = Arc::new(LiveRules::new(RuleSet::default(), 0));
         let parts = Parts {
             live: Live::new(Arc::new(config(CONFIG)), &ADMIN.to_owned().into()),

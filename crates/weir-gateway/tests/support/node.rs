@@ -67,7 +67,7 @@ impl Node {
             CacheOptions { deadline: Duration::from_secs(10), ..CacheOptions::new(options.cache) };
         let cache = Cache::open(cache_options, clock.clone()).await;
         let configured = DirectoryOptions { configured: configured_keys(&config) };
-        let directory = Directory::start(database.clone(), configured, clock.clone()).await.unwrap();
+        let directory = Directory::start(database.clone(), configured).await.unwrap();
         let recorder = Recorder::start(database.clone(), RecorderOptions::default(), clock.clone());
         let rules = Arc::new(LiveRules::new(rules(&options.rules, world), 1));
         let gateway = Gateway::new(Parts {

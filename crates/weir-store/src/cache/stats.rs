@@ -10,9 +10,9 @@ use std::collections::HashMap;
 use std::hash::BuildHasher as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use weir_core::IdentityKey;
-use weir_core::clock::SharedClock;
+use foldhash::fast::RandomState;
 use weir_core::record::Stats;
+use weir_core::{IdentityKey, Timestamp};
 
 pub(super) use self::shared::StatsQueue;
 use super::earliest::Earliest;
@@ -65,26 +65,27 @@ struct Identity {
     ips: Vec<(u64, i64)>,
 }
 
-/// Keeps stats in this process, by the clock it is given.
+type Shard = HashMap<IdentityKey, Identity, RandomState>;
+
+/// Keeps stats in this process.
 pub(super) struct LocalStats {
-    shards: Vec<Mutex<HashMap<IdentityKey, Identity>>>,
-    hasher: foldhash::fast::RandomState,
-    clock: SharedClock,
+    shards: Vec<Mutex<Shard>>,
+    hasher: RandomState,
 }
 
 impl LocalStats {
-    pub(super) fn new(clock: SharedClock) -> Self {
+    pub(super) fn new() -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { shards, hasher: foldhash::fast::RandomState::default(), clock }
+        Self { shards, hasher: RandomState::default() }
     }
 
-    pub(super) fn read(&self, identity: &IdentityKey) -> Stats {
-        let now = to_ms(self.clock.now());
+    pub(super) fn read(&self, identity: &IdentityKey, now: Timestamp) -> Stats {
+        let now = to_ms(now);
         self.shard(identity).get(identity).map(|found| found.read(now)).unwrap_or_default()
     }
 
-    pub(super) fn add(&self, identity: &IdentityKey, event: &StatsEvent) {
-        let now = to_ms(self.clock.now());
+    pub(super) fn add(&self, identity: &IdentityKey, event: &StatsEvent, now: Timestamp) {
+        let now = to_ms(now);
         let ip = event.ip.as_deref().map(|ip| self.hasher.hash_one(ip));
         let mut shard = self.shard(identity);
         match shard.get_mut(identity) {
@@ -99,7 +100,7 @@ impl LocalStats {
     }
 
     #[expect(clippy::indexing_slicing, reason = "the index is below the number of shards")]
-    fn shard(&self, identity: &IdentityKey) -> MutexGuard<'_, HashMap<IdentityKey, Identity>> {
+    fn shard(&self, identity: &IdentityKey) -> MutexGuard<'_, Shard> {
         let index = (self.hasher.hash_one(identity) % SHARDS as u64) as usize;
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -111,7 +112,7 @@ impl LocalStats {
 }
 
 /// At the cap the eighth that was silent longest leaves.
-fn make_room(shard: &mut HashMap<IdentityKey, Identity>) {
+fn make_room(shard: &mut Shard) {
     if shard.len() < SHARD_MAX {
         return;
     }
@@ -220,17 +221,17 @@ fn small(number: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use weir_testkit::ManualClock;
-
     use super::*;
 
     #[test]
     fn there_are_never_more_identities_than_the_cap() {
-        let stats = LocalStats::new(Arc::new(ManualClock::at_ten()));
+        let stats = LocalStats::new();
         for n in 0..2 * STATS_IDENTITIES_MAX {
-            stats.add(&IdentityKey::from_stored(format!("user:{n}")), &StatsEvent::default());
+            stats.add(
+                &IdentityKey::from_stored(format!("user:{n}")),
+                &StatsEvent::default(),
+                Timestamp::UNIX_EPOCH,
+            );
         }
         let kept = stats.len();
         assert!(kept <= STATS_IDENTITIES_MAX && kept > STATS_IDENTITIES_MAX / 2, "{kept}");

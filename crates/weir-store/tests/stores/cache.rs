@@ -14,7 +14,7 @@ use weir_store::{
 };
 use weir_testkit::{ManualClock, RedisServer};
 
-use super::support::until;
+use super::support::{now, until};
 
 /// Where a test's cache is. On Redis each opening is another node.
 pub enum Place {
@@ -165,28 +165,28 @@ pub async fn all_charges_are_counted_and_the_longest_wait_is_told(place: Place) 
 
 pub async fn stats_are_those_of_earlier_requests(place: Place) {
     let (cache, other) = (place.open().await, place.open().await);
-    assert_eq!(cache.stats_read(&ann()).await, Default::default());
+    assert_eq!(cache.stats_read(&ann(), now()).await, Default::default());
     for n in 0..30_u64 {
         let ip = Some(format!("203.0.113.{}", n % 3));
         let event = StatsEvent { requests: 1, tokens: 10, spend_microusd: 250_000, denied: n % 2, ip };
-        if n % 2 == 0 { &cache } else { &other }.stats_add(&ann(), event);
+        if n % 2 == 0 { &cache } else { &other }.stats_add(&ann(), event, now());
     }
     let late = StatsEvent { tokens: 5, ..StatsEvent::default() };
-    cache.stats_add(&ann(), late);
+    cache.stats_add(&ann(), late, now());
     for node in [&cache, &other] {
         node.close().await.unwrap();
     }
-    let stats = other.stats_read(&ann()).await;
+    let stats = other.stats_read(&ann(), now()).await;
     assert_eq!((stats.requests_1h, stats.tokens_1h, stats.denied_1h, stats.ips_1h), (30, 305, 15, 3));
     assert!((stats.requests_per_second - 0.5).abs() < 1e-9, "{stats:?}");
     assert!((stats.spend_1h_usd - 7.5).abs() < 1e-9, "{stats:?}");
     for n in 0..STATS_IPS_MAX + 20 {
         let event = StatsEvent { ip: Some(format!("198.51.100.{n}")), ..StatsEvent::default() };
-        cache.stats_add(&ann(), event);
+        cache.stats_add(&ann(), event, now());
         cache.close().await.unwrap();
     }
-    assert_eq!(cache.stats_read(&ann()).await.ips_1h, STATS_IPS_MAX as i64);
-    assert_eq!(cache.stats_read(&IdentityKey::from_stored("user:bob")).await, Default::default());
+    assert_eq!(cache.stats_read(&ann(), now()).await.ips_1h, STATS_IPS_MAX as i64);
+    assert_eq!(cache.stats_read(&IdentityKey::from_stored("user:bob"), now()).await, Default::default());
 }
 
 #[tokio::test]
@@ -198,7 +198,7 @@ async fn windows_and_stats_follow_the_clock_they_are_given() {
     let event =
         || StatsEvent { requests: 1, tokens: 1, ip: Some("203.0.113.1".to_owned()), ..StatsEvent::default() };
     assert_eq!(cache.consume(&charge).await.exceeded, None);
-    cache.stats_add(&ann(), event());
+    cache.stats_add(&ann(), event(), clock.now());
     clock.advance(Duration::from_secs(40));
     assert_eq!(cache.consume(&charge).await.exceeded, None);
     assert_eq!(
@@ -208,13 +208,13 @@ async fn windows_and_stats_follow_the_clock_they_are_given() {
     );
     clock.advance(Duration::from_millis(19_999));
     assert!(cache.consume(&charge).await.exceeded.is_some());
-    assert!(cache.stats_read(&ann()).await.requests_per_second > 0.0);
+    assert!(cache.stats_read(&ann(), clock.now()).await.requests_per_second > 0.0);
     clock.advance(Duration::from_millis(1));
     assert_eq!(cache.consume(&charge).await.exceeded, None, "a new window");
-    let stats = cache.stats_read(&ann()).await;
+    let stats = cache.stats_read(&ann(), clock.now()).await;
     assert_eq!((stats.requests_per_second, stats.requests_1h, stats.first_seen_s), (0.0, 1, 60));
     clock.advance(Duration::from_secs(3_600));
-    let stats = cache.stats_read(&ann()).await;
+    let stats = cache.stats_read(&ann(), clock.now()).await;
     assert_eq!((stats.requests_1h, stats.tokens_1h, stats.ips_1h, stats.first_seen_s), (0, 0, 0, 3_660));
 }
 
@@ -224,16 +224,16 @@ async fn identities_that_were_silent_longest_leave_first() {
     let cache =
         Cache::open(CacheOptions::new(CacheLocation::Memory), std::sync::Arc::new(clock.clone())).await;
     let event = || StatsEvent { requests: 1, ..StatsEvent::default() };
-    cache.stats_add(&IdentityKey::from_stored("user:early"), event());
+    cache.stats_add(&IdentityKey::from_stored("user:early"), event(), clock.now());
     clock.advance(Duration::from_secs(1));
     for n in 0..2 * STATS_IDENTITIES_MAX {
-        cache.stats_add(&IdentityKey::from_stored(format!("user:{n}")), event());
+        cache.stats_add(&IdentityKey::from_stored(format!("user:{n}")), event(), clock.now());
     }
     clock.advance(Duration::from_secs(1));
     let late = IdentityKey::from_stored("user:late");
-    cache.stats_add(&late, event());
-    assert_eq!(cache.stats_read(&IdentityKey::from_stored("user:early")).await.requests_1h, 0);
-    assert_eq!(cache.stats_read(&late).await.requests_1h, 1);
+    cache.stats_add(&late, event(), clock.now());
+    assert_eq!(cache.stats_read(&IdentityKey::from_stored("user:early"), clock.now()).await.requests_1h, 0);
+    assert_eq!(cache.stats_read(&late, clock.now()).await.requests_1h, 1);
 }
 
 #[tokio::test]

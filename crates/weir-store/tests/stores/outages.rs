@@ -11,7 +11,7 @@ use weir_store::{
 use weir_testkit::{PostgresServer, RedisServer};
 
 use super::cache::patient;
-use super::support::{at, until};
+use super::support::{at, now, until};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -74,7 +74,7 @@ async fn nobody_waits_for_a_redis_that_hangs() {
     let cache = Cache::open(options, SystemClock::shared()).await;
     until("Redis to be used", async || is(&cache, DependencyState::Up).await).await;
     cache.action_set(&ann(), "block").await.unwrap();
-    cache.stats_add(&ann(), StatsEvent { requests: 1, ..StatsEvent::default() });
+    cache.stats_add(&ann(), StatsEvent { requests: 1, ..StatsEvent::default() }, now());
 
     server.pause();
     let mut waited = 0;
@@ -91,7 +91,7 @@ async fn nobody_waits_for_a_redis_that_hangs() {
     for _ in 0..1_000 {
         assert_eq!(cache.action_get(&ann()).await.unwrap_err().kind(), ErrorKind::Unavailable);
         cache.consume(std::slice::from_ref(&charge)).await;
-        assert_eq!(cache.stats_read(&ann()).await.requests_1h, 1, "what this node has seen");
+        assert_eq!(cache.stats_read(&ann(), now()).await.requests_1h, 1, "what this node has seen");
     }
     let spent = asked.elapsed();
     assert!(

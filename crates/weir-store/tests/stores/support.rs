@@ -7,6 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use weir_core::record::{ProviderCall, Record, RecordedFacts, RequestResult, Usage};
 use weir_core::{Decision, DecisionId, Outcome, Timestamp};
+use weir_store::clock::SystemClock;
 use weir_store::{Database, DatabaseLocation, DatabaseOptions};
 use weir_testkit::PostgresServer;
 use weir_testkit::deadline::PATIENCE;
@@ -111,4 +112,9 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut so: impl FnMut() ->
         }
     };
     tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| panic!("waited in vain for {what}"));
+}
+
+/// The time of the system's clock, as the stores under test see it.
+pub fn now() -> Timestamp {
+    SystemClock::shared().now()
 }

@@ -10,7 +10,7 @@ use weir_store::{CacheLocation, DependencyState, LimitCharge, StatsEvent};
 use weir_testkit::RedisServer;
 
 use super::cache::patient;
-use super::support::until;
+use super::support::{now, until};
 
 /// A `redis-server` with a configuration of its own; killed when dropped.
 struct Server {
@@ -70,15 +70,13 @@ async fn it_does_everything(location: CacheLocation) {
             ["rule:a", "rule:b", "free-model"].map(|n| LimitCharge::new(identity.as_str(), n, 1, hour));
         assert_eq!(cache.consume(&limits).await.exceeded, None);
         assert!(cache.consume(&limits).await.exceeded.is_some());
-        cache.stats_add(
-            identity,
-            StatsEvent { requests: 3, ip: Some("::1".to_owned()), ..StatsEvent::default() },
-        );
+        let event = StatsEvent { requests: 3, ip: Some("::1".to_owned()), ..StatsEvent::default() };
+        cache.stats_add(identity, event, now());
     }
     assert_eq!(cache.actions_clear().await, Ok(50));
     cache.close().await.unwrap();
     for identity in &identities {
-        let stats = cache.stats_read(identity).await;
+        let stats = cache.stats_read(identity, now()).await;
         assert_eq!((stats.requests_1h, stats.ips_1h), (3, 1), "{identity}");
     }
     assert_eq!(cache.state().state, DependencyState::Up);

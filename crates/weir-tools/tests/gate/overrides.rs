@@ -87,9 +87,7 @@ async fn calls_are_decided_by_what_an_operator_set_until_it_is_taken_back() {
     )
     .await;
     let (database, clock) = (&bench.database, &bench.clock);
-    let directory = Directory::start(database.clone(), DirectoryOptions::default(), Arc::new(clock.clone()))
-        .await
-        .unwrap();
+    let directory = Directory::start(database.clone(), DirectoryOptions::default()).await.unwrap();
     bench.gate.follow_overrides(directory.overrides());
     let runs = async |tool: &str| {
         let call = Bench::call_as(Bench::caller("web"), tool, json!({}));

@@ -118,7 +118,7 @@ impl Base {
         let database = store::database(config).await?;
         let cache = Cache::open(store::cache_options(config), clock.clone()).await;
         let options = DirectoryOptions { configured: store::configured_keys(config) };
-        let directory = Directory::start(database.clone(), options, clock.clone()).await.map_err(of_store)?;
+        let directory = Directory::start(database.clone(), options).await.map_err(of_store)?;
         let recorder = Recorder::start(database.clone(), RecorderOptions::default(), clock.clone());
         let rules = Arc::new(LiveRules::new(RuleSet::default(), 0));
         let rulebook = Rulebook::new(database.clone(), Some(rules.clone()), master(config), clock.clone());
@@ -185,7 +185,7 @@ impl Node {
         let tools = Tools::new(base.gate(&config, telling.telemetry()), &config, start.named.as_deref());
         let gateway = gateway(&base, config.clone(), tools.guest(), telling.telemetry()).await?;
         let live = Live::new(config.clone(), &token.token);
-        let point = Arc::new(GatePoint::new(tools.gate.clone(), base.directory.clone()));
+        let point = Arc::new(GatePoint::new(tools.gate.clone(), base.directory.clone(), base.clock.clone()));
         let console = console(&base, &config, live.clone(), (metrics, telling.collector()), &gateway, point);
 
         let in_force = base.rules.load();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use weir_console::{AskedCall, PointAnswer, ToolPoint};
 use weir_core::IdentityKey;
+use weir_core::clock::SharedClock;
 use weir_core::record::IdentityFacts;
 use weir_core::tool::{CeilingStanding, ToolStanding};
 use weir_store::Directory;
@@ -15,12 +16,13 @@ use weir_tools::{Caller, Gate, ToolCall};
 pub struct GatePoint {
     gate: Gate,
     directory: Directory,
+    clock: SharedClock,
 }
 
 impl GatePoint {
     /// Asks this gate.
-    pub fn new(gate: Gate, directory: Directory) -> Self {
-        Self { gate, directory }
+    pub fn new(gate: Gate, directory: Directory, clock: SharedClock) -> Self {
+        Self { gate, directory, clock }
     }
 
     async fn caller(&self, call: &AskedCall) -> Caller {
@@ -35,7 +37,8 @@ impl GatePoint {
         };
         let known = match &call.user {
             Some(_) => {
-                Some(self.directory.identity(&IdentityKey::from_stored(base.identity.key.as_str())).await)
+                let key = IdentityKey::from_stored(base.identity.key.as_str());
+                Some(self.directory.identity(&key, self.clock.now()).await)
             }
             None => None,
         };
