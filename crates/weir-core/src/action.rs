@@ -160,6 +160,26 @@ mod tests {
         assert!("BLOCK".parse::<Action>().is_err());
     }
 
+    /// Spec A1 and A2, as a table that does not ask the code what is right.
+    #[test]
+    fn what_follows_from_an_action_is_written_down() {
+        let (none, first, second) = (Duration::ZERO, Duration::from_secs(2), Duration::from_secs(6));
+        let table = [
+            (Action::Nothing, false, none, "ALLOW"),
+            (Action::Log, false, none, "ALLOW"),
+            (Action::RateLimit, true, none, "SOFT_BLOCK"),
+            (Action::Quarantine1, true, first, "SOFT_BLOCK"),
+            (Action::Quarantine2, true, second, "SOFT_BLOCK"),
+            (Action::Quarantine3, true, second, "SOFT_BLOCK"),
+            (Action::Block, true, none, "HARD_BLOCK"),
+        ];
+        assert_eq!(table.map(|(action, ..)| action), Action::ALL);
+        for (action, enforces, delay, verdict) in table {
+            let found = (action.enforces(), action.delay(QuarantineDelays::default()), action.verdict());
+            assert_eq!(found, (enforces, delay, verdict), "{action}");
+        }
+    }
+
     #[test]
     fn cached_values_accept_both_words_for_nothing_and_write_one() {
         assert_eq!(parse_cached("none"), Ok(Action::Nothing));

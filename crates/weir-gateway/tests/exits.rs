@@ -368,6 +368,8 @@ fn says_what_it_should(name: &str, way: &Way, spoken: Spoken, answer: &Response)
     let should_retry = (!matches!(way.status, 429 | 503)).then_some("false");
     assert_eq!(answer.header("x-should-retry"), should_retry, "{name}");
     assert_eq!(answer.header("allow"), (way.status == 405).then_some("POST"), "{name}");
+    let told_of_override = way.candidate.is_some_and(|candidate| answer.text().contains(candidate));
+    assert!(!told_of_override, "{name}: the other model is not the caller's business: {}", answer.text());
     let decision = answer.header("x-weir-decision").expect("x-weir-decision");
     let body = answer.json();
     match spoken {

@@ -78,9 +78,44 @@ fn outcome(made: &ToolDecision) -> (&str, Option<DenialKind>, Option<&str>) {
 const DENY: &str = "  - {id: no, on: tool, when: tool.name == \"run_script\", then: deny}\n";
 const ASK: &str = "  - {id: ask, on: tool, when: tool.name == \"run_script\", then: require-approval}\n";
 const RAISE: &str = "  - {id: raise, on: tool, when: has(call.args.path), then: {level: dangerous}}\n";
+const RAISE_TOO: &str =
+    "  - {id: raise-too, on: tool, when: has(call.args.path), then: {level: dangerous}}\n";
 const BROKEN: &str = "  - {id: broken, on: tool, when: call.args.absent == 1, then: allow}\n";
 const HIDE: &str = "  - {id: hide, on: tool, when: tool.name == \"run_script\", then: deny, conceal: true}\n";
 const OK: &str = "  - {id: ok, on: tool, when: tool.name == \"run_script\", then: allow}\n";
+
+#[test]
+fn a_denial_names_the_level_that_is_above_the_ceiling() {
+    use PermissionLevel::{Dangerous, Execute, ReadOnly, Write};
+    for (ceiling, required, allowed) in [("read_only", Write, ReadOnly), ("execute", Dangerous, Execute)] {
+        let made = decide(&set(RAISE), &call("write", ceiling));
+        let denial = made.denial().unwrap();
+        assert_eq!((denial.required, denial.allowed), (Some(required), Some(allowed)), "{:?}", denial.kind);
+    }
+    let made = decide(&set(DENY), &call("write", "execute"));
+    assert_eq!(made.denial().map(|denial| (denial.required, denial.allowed)), Some((None, None)));
+}
+
+#[test]
+fn a_permit_says_what_was_decided_on() {
+    let mut facts = call("write", "execute");
+    facts["tool"]["server"] = json!("notes");
+    let made = decide(&set(""), &facts);
+    let (level, decision) = (made.level(), made.decision().id);
+    let permitted = made.permit(Arguments::new(json!({"a": 1}))).unwrap();
+    assert_eq!((permitted.tool(), permitted.server()), ("run_script", "notes"));
+    assert_eq!((permitted.level(), permitted.decision()), (level, decision));
+    assert_eq!((permitted.args().as_value(), level), (&json!({"a": 1}), PermissionLevel::Write));
+}
+
+#[test]
+fn rules_in_force_add_up_to_the_score_and_those_in_shadow_do_not() {
+    let rules = [("a", 5, ""), ("b", 7, ", mode: shadow"), ("c", 11, "")].map(|(id, score, more)| {
+        format!("  - {{id: {id}, on: tool, when: \"true\", then: allow, score: {score}{more}}}\n")
+    });
+    let made = decide(&set(&rules.concat()), &call("read_only", "write"));
+    assert_eq!((made.decision().matched.len(), made.decision().sus_score), (3, 16));
+}
 
 #[test]
 fn each_stage_may_only_narrow_and_the_first_that_denies_says_why() {
@@ -99,6 +134,7 @@ fn each_stage_may_only_narrow_and_the_first_that_denies_says_why() {
         (&[OK, ASK, DENY], "write", "write", here, ("deny", Some(RuleDenied), Some("no"))),
         (&[ASK, DENY], "execute", "write", here, ("deny", Some(SessionForbidden), None)),
         (&[RAISE], "write", "execute", here, ("deny", Some(PermissionTooLow), Some("raise"))),
+        (&[RAISE, RAISE_TOO], "write", "execute", here, ("deny", Some(PermissionTooLow), Some("raise"))),
         (&[RAISE], "write", "dangerous", here, ("allow", None, None)),
         (&[BROKEN], "write", "dangerous", here, ("deny", Some(EvaluationError), Some("broken"))),
         (&[BROKEN, ASK], "write", "dangerous", here, ("deny", Some(EvaluationError), Some("broken"))),
@@ -284,9 +320,16 @@ fn policies_narrow_and_take_back_what_would_not_help() {
 
     let low = decide(&set(""), &call("execute", "read_only"));
     assert!(low.asks_policies(), "an advised change is only true if the policies agree");
+    assert!(!decide(&set(DENY), &call("write", "write")).asks_policies(), "what is denied stays so");
+    let asked = low.clone().with_policy("eyes", &ask);
+    assert_eq!(outcome(&asked), outcome(&low));
+    let advice = &denial(&asked).workaround;
+    assert!(advice.contains("set `tools") && advice.contains("an approval under policy 'eyes'"), "{advice}");
     let low = low.with_policy("sandbox", &deny);
     assert_eq!(outcome(&low).1, Some(DenialKind::SessionForbidden));
     assert!(!denial(&low).workaround.contains("set `tools"), "{}", denial(&low).workaround);
+    let asked = low.clone().with_policy("eyes", &ask);
+    assert_eq!(denial(&asked).workaround, denial(&low).workaround, "nothing is advised that it could add to");
 }
 
 /// The ceiling that a denial advises, and whether it says that an approval is needed besides.

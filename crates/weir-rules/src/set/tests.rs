@@ -5,6 +5,7 @@ use weir_core::{Obligation, Outcome};
 
 use super::*;
 use crate::facts::OwnedFacts;
+use crate::live::{LiveRules, Stopped};
 use crate::load::{LoadOptions, SourceFile, load};
 
 const AT: &str = "2026-11-20T10:00:00Z";
@@ -73,6 +74,25 @@ fn the_most_severe_action_wins_and_the_first_rule_that_asked_for_it_is_named() {
         assert_eq!(decision.rule.as_deref(), *rule, "{of:?}");
         let listed: Vec<&str> = decision.matched.iter().map(|m| m.rule.as_str()).collect();
         assert_eq!(listed, *matched, "{of:?}");
+    }
+}
+
+#[test]
+fn a_rule_is_listed_in_its_own_mode_and_in_shadow_while_it_is_stopped() {
+    let rules = rules(&["then: block", "then: block, mode: shadow", "then: log"]);
+    let stops: Vec<Stopped> = rules.rules()[..2].iter().map(|r| Stopped::new(&r.id, &r.version)).collect();
+    let live = LiveRules::new(rules, 3);
+    let facts = OwnedFacts::from_json(Boundary::Request, &json!({"request": {"model": "m"}})).unwrap();
+    let at = AT.parse().unwrap();
+    let id = DecisionId::new(at, [7; 10]);
+    let context = DecideContext { id, subject: "user:a", epoch: 3, at, delays: QuarantineDelays::default() };
+    for (stops, modes, decider) in [
+        (Vec::new(), [Mode::Enforce, Mode::Shadow, Mode::Enforce], "r0"),
+        (stops, [Mode::Shadow, Mode::Shadow, Mode::Enforce], "r2"),
+    ] {
+        let decision = live.stop(stops).decide_request(&facts.as_facts(), &context);
+        let listed: Vec<Mode> = decision.matched.iter().map(|matched| matched.mode).collect();
+        assert_eq!((listed.as_slice(), decision.rule.as_deref()), (&modes[..], Some(decider)));
     }
 }
 

@@ -191,3 +191,19 @@ fn a_call_of_which_the_level_of_its_arguments_is_not_kept_is_not_replayed() {
     let report = replay(&none, [&record]);
     assert_eq!(side(&report, Boundary::Tool).not_replayed[0].why, Why::NotRecorded);
 }
+
+/// A level that a rule may have raised is read by the conditions of others: a call that is denied either way, if the rule
+/// has not matched or has failed, may have passed where it has matched.
+#[test]
+fn a_rule_that_may_have_raised_the_level_leaves_open_what_others_said_of_it() {
+    let candidate = set(
+        "tool",
+        &of(&[("call.level == \"read_only\"", "then: deny"), ("call.args.x == 1", "then: {level: write}")]),
+    );
+    for (x, truly) in [(1, "allow"), (2, "deny")] {
+        let call = Call { args: json!({"x": x}), ..plain() };
+        assert_eq!(call.decide(&candidate).decision().outcome.as_str(), truly);
+        let report = replay(&candidate, [&call.record(&call.decide(&without_rules()))]);
+        assert_eq!(side(&report, Boundary::Tool).not_replayed[0].why, Why::NotRecorded, "{x}");
+    }
+}
