@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 use weir_core::ApiKind;
 
-use super::text::TextMeter;
+use super::text::{DELTA, TextMeter};
 use super::{Counts, EVENT_BYTES_MAX, Observed, ProviderError, Uncounted, error_of_choices};
 use crate::json;
 use crate::sse::{Event, Scanner};
@@ -33,7 +33,6 @@ const TERMINAL_EVENTS: [&str; 3] = ["response.completed", "response.failed", "re
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
 static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
 static CHOICES: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"choices\""));
-static DELTA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"delta\""));
 /// How the name of an event ends that adds to the answer.
 static OF_DELTA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b".delta\""));
 static TYPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"type\""));

@@ -3,8 +3,14 @@
 //! Nothing is parsed or kept: the strings that follow chosen names are measured, wherever chunks are cut. It never fails,
 //! and of text that is no JSON it says nothing useful.
 
+use std::sync::LazyLock;
+
 use memchr::memchr2;
+use memchr::memmem::Finder;
 use weir_core::ApiKind;
+
+/// The member that holds what an event adds.
+pub(super) static DELTA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"delta\""));
 
 /// Longer names are none of the chosen ones, in bytes.
 const NAME_BYTES_MAX: usize = 20;
@@ -95,8 +101,28 @@ impl TextMeter {
 
     /// Reads a piece of JSON that stands by itself.
     pub(super) fn read(&mut self, piece: &[u8]) {
+        if let Some(bytes) = self.plain(piece) {
+            self.said = self.said.saturating_add(bytes);
+            return;
+        }
         self.at = Place::default();
         self.feed(piece);
+    }
+
+    /// The bytes of a piece that adds a text without escapes and nothing else, as nearly all do: this is faster.
+    fn plain(&self, piece: &[u8]) -> Option<u64> {
+        let delta = piece.get(DELTA.find(piece)?..)?;
+        let (begin, end): (&[u8], &[u8]) = match self.kind {
+            ApiKind::ChatCompletions => (br#""delta":{"content":""#, br#""}"#),
+            ApiKind::Messages => (br#""delta":{"type":"text_delta","text":""#, br#""}"#),
+            ApiKind::Responses => (br#""delta":""#, br#"""#),
+            ApiKind::Embeddings | ApiKind::CountTokens => return None,
+        };
+        let text = delta.strip_prefix(begin)?;
+        let length = memchr2(b'"', b'\\', text)?;
+        let rest = text.get(length..)?.strip_prefix(end)?;
+        // Of several choices each adds something.
+        DELTA.find(rest).is_none().then_some(length as u64)
     }
 
     /// Reads on.
