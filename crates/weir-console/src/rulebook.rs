@@ -389,9 +389,14 @@ impl Rulebook {
         self.edit(Edit::Remove(id.to_owned()), &Note::new(author, "rules.delete", expected_epoch)).await
     }
 
-    /// Loads one rule by itself, so that its diagnostics have the places of the text that was sent.
+    /// One rule that is to be stored, with its id.
     async fn read_rule(&self, text: &str) -> Result<(String, edit::NewRule), ApplyError> {
         self.must_be_master()?;
+        self.read_alone(text).await
+    }
+
+    /// Loads one rule by itself, so that its diagnostics have the places of the text that was sent.
+    async fn read_alone(&self, text: &str) -> Result<(String, edit::NewRule), ApplyError> {
         let loaded = self.load_given(vec![edit::alone(text)]).await.map_err(|error| match error {
             ApplyError::Diagnostics(found) => {
                 ApplyError::Diagnostics(found.into_iter().map(edit::as_sent).collect())

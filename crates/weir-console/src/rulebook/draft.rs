@@ -130,7 +130,7 @@ impl Rulebook {
     /// `Diagnostics`: the draft has errors; `RuleExists`, `UnknownRule`, `Store`.
     pub async fn set_with(&self, text: &str, replaces: Option<&str>) -> Result<Vec<SourceFile>, ApplyError> {
         let (_, set) = self.export().await?;
-        let rule = self.read_alone(text).await?;
+        let (_, rule) = self.read_alone(text).await?;
         let stored = self.load(vec![stored_file(set.clone())]).await?;
         let change = match replaces {
             Some(id) => edit::Edit::Replace(id.to_owned(), rule),
@@ -199,18 +199,16 @@ impl Rulebook {
 
     /// Adds a rule again that somebody has deleted while it was edited.
     async fn restore(&self, id: &str, text: &str, author: &str, epoch: u64) -> Result<Applied, ApplyError> {
-        let rule = self.read_alone(text).await?;
-        match rule.json.get("id").and_then(Value::as_str) {
-            Some(other) if other != id => {
-                Err(ApplyError::Diagnostics(vec![edit::other_id(id, other.to_owned())]))
-            }
-            _ => self.add(text, author, Some(epoch)).await.map(|(_, applied)| applied),
+        let (other, _) = self.read_alone(text).await?;
+        if other != id {
+            return Err(ApplyError::Diagnostics(vec![edit::other_id(id, other)]));
         }
+        self.add(text, author, Some(epoch)).await.map(|(_, applied)| applied)
     }
 
     /// The text of a rule with another mode, and with nothing else changed.
     async fn with_mode(&self, text: &str, mode: Mode) -> Result<String, ApplyError> {
-        let mut json = self.read_alone(text).await?.json;
+        let mut json = self.read_alone(text).await?.1.json;
         if json.get("mode").and_then(Value::as_str).unwrap_or(Mode::Enforce.as_str()) == mode.as_str() {
             return Ok(text.to_owned());
         }
@@ -225,20 +223,7 @@ impl Rulebook {
     }
 
     async fn reads_as(&self, text: &str, wanted: &Value) -> bool {
-        self.read_alone(text).await.is_ok_and(|rule| rule.json == *wanted)
-    }
-
-    async fn read_alone(&self, text: &str) -> Result<edit::NewRule, ApplyError> {
-        let loaded = self.load_given(vec![edit::alone(text)]).await.map_err(|error| match error {
-            ApplyError::Diagnostics(found) => {
-                ApplyError::Diagnostics(found.into_iter().map(edit::as_sent).collect())
-            }
-            other => other,
-        })?;
-        let [rule] = loaded.rules.rules() else {
-            return Err(ApplyError::Diagnostics(vec![edit::not_one_rule(loaded.rules.rules().len())]));
-        };
-        Ok(edit::NewRule { text: text.to_owned(), json: edit::to_json(rule) })
+        self.read_alone(text).await.is_ok_and(|(_, rule)| rule.json == *wanted)
     }
 }
 
