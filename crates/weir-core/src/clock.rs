@@ -22,3 +22,21 @@ pub trait Clock: Send + Sync + 'static {
 
 /// A clock that many parts share.
 pub type SharedClock = Arc<dyn Clock>;
+
+/// Whole seconds, rounded up and at least one, as `Retry-After` wants them.
+#[must_use]
+pub fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_rounded_up_and_at_least_one() {
+        for (millis, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (59_999, 60)] {
+            assert_eq!(whole_seconds(Duration::from_millis(millis)), seconds);
+        }
+    }
+}

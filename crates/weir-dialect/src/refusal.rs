@@ -15,7 +15,7 @@ use weir_core::ApiKind;
 use weir_core::failure::{Class, Owner};
 use weir_core::record::limit_of_rule;
 
-pub use answer::{Answer, whole_seconds};
+pub use answer::Answer;
 pub(crate) use body::to_bytes;
 pub use stream::stream_error;
 

@@ -307,16 +307,7 @@ fn prompts(active: &ActiveRules, body: &RequestBody) -> Prompts {
 
 /// Whether any rule in force reads the counters, which may lie in a shared store.
 pub(crate) fn reads_stats(active: &ActiveRules) -> bool {
-    const STATS: [Fact; 7] = [
-        Fact::StatsRequestsPerSecond,
-        Fact::StatsRequests1h,
-        Fact::StatsTokens1h,
-        Fact::StatsSpend1hUsd,
-        Fact::StatsDenied1h,
-        Fact::StatsIps1h,
-        Fact::StatsFirstSeenS,
-    ];
-    STATS.iter().any(|fact| active.rules.reads(*fact))
+    Fact::STATS.iter().any(|fact| active.rules.reads(*fact))
 }
 
 /// The request's headers as rules see them: without those that hold keys.

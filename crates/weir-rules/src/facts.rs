@@ -195,6 +195,17 @@ impl Fact {
     /// How many facts there are.
     pub const COUNT: usize = Self::ALL.len();
 
+    /// The counters of an identity, which may lie in a shared store and are looked up where a rule reads one.
+    pub const STATS: [Self; 7] = [
+        Self::StatsRequestsPerSecond,
+        Self::StatsRequests1h,
+        Self::StatsTokens1h,
+        Self::StatsSpend1hUsd,
+        Self::StatsDenied1h,
+        Self::StatsIps1h,
+        Self::StatsFirstSeenS,
+    ];
+
     /// The fact as a rule writes it, such as `request.model` or `now`.
     #[must_use]
     pub fn path(self) -> String {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
+use weir_core::clock::whole_seconds;
 use weir_core::identity::IdentityKey;
 use weir_core::record::{Record, RecordedFacts, RequestResult, Stats, Timings, limit_of_rule};
 use weir_core::{Action, Decision, DecisionId, Timestamp};
@@ -171,11 +172,6 @@ fn signals(active: &ActiveRules, rules: &[String]) -> Vec<String> {
     signals.sort_unstable();
     signals.dedup();
     signals
-}
-
-/// Upwards, and at least 1.
-fn whole_seconds(duration: Duration) -> u64 {
-    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0)).max(1)
 }
 
 /// Adds the request to the stats of its identity, counts it and logs what enforces.

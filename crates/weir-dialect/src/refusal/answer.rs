@@ -73,9 +73,3 @@ impl Answer {
         value.parse().ok()
     }
 }
-
-/// Whole seconds, rounded up and at least one, as `Retry-After` wants them.
-#[must_use]
-pub fn whole_seconds(duration: std::time::Duration) -> u64 {
-    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0)).max(1)
-}

@@ -1,10 +1,8 @@
-use std::time::Duration;
-
 use serde_json::Value;
 use weir_core::failure::{Class, Owner};
 use weir_core::{ApiKind, DecisionId};
 
-use super::{Answer, FailedCall, RateLimit, Refusal, RefusalKind, Unavailable, stream_error, whole_seconds};
+use super::{Answer, FailedCall, RateLimit, Refusal, RefusalKind, Unavailable, stream_error};
 use crate::{Dialect, Observed};
 
 fn decision() -> DecisionId {
@@ -266,13 +264,6 @@ fn what_a_caller_sent_is_repeated_in_part_and_without_control_characters() {
     assert!(answer.body.len() < 800, "{}", answer.body.len());
     assert!(refusal.operator_message().starts_with("no model `a [31m xxx"));
     assert!(refusal.operator_message().ends_with("x…`"));
-}
-
-#[test]
-fn seconds_are_rounded_up_and_at_least_one() {
-    for (millis, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (59_999, 60)] {
-        assert_eq!(whole_seconds(Duration::from_millis(millis)), seconds);
-    }
 }
 
 #[test]

@@ -30,15 +30,7 @@ impl FactSet {
             Fact::AttemptOf,
         ]);
         if !stats_known {
-            unknown = unknown.with(Self::of([
-                Fact::StatsRequestsPerSecond,
-                Fact::StatsRequests1h,
-                Fact::StatsTokens1h,
-                Fact::StatsSpend1hUsd,
-                Fact::StatsDenied1h,
-                Fact::StatsIps1h,
-                Fact::StatsFirstSeenS,
-            ]));
+            unknown = unknown.with(Self::of(Fact::STATS));
         }
         if redacted {
             unknown = unknown.with(Self::of([

@@ -12,6 +12,8 @@ fn the_table_is_in_order_and_paths_are_unique() {
     }
     let paths: std::collections::BTreeSet<_> = Fact::ALL.iter().map(|f| f.path()).collect();
     assert_eq!(paths.len(), Fact::COUNT);
+    let stats: Vec<Fact> = Fact::ALL.iter().copied().filter(|fact| fact.root() == "stats").collect();
+    assert_eq!(stats, Fact::STATS);
 }
 
 #[test]

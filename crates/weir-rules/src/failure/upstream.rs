@@ -249,7 +249,7 @@ const fn is_the_requests(class: Class) -> bool {
 }
 
 fn whole_seconds(seconds: f64) -> u64 {
-    weir_dialect::refusal::whole_seconds(std::time::Duration::try_from_secs_f64(seconds).unwrap_or_default())
+    weir_core::clock::whole_seconds(std::time::Duration::try_from_secs_f64(seconds).unwrap_or_default())
 }
 
 /// The words of the built-in pack: what providers document as codes and types.
