@@ -2,7 +2,7 @@
 # Runs the tests of the console in a headless Chromium against a real `weir serve`.
 # Usage: scripts/browser-tests.sh [BINARY]; without one it is built.
 # SCREENSHOTS=FOLDER also puts a picture of every page there: light and dark, wide and narrow.
-# TESTS=REGEX runs the tests whose names match.
+# TESTS=REGEX runs the tests whose names match. SLOW=N makes the processor N times slower for the pages, to find races.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

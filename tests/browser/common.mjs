@@ -61,6 +61,10 @@ export async function open(browser, { scheme = "light", size = WIDTHS.wide, scri
   });
   context.setDefaultTimeout(PATIENCE);
   const page = await context.newPage();
+  if (process.env.SLOW) {
+    const tools = await context.newCDPSession(page);
+    await tools.send("Emulation.setCPUThrottlingRate", { rate: Number(process.env.SLOW) });
+  }
   page.complaints = [];
   page.on("pageerror", (error) => page.complaints.push(`error: ${error.message}`));
   page.on("console", (message) => {
