@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-/// The longest that any wait of this crate takes before the test fails. It is generous, because machines that
-/// build and test at once are slow; a test that passes never takes it.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest that any wait of this crate takes before the test fails. It is there against hanging alone, and
+/// generous, because machines that build and test at once are slow; a test that passes never takes it.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Waits for `future`, and fails the test when it does not complete within [`PATIENCE`].
 ///

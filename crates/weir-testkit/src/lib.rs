@@ -38,5 +38,6 @@ pub use logs::LogCapture;
 pub use postgres::PostgresServer;
 pub use redis::RedisServer;
 pub use sentry::FakeSentry;
+pub use server::free_port;
 pub use upstream::{Gate, RecordedRequest, Script, ScriptedUpstream};
 pub use weir::{WeirCommand, WeirProcess};

@@ -125,7 +125,10 @@ impl PostgresServer {
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log);
         let mut running = Running::spawn(&mut command, Signal::QUIT);
-        let ready = running.wait_until("postgres", || self.execute("SELECT 1").is_ok());
+        // Another PostgreSQL may have the port: ours says its own folder, and any other divides by zero.
+        let data = self.data();
+        let is_ours = format!("SELECT 1 / (current_setting('data_directory') = '{}')::int", data.display());
+        let ready = running.wait_until("postgres", || self.execute(&is_ours).is_ok());
         self.running = Some(running);
         ready
     }

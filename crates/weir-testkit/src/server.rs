@@ -139,11 +139,30 @@ pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
 /// The URL of a port of the loopback on which nothing listens: connections to it are refused.
 #[must_use]
 pub fn refused_url() -> String {
-    format!("http://127.0.0.1:{}", free_port())
+    // Bound and never listened on, until the process ends: nobody else can listen there.
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+    let address = socket.local_addr().expect("a bound socket has an address");
+    std::mem::forget(socket);
+    format!("http://{address}")
 }
 
-/// A port of the loopback that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("a bound socket has an address").port()
+/// Ports that the system gives to nobody by itself (on Linux it gives those from 32,768 on): a server that is killed and
+/// started again on one of these does not find there a connection of somebody, not even one that was looking for it. A
+/// Redis of a cluster uses the port 10,000 above its own as well, which is none of these and none of the system's.
+const PORTS: std::ops::Range<u16> = 10_500..20_500;
+
+/// A port of the loopback that was free a moment ago, for what cannot choose one by itself.
+///
+/// # Panics
+/// There is none.
+#[must_use]
+pub fn free_port() -> u16 {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    // Several processes that test at once begin at different places.
+    let random = std::hash::RandomState::new().build_hasher().finish();
+    let first = random % u64::try_from(PORTS.len()).expect("a number of ports");
+    let first = PORTS.start + u16::try_from(first).expect("less than there are ports");
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    (first..PORTS.end).chain(PORTS.start..first).find(is_free).expect("a free port")
 }

@@ -22,7 +22,7 @@ struct Server {
 impl Server {
     async fn start(lines: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = weir_testkit::free_port();
         let file = folder.path().join("redis.conf");
         let text = format!("port {port}\nbind 127.0.0.1\ndir {}\n{lines}\n", folder.path().display());
         std::fs::write(&file, text).unwrap();
