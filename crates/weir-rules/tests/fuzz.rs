@@ -35,6 +35,9 @@ static ALLOCATOR: memory::Peaking = memory::Peaking;
 /// does other things.
 const TIME_MAX: Duration = Duration::from_secs(3);
 
+/// How often an input that took longer is tried again.
+const TRIES: usize = 5;
+
 /// How much may be allocated at a time for one input, in bytes, beside the input itself.
 const MEMORY_BYTES_MAX: usize = 48 * 1024 * 1024;
 
@@ -55,12 +58,17 @@ fn run(bytes: &[u8]) -> Result<(), String> {
         return Err(format!("it allocated {peak} bytes at a time"));
     }
     if took > TIME_MAX {
-        // Another process may have had the machine: what is really slow is slow again.
-        let begun = Instant::now();
-        let _ = Input::of(bytes).check();
-        let again = begun.elapsed();
-        if again > TIME_MAX {
-            return Err(format!("it took {took:?}, then {again:?}"));
+        // Others may have had the machine: what is really slow is slow every time.
+        let again = std::iter::repeat_with(|| {
+            let begun = Instant::now();
+            let _ = Input::of(bytes).check();
+            begun.elapsed()
+        });
+        let quickest = again.take(TRIES).find(|took| *took <= TIME_MAX);
+        if quickest.is_none() {
+            return Err(format!(
+                "it took {took:?}, and was never quicker than {TIME_MAX:?} in {TRIES} tries"
+            ));
         }
     }
     Ok(())

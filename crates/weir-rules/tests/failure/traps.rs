@@ -165,8 +165,8 @@ fn large_and_deep_bodies_are_bounded() {
     for body in &bodies {
         let started = std::time::Instant::now();
         classify(body, 500, Via::Http);
-        // Far above what it takes, and far below what anything quadratic would.
-        assert!(started.elapsed().as_secs() < 20, "{:?}…", &body[..16]);
+        // Far above what it takes on a machine that does other things, and far below what anything quadratic would.
+        assert!(started.elapsed().as_secs() < 120, "{:?}…", &body[..16]);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The background log: it neither waits nor loses what was enforced, and says what it dropped.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use weir_store::clock::SystemClock;
 use weir_store::database::{DecisionFilter, Retention, UsageFilter};
@@ -108,14 +108,13 @@ async fn when_the_database_takes_nothing_enforced_decisions_are_kept_and_others_
     };
     let recorder = start(&database, options);
 
-    let filing = Instant::now();
+    // None of these waits: they are not even asynchronous, and the database takes nothing before the end of this test.
     for n in 0..500 {
         recorder.file(&record(n, "nothing", "user:ann", None));
     }
     for n in 1_000..1_150 {
         recorder.file(&record(n, "block", "user:ann", Some("r")));
     }
-    assert!(filing.elapsed() < Duration::from_secs(2), "filing does not wait: {:?}", filing.elapsed());
     assert!(recorder.pending() <= 2 * ROOM, "{}", recorder.pending());
     assert!(recorder.dropped() >= 400, "{}", recorder.dropped());
     assert_eq!(

@@ -378,6 +378,6 @@ fn a_command_is_judged_in_a_time_that_grows_with_its_length() {
         let begun = std::time::Instant::now();
         let _ = level(&part.repeat(50_000));
         let _ = level(&part.repeat(COMMAND_BYTES_MAX / part.len()));
-        assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{part}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{part}: {:?}", begun.elapsed());
     }
 }

@@ -93,8 +93,15 @@ async fn a_denied_call_is_told_and_recorded_exactly_once() {
 async fn a_caller_that_leaves_in_the_middle_is_recorded() {
     let bench = Bench::new(tools(), "", Policies::new()).await;
     let call = Bench::call_as(Bench::caller("web"), "hangs", json!({}));
-    let running = bench.gate.call(call, |_| std::future::pending::<Executed<()>>());
-    assert!(tokio::time::timeout(Duration::from_millis(50), running).await.is_err());
+    let begun = tokio::sync::Notify::new();
+    let running = bench.gate.call(call, |_| {
+        begun.notify_one();
+        std::future::pending::<Executed<()>>()
+    });
+    tokio::select! {
+        _ = running => panic!("it never ends"),
+        () = begun.notified() => {}
+    }
     let records = bench.records().await;
     assert_eq!((records.len(), records[0].ended.as_str()), (1, "gone"));
     assert_eq!(bench.timeline.completed(), 1);

@@ -109,30 +109,33 @@ async fn a_server_that_dies_fails_its_calls_and_is_started_again() {
     let bench = Bench::new("").await;
     let mut client = bench.client().await;
     client.shake_hands(json!({})).await;
-    let died = client.call("die", json!({})).await;
-    assert!(text(&died).contains("ended before it answered"), "{died}");
-    // The first start after a death waits; what is asked meanwhile is told so at once.
+    // The start after a death waits, each time longer; what is asked meanwhile is told so at once. A pause of the machine
+    // may be longer than the first of these.
     let mut waited = 0;
-    loop {
-        let again = client.call("echo", json!({"a": 1})).await;
-        if again["isError"] == true {
-            assert!(text(&again).contains("has died"), "{again}");
-            waited += 1;
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            continue;
+    while waited == 0 {
+        let died = client.call("die", json!({})).await;
+        assert!(text(&died).contains("ended before it answered"), "{died}");
+        loop {
+            let again = client.call("echo", json!({"a": 1})).await;
+            if again["isError"] == true {
+                assert!(text(&again).contains("has died"), "{again}");
+                waited += 1;
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                continue;
+            }
+            // It is a new one, with which the hands were shaken again.
+            assert_eq!(text(&again), r#"{"a":1}"#);
+            break;
         }
-        // It is a new one, with which the hands were shaken again.
-        assert_eq!(text(&again), r#"{"a":1}"#);
-        break;
     }
-    assert!(waited > 0);
     assert_eq!(client.ran().await, 1);
     client.end().await.unwrap();
 }
 
 #[tokio::test]
 async fn what_a_bad_server_does_is_told_and_costs_nobody_else() {
-    let bench = Bench::with("", |tools| tools.timeout = std::time::Duration::from_millis(300)).await;
+    // Long enough for whoever answers at all on a slow machine, since it is the time of every call.
+    let bench = Bench::with("", |tools| tools.timeout = std::time::Duration::from_secs(3)).await;
     let mut client = bench.client().await;
     client.shake_hands(json!({})).await;
     // The list is read with the first call, within the call's own time or not.

@@ -16,7 +16,7 @@ use weir_testkit::{RedisServer, WeirCommand, WeirProcess};
 use crate::support::{Folder, binary};
 
 /// How long a command may take to print what is shown.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = weir_testkit::deadline::PATIENCE;
 
 /// Where pages have weir listen.
 const SHOWN: [&str; 2] = ["127.0.0.1:8080", "127.0.0.1:8081"];

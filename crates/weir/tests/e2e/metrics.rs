@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use weir_telemetry::catalogue::{METRICS, Metric};
 use weir_telemetry::exposition::families;
+use weir_testkit::deadline::PATIENCE;
 use weir_testkit::{Script, ScriptedUpstream, WeirCommand, WeirProcess, http, repository};
 
 use crate::support::{ADMIN_TOKEN, admin, binary, chat, eventually, make_key, post, rule_for, write};
@@ -190,7 +191,7 @@ async fn what_is_shown_is_in_the_list_and_what_the_dashboard_reads_is_shown() {
         let names: BTreeSet<&str> = families(&text).iter().map(|family| family.name).collect();
         read.iter().all(|name| names.contains(name.as_str())).then_some(text)
     });
-    let text = match tokio::time::timeout(std::time::Duration::from_secs(20), text).await {
+    let text = match tokio::time::timeout(PATIENCE / 2, text).await {
         Ok(text) => text,
         Err(_) => {
             let text = shown(&weir).await;

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use weir_testkit::{PostgresServer, RedisServer, ScriptedUpstream, WeirProcess};
 
 use crate::support::{
-    FREE, PAID, ask, assert_no_canary, binary, chat, config, eventually, make_key, post, read, record,
-    rule_for, write,
+    FREE, PAID, PATIENT, ask, assert_no_canary, binary, chat, config, eventually, make_key, post, read,
+    record, rule_for, write,
 };
 
 /// The seed's key of the action cache, to the letter (spec A5).
@@ -159,7 +159,7 @@ async fn in_cached_mode_the_first_request_passes_and_the_second_is_enforced() {
     let postgres = PostgresServer::start();
     let upstream = ScriptedUpstream::start().await;
     let stores = format!(
-        "store: {}\ncache: {}\nabuse: {{mode: cached, {QUARANTINE}}}",
+        "store: {}\ncache: {}\nlimits: {{{PATIENT}}}\nabuse: {{mode: cached, {QUARANTINE}}}",
         postgres.create_database("seed"),
         redis.url()
     );
