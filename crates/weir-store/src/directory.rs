@@ -153,14 +153,24 @@ impl Directory {
         self.inner.keys.load().values().cloned().collect()
     }
 
-    /// What is known of an identity; nothing when the database does not answer in time, which it reports itself.
+    /// What is known of an identity; nothing when the database does not answer within [`IDENTITY_DEADLINE`], which it
+    /// reports itself.
     pub async fn identity(&self, key: &IdentityKey, now: Timestamp) -> IdentityRow {
+        self.identity_within(key, IDENTITY_DEADLINE, now).await
+    }
+
+    /// The same for an answer that is kept or must not be wrong: waits as long as a call of the database may take.
+    pub async fn identity_awaited(&self, key: &IdentityKey, now: Timestamp) -> IdentityRow {
+        self.identity_within(key, Duration::MAX, now).await
+    }
+
+    async fn identity_within(&self, key: &IdentityKey, deadline: Duration, now: Timestamp) -> IdentityRow {
         if let Some(known) = self.inner.identities.get(key)
             && now.duration_since(known.read_at).unsigned_abs() < IDENTITY_AGE_MAX
         {
             return known.row.clone();
         }
-        match tokio::time::timeout(IDENTITY_DEADLINE, self.inner.database.identity(key)).await {
+        match tokio::time::timeout(deadline, self.inner.database.identity(key)).await {
             Ok(Ok(row)) => {
                 let row = row.unwrap_or_else(|| unknown(key.clone(), now));
                 let known = Arc::new(Known { row: row.clone(), read_at: now });

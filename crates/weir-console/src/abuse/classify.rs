@@ -75,7 +75,8 @@ async fn gather(
     let identity =
         super::protocol::Caller { ja4: Some(&request.ja4), user_agent: Some(&request.user_agent), ..caller }
             .identity(address);
-    let row = parts.directory.identity(&identity, now).await;
+    // The gateway that asks keeps the answer: one that was given without what is known of the identity would stay.
+    let row = parts.directory.identity_awaited(&identity, now).await;
     let exempt = row.exempt_until.is_some_and(|until| until > now);
     let user_id = asked.kilo_user_id.as_deref().unwrap_or_default().trim();
     let owners = facts::Owners::of(&parts.directory, user_id, asked.organization_id.as_deref());

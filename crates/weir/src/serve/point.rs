@@ -38,7 +38,7 @@ impl GatePoint {
         let known = match &call.user {
             Some(_) => {
                 let key = IdentityKey::from_stored(base.identity.key.as_str());
-                Some(self.directory.identity(&key, self.clock.now()).await)
+                Some(self.directory.identity_awaited(&key, self.clock.now()).await)
             }
             None => None,
         };
