@@ -1,7 +1,7 @@
 //! Counts over time: one mechanism for everything that is shown as a number (docs/stores.md, "Tallies").
 //!
 //! [`crate::Recorder`] counts a record when it files it, whatever becomes of the record; its background task writes the
-//! counts each second, one row for each node, minute or hour, and key. [`crate::Database::tallies`] sums them up.
+//! counts each second, one row for each node, minute, hour or day, and key. [`crate::Database::tallies`] sums them up.
 //!
 //! Keys are bounded: they are made of weir's own words and of names that the operator chose (rules, providers), never of
 //! a model, an identity or anything else that callers send, and beyond [`KEYS_MAX`] of a kind all are `other`. How many
@@ -10,6 +10,7 @@
 mod counter;
 mod key;
 mod ledger;
+mod part;
 mod sketch;
 
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub use sketch::{FEW_MAX, Sketch};
 pub(crate) use counter::{Cell, Counter};
 pub(crate) use key::SEPARATOR;
 pub(crate) use ledger::{Ledger, Row};
+pub(crate) use part::{DAYS_TRUSTED_AFTER_MS, Part};
 
 /// Keys of one kind that one node tells apart in one step; what comes beyond them is counted as `other`.
 pub const KEYS_MAX: usize = 2_000;
@@ -33,7 +35,7 @@ pub const SAMPLES_MAX: usize = 5;
 /// How long the counts of minutes are kept.
 pub const MINUTES_KEPT: Duration = Duration::from_secs(48 * 3600);
 
-/// How long the counts of hours are kept.
+/// How long the counts of hours and of days are kept.
 pub const HOURS_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// Longer ranges are summed up from hours.
@@ -46,11 +48,13 @@ pub enum Resolution {
     Minute,
     /// Kept for [`HOURS_KEPT`].
     Hour,
+    /// A day in UTC; kept for [`HOURS_KEPT`].
+    Day,
 }
 
 impl Resolution {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Minute, Self::Hour];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Minute, Self::Hour, Self::Day];
 
     /// Its length in seconds.
     #[must_use]
@@ -58,6 +62,7 @@ impl Resolution {
         match self {
             Self::Minute => 60,
             Self::Hour => 3600,
+            Self::Day => 24 * 3600,
         }
     }
 
@@ -66,7 +71,7 @@ impl Resolution {
     pub const fn kept(self) -> Duration {
         match self {
             Self::Minute => MINUTES_KEPT,
-            Self::Hour => HOURS_KEPT,
+            Self::Hour | Self::Day => HOURS_KEPT,
         }
     }
 
@@ -118,7 +123,7 @@ impl TallyQuery {
         Self { step: Some(step), ..self }
     }
 
-    /// What is read to answer it.
+    /// How exact its answer is: to the minute or to the hour. Days are read where all their hours are asked for.
     #[must_use]
     pub fn resolution(&self) -> Resolution {
         let range = Duration::try_from(self.until.duration_since(self.since)).unwrap_or_default();

@@ -9,7 +9,10 @@ use weir_core::{DecisionId, Timestamp};
 use super::{Database, read, to_i64, to_u64, transact};
 use crate::clock::{from_ms, to_ms};
 use crate::error::{Result, StoreError};
-use crate::tally::{Cell, Resolution, Row, SEPARATOR, Sketch, Sums, Tally, TallyKey, TallyKind, TallyQuery};
+use crate::tally::{
+    Cell, DAYS_TRUSTED_AFTER_MS, Part, Resolution, Row, SEPARATOR, Sketch, Sums, Tally, TallyKey, TallyKind,
+    TallyQuery,
+};
 
 /// Rows of one `INSERT`: 17 values each, below both databases' 32,766.
 const ROWS_PER_INSERT: usize = 64;
@@ -32,6 +35,20 @@ macro_rules! narrow {
             $select.push(") AND substr(key, 1, CAST(").push_bind(length).push(" AS INTEGER)) = ");
             $select.push_bind(prefix);
         }
+    };
+}
+
+/// Narrows a selection to the rows of some parts of a range.
+macro_rules! within {
+    ($select:ident, $parts:expr) => {
+        let mut between = "(";
+        for part in $parts {
+            $select.push(between).push("(step = ").push_bind(part.resolution.seconds());
+            $select.push(" AND at >= ").push_bind(part.begin_ms);
+            $select.push(" AND at < ").push_bind(part.until_ms).push(")");
+            between = " OR ";
+        }
+        $select.push(")");
     };
 }
 
@@ -155,8 +172,20 @@ impl Database {
         }
     }
 
+    /// What is read to answer a query: one part at least.
+    async fn tally_parts(&self, query: &TallyQuery) -> Result<Vec<Part>> {
+        const FIRST: &str = "SELECT MIN(at) FROM tallies WHERE step = $1";
+        let whole = Part::whole(query);
+        let Some(days) = whole.days(query.step_ms()) else { return Ok(vec![whole]) };
+        let (first,): (Option<i64>,) = read!(self, pool => {
+            sqlx::query_as(FIRST).bind(Resolution::Day.seconds()).fetch_one(pool).await?
+        })?;
+        let days = first.and_then(|first| days.from(first.saturating_add(DAYS_TRUSTED_AFTER_MS)));
+        Ok(days.map_or_else(|| vec![whole], |days| whole.around(days)))
+    }
+
     async fn tallies_in_steps(&self, query: &TallyQuery, step_ms: i64) -> Result<Vec<Tally>> {
-        let begin = query.begin_ms();
+        let parts = self.tally_parts(query).await?;
         let sums: Vec<String> = ["count"]
             .into_iter()
             .chain(Sums::COLUMNS)
@@ -166,8 +195,8 @@ impl Database {
             let mut select = QueryBuilder::new("SELECT (at / ");
             select.push(step_ms).push(") * ").push(step_ms).push(" AS step_at, kind, key, ");
             select.push(sums.join(", ")).push(", MIN(first_at) AS first_at, MAX(last_at) AS last_at");
-            select.push(" FROM tallies WHERE step = ").push_bind(query.resolution().seconds());
-            select.push(" AND at >= ").push_bind(begin).push(" AND at < ").push_bind(to_ms(query.until));
+            select.push(" FROM tallies WHERE ");
+            within!(select, &parts);
             narrow!(select, query);
             select.push(" GROUP BY 1, kind, key ORDER BY 1, kind, key");
             select.build_query_as().fetch_all(pool).await?
@@ -180,12 +209,11 @@ impl Database {
     }
 
     async fn tallies_in_all(&self, query: &TallyQuery) -> Result<Vec<Tally>> {
-        let begin = query.begin_ms();
+        let parts = self.tally_parts(query).await?;
         let united: BTreeMap<(String, String), Cell> = read!(self, pool => {
             let mut select = QueryBuilder::new("SELECT kind, key, count, first_at, last_at, ");
-            select.push(Sums::COLUMNS.join(", ")).push(", identities, samples FROM tallies WHERE step = ");
-            select.push_bind(query.resolution().seconds());
-            select.push(" AND at >= ").push_bind(begin).push(" AND at < ").push_bind(to_ms(query.until));
+            select.push(Sums::COLUMNS.join(", ")).push(", identities, samples FROM tallies WHERE ");
+            within!(select, &parts);
             narrow!(select, query);
             let select = select.build_query_as::<Whole>();
             // One by one: there may be many, and they come to few.
@@ -199,7 +227,7 @@ impl Database {
         })?;
         let total = |((kind, key), cell): ((String, String), Cell)| {
             Some(Tally {
-                at: from_ms(begin),
+                at: query.begin(),
                 key: TallyKey::read(&kind, &key)?,
                 count: cell.count,
                 first_seen: from_ms(cell.first_ms),

@@ -1,4 +1,4 @@
-//! The writer's side: what this node has counted in the running minute and hour, and in those that are not yet written.
+//! The writer's side: what this node has counted in the running minute, hour and day, and in those that are not yet written.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -1,5 +1,6 @@
 //! Counts over time: all nodes add up, nothing is counted twice, keys are bounded, old ones go.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use weir_core::record::{REFUSED, Record};
 use weir_core::stop::{RuleStop, StopWhy};
 use weir_core::{Mode, Timestamp};
 use weir_store::tally::{HOURS_KEPT, KEYS_MAX, MINUTES_KEPT, Resolution};
-use weir_store::{Database, Recorder, RecorderOptions, TallyKey, TallyKind, TallyQuery};
+use weir_store::{Database, Recorder, RecorderOptions, Tally, TallyKey, TallyKind, TallyQuery};
 use weir_testkit::ManualClock;
 
 use super::support::{Place, at, id, on_both_databases, record, used};
@@ -19,6 +20,7 @@ on_both_databases! {
     a_range_is_read_in_steps,
     beyond_the_cap_all_are_other,
     old_counts_go,
+    days_and_hours_give_what_hours_give,
     a_version_is_stopped_once,
 }
 
@@ -213,6 +215,111 @@ async fn old_counts_go(place: Place) {
         let left = (count_of(&database, &minute, &key).await, count_of(&database, &hour, &key).await);
         assert_eq!(left, (in_minutes, in_hours), "{age:?}");
     }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Numbers that are the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> i64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        i64::try_from((self.0 >> 33) % bound).unwrap()
+    }
+
+    fn one_of<'a>(&mut self, words: &[&'a str]) -> &'a str {
+        words[usize::try_from(self.below(words.len() as u64)).unwrap()]
+    }
+}
+
+/// Two nodes count what comes in so many hours.
+async fn count_for(hours: i64, database: &Database, clock: &ManualClock, dice: &mut Dice) {
+    let nodes = [node(database, clock), node(database, clock)];
+    for hour in 0..hours {
+        for node in &nodes {
+            for n in 0..dice.below(4) {
+                let subject = format!("user:{}", dice.below(90));
+                let outcome = dice.one_of(&["nothing", "log", "block"]);
+                let made = record(hour * 3_600_000 + n, outcome, &subject, None);
+                node.file(&with_rules(used(made), &[hit(dice.one_of(&["a", "b"]), Mode::Enforce)]));
+            }
+            node.flush().await.unwrap();
+        }
+        clock.advance(HOUR);
+    }
+}
+
+/// Totals of a range as those of its pieces, which are too short to hold a day, and so are read from hours.
+async fn united(database: &Database, query: &TallyQuery) -> Vec<Tally> {
+    let mut united: BTreeMap<TallyKey, Tally> = BTreeMap::new();
+    let mut since = query.since;
+    while since < query.until {
+        // Pieces meet at whole hours, and are long enough not to be read from minutes.
+        let until = query.until.min(Timestamp::from_second((since.as_second() / 3600 + 8) * 3600).unwrap());
+        for tally in database.tallies(&TallyQuery { since, until, ..query.clone() }).await.unwrap() {
+            let Some(sum) = united.get_mut(&tally.key) else {
+                united.insert(tally.key.clone(), Tally { at: query.begin(), ..tally });
+                continue;
+            };
+            sum.count += tally.count;
+            sum.first_seen = sum.first_seen.min(tally.first_seen);
+            sum.last_seen = sum.last_seen.max(tally.last_seen);
+            sum.sums.input_tokens += tally.sums.input_tokens;
+            sum.sums.output_tokens += tally.sums.output_tokens;
+            sum.sums.cost_microusd += tally.sums.cost_microusd;
+            sum.sums.delay_us += tally.sums.delay_us;
+            sum.samples.extend(tally.samples);
+            sum.samples.sort_unstable_by(|a, b| b.cmp(a));
+            sum.samples.truncate(weir_store::tally::SAMPLES_MAX);
+            let who = sum.who.as_mut().unwrap();
+            who.unite(tally.who.as_ref().unwrap());
+            sum.identities = Some(who.count_among(sum.count));
+        }
+        since = until;
+    }
+    united.into_values().collect()
+}
+
+async fn days_and_hours_give_what_hours_give(place: Place) {
+    let database = place.open().await;
+    let clock = ManualClock::new(at(0));
+    let mut dice = Dice(17);
+    count_for(150, &database, &clock, &mut dice).await;
+    let mut seen = 0;
+    for _ in 0..40 {
+        let mut time = |hours: u64| at(dice.below(hours * 3_600_000));
+        let (since, until) = (time(60), time(160));
+        // The last piece is not to be read from minutes.
+        let until = until.max(since) + Duration::from_secs(4 * 3600);
+        let query = match dice.below(3) {
+            0 => TallyQuery::totals(since, until).of_rule("a"),
+            1 => TallyQuery::totals(since, until).of(TallyKind::Request),
+            _ => TallyQuery::totals(since, until),
+        };
+        let mut expected = united(&database, &query).await;
+        let mut found = database.tallies(&query).await.unwrap();
+        for tallies in [&mut expected, &mut found] {
+            tallies.sort_by(|a, b| a.key.cmp(&b.key));
+        }
+        assert_eq!(found, expected, "{query:?}");
+        seen += found.len();
+
+        // In steps of whole days, and in hours.
+        let begin = Timestamp::from_second(query.since.as_second() / 172_800 * 172_800).unwrap();
+        let in_two_days = TallyQuery { since: begin, ..query.clone() }.in_steps(48 * HOUR);
+        let in_hours = TallyQuery { since: begin, ..query.clone() }.in_steps(HOUR);
+        let sum = async |query: &TallyQuery| {
+            database.tallies(query).await.unwrap().iter().map(|tally| tally.count).sum::<u64>()
+        };
+        assert_eq!(sum(&in_two_days).await, sum(&in_hours).await, "{query:?}");
+    }
+    assert!(seen > 100, "{seen}");
+
+    // A day of which a part is kept no longer is read from the hours that are left.
+    database.tallies_prune(clock.now() + (HOURS_KEPT - 60 * HOUR)).await.unwrap();
+    let all = TallyQuery::totals(at(0), clock.now()).of(TallyKind::Request);
+    assert_eq!(database.tallies(&all).await.unwrap(), united(&database, &all).await);
 }
 
 async fn a_version_is_stopped_once(place: Place) {
