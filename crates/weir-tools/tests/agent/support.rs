@@ -152,7 +152,7 @@ fn settings(approver: Approver) -> Tools {
         allowed_roots: Vec::new(),
         own_files: Vec::new(),
         fetch_private: weir_core::address::TrustedProxies::default(),
-        timeout: Duration::from_secs(20),
+        timeout: weir_testkit::deadline::PATIENCE,
         loop_guard: LoopGuard { identical: 3, failures: 6 },
         approvals: Approvals { ttl: Duration::from_secs(600), approver, webhook: None },
         mcp_servers: Vec::new(),

@@ -26,7 +26,7 @@ use weir_tools::{Caller, Gate, Parts, Policies};
 const SERVER: &str = "scripted_server";
 
 /// Long enough for everything that ends.
-pub const TIMEOUT: Duration = Duration::from_secs(20);
+pub const TIMEOUT: Duration = weir_testkit::deadline::PATIENCE;
 
 pub fn command() -> Vec<String> {
     weir_testkit::mcp::command(SERVER)
