@@ -9,6 +9,8 @@ from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
 NODE = os.environ["WEIR_MCP_NODE"]
+# Against hanging alone: the first answer comes when the tool server has started, which takes its time on a cold machine.
+PATIENCE_S = 120
 EVERYTHING = os.environ["WEIR_MCP_MODULES"] + "/node_modules/@modelcontextprotocol/server-everything/dist/index.js"
 
 
@@ -39,7 +41,8 @@ class EverythingThroughWeir(unittest.IsolatedAsyncioTestCase):
 
     async def test_over_http(self):
         url = os.environ["WEIR_DATA"] + "/mcp/everything"
-        async with httpx2.AsyncClient(headers={"Authorization": "Bearer mcp-key-ada"}) as http:
+        headers = {"Authorization": "Bearer mcp-key-ada"}
+        async with httpx2.AsyncClient(headers=headers, timeout=PATIENCE_S) as http:
             async with streamable_http_client(url, http_client=http) as streams:
                 await self.uses(streams[0], streams[1])
 
