@@ -506,6 +506,6 @@ mod tests {
         let connection = size_of_future(handle);
         let stages = size_of_future(serve);
         assert!(connection <= 1_500, "{connection} bytes");
-        assert!(stages <= 4_000, "{stages} bytes");
+        assert!(stages <= 3_400, "{stages} bytes");
     }
 }

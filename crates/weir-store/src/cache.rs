@@ -206,7 +206,8 @@ impl Cache {
     pub async fn consume(&self, charges: &[LimitCharge]) -> LimitOutcome {
         match &self.inner.store {
             Store::Memory { .. } => self.inner.limits.consume(charges),
-            Store::Redis(shared) => shared.consume(charges, &self.inner.limits).await,
+            // Apart: it is large, and what every request waits in would be as large without any Redis.
+            Store::Redis(shared) => Box::pin(shared.consume(charges, &self.inner.limits)).await,
         }
     }
 
@@ -214,7 +215,7 @@ impl Cache {
     /// requests that this node has seen.
     pub async fn stats_read(&self, identity: &IdentityKey, now: Timestamp) -> Stats {
         if let Store::Redis(shared) = &self.inner.store {
-            match shared.redis.stats(identity).await {
+            match Box::pin(shared.redis.stats(identity)).await {
                 Ok(totals) => return totals.into_stats(),
                 Err(error) => shared.swallow(&error),
             }

@@ -170,7 +170,8 @@ impl Directory {
         {
             return known.row.clone();
         }
-        match tokio::time::timeout(deadline, self.inner.database.identity(key)).await {
+        // Apart, because it is large and seldom.
+        match Box::pin(tokio::time::timeout(deadline, self.inner.database.identity(key))).await {
             Ok(Ok(row)) => {
                 let row = row.unwrap_or_else(|| unknown(key.clone(), now));
                 let known = Arc::new(Known { row: row.clone(), read_at: now });
