@@ -80,13 +80,10 @@ pub(super) struct Import {
 }
 
 pub(super) fn convert(documents: &[(&str, Node)]) -> Imported {
-    let mut import = Import::default();
-    for (file, node) in documents {
-        let root = At { file: (*file).to_owned(), path: String::new() };
-        for entry in entries(node) {
-            import.section(entry, &root.key(&entry.key));
-        }
-    }
+    // Which variables are read by their own names is known at the end only: a literal that came before would take one of
+    // them, and one provider be sent another's key.
+    let read = Import::of(documents, Variables::default());
+    let import = Import::of(documents, Variables::reserving(read.variables.own().clone()));
     let files: Vec<&str> = documents.iter().map(|(file, _)| *file).collect();
     import.finish(&files)
 }
@@ -98,6 +95,17 @@ pub(super) fn includes(node: &Node) -> Vec<String> {
 }
 
 impl Import {
+    fn of(documents: &[(&str, Node)], variables: Variables) -> Self {
+        let mut import = Self { variables, ..Self::default() };
+        for (file, node) in documents {
+            let root = At { file: (*file).to_owned(), path: String::new() };
+            for entry in entries(node) {
+                import.section(entry, &root.key(&entry.key));
+            }
+        }
+        import
+    }
+
     fn section(&mut self, entry: &Entry, at: &At) {
         let line = entry.key_place.line;
         if let Some(form) = other_form(entry) {

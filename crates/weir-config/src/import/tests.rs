@@ -54,14 +54,30 @@ fn the_same_literal_is_one_variable_and_another_is_another() {
         - {model_name: c, litellm_params: {model: openai/c, api_key: sk-two}}\n\
         - {model_name: d, litellm_params: {model: openai/d, api_key: os.environ/OPENAI_API_KEY}}\n";
     let imported = import(text);
-    assert_eq!(imported.variables, ["OPENAI_API_KEY", "OPENAI_API_KEY_2"]);
+    assert_eq!(imported.variables, ["OPENAI_API_KEY", "OPENAI_API_KEY_2", "OPENAI_API_KEY_3"]);
     assert!(!imported.text.contains("sk-"), "{}", imported.text);
-    assert_eq!(imported.text.matches("- name: ").count(), 2, "{}", imported.text);
+    assert_eq!(imported.text.matches("- name: ").count(), 3, "{}", imported.text);
     assert_eq!(imported.notes.len(), 3);
     assert_eq!(
         (imported.notes[0].line, imported.notes[0].path.as_str()),
         (2, "model_list[0].litellm_params.api_key")
     );
+}
+
+#[test]
+fn a_literal_key_is_never_sent_to_a_provider_whose_key_goes_without_saying() {
+    let text = "model_list:\n\
+        - {model_name: inhouse, litellm_params: {model: openai/a, api_base: \"http://10.0.0.5/v1\", api_key: sk-inhouse}}\n\
+        - {model_name: gpt, litellm_params: {model: openai/gpt-4o}}\n";
+    let imported = import(text);
+    assert_eq!(imported.variables, ["OPENAI_API_KEY", "OPENAI_API_KEY_2"]);
+    let (_, inhouse) = imported.text.split_once("10.0.0.5").unwrap();
+    assert!(
+        inhouse.split_once("api_key:").unwrap().1.trim_start().starts_with("\"${OPENAI_API_KEY_2}\""),
+        "{}",
+        imported.text
+    );
+    assert!(imported.notes[0].why.contains("OPENAI_API_KEY_2"), "{}", imported.notes[0].why);
 }
 
 #[test]
