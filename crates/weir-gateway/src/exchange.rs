@@ -149,6 +149,11 @@ impl Exchange {
         spent
     }
 
+    /// Notes time that is not weir's own: it waited for the client.
+    pub(crate) fn leave_out(&mut self, waited: Duration) {
+        self.not_ours += waited;
+    }
+
     /// weir's own share so far.
     pub(crate) fn overhead(&self) -> Duration {
         self.started.elapsed().saturating_sub(self.not_ours)

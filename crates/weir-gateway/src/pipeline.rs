@@ -115,7 +115,10 @@ async fn serve(exchange: &mut Exchange, arrived: &mut Arrived, body: Incoming) -
     exchange.reached(kind);
     exchange.enter(Stage::Read);
     let bytes_max = exchange.settings.body_bytes_max;
-    let bytes = read::read(&arrived.head.headers, body, bytes_max).await.map_err(|unread| {
+    let mut waited = Duration::ZERO;
+    let read = read::read(&arrived.head.headers, body, bytes_max, &mut waited).await;
+    exchange.leave_out(waited);
+    let bytes = read.map_err(|unread| {
         exchange.draft.result.client_gone = unread.client_gone;
         Ended::Refused(Stage::Read, unread.refusal)
     })?;

@@ -35,12 +35,17 @@ impl From<Refusal> for Unread {
     }
 }
 
-/// Reads the body.
+/// Reads the body. The time that was spent waiting for the client is added to `waited`.
 ///
 /// # Errors
 /// `payload_too_large`, by its declared length if it has one; `invalid_request` if it is compressed, breaks off or
 /// takes too long.
-pub(crate) async fn read(headers: &HeaderMap, body: Incoming, bytes_max: usize) -> Result<Bytes, Unread> {
+pub(crate) async fn read(
+    headers: &HeaderMap,
+    body: Incoming,
+    bytes_max: usize,
+    waited: &mut Duration,
+) -> Result<Bytes, Unread> {
     let too_large = || Refusal::PayloadTooLarge { limit_bytes: u64::try_from(bytes_max).unwrap_or(u64::MAX) };
     if let Some(encoding) = headers.get(CONTENT_ENCODING)
         && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
@@ -55,7 +60,7 @@ pub(crate) async fn read(headers: &HeaderMap, body: Incoming, bytes_max: usize) 
     if declared.is_some_and(|length| length > bytes_max) {
         return Err(too_large().into());
     }
-    collect(body, bytes_max).await.map_err(|trouble| match trouble {
+    collect(body, bytes_max, waited).await.map_err(|trouble| match trouble {
         Trouble::TooLarge => too_large().into(),
         Trouble::Slow => Refusal::body_incomplete().into(),
         Trouble::Broken => Unread { refusal: Refusal::body_incomplete(), client_gone: true },
@@ -68,12 +73,12 @@ enum Trouble {
     Broken,
 }
 
-async fn collect(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Trouble> {
+async fn collect(mut body: Incoming, bytes_max: usize, waited: &mut Duration) -> Result<Bytes, Trouble> {
     let mut first: Option<Bytes> = None;
     let mut whole = BytesMut::new();
     let mut end = None;
     let expected = body.size_hint().exact().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
-    while let Some(frame) = next(&mut body, &mut end).await? {
+    while let Some(frame) = next(&mut body, &mut end, waited).await? {
         let Ok(data) = frame.into_data() else { continue };
         // Most bodies come as one piece, which is then not copied.
         match first.take() {
@@ -100,6 +105,7 @@ async fn collect(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Trouble>
 async fn next(
     body: &mut Incoming,
     end: &mut Option<Instant>,
+    waited: &mut Duration,
 ) -> Result<Option<http_body::Frame<Bytes>>, Trouble> {
     let next = match poll!(body.frame()) {
         Poll::Ready(next) => next,
@@ -107,6 +113,7 @@ async fn next(
             let now = Instant::now();
             let end = *end.get_or_insert(now + WHOLE_MAX);
             let next = tokio::time::timeout_at(end.min(now + PAUSE_MAX), body.frame()).await;
+            *waited += now.elapsed();
             next.map_err(|_| Trouble::Slow)?
         }
     };
