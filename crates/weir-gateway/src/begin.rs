@@ -91,7 +91,7 @@ pub(crate) async fn begin(
     } else if events {
         first_events(&head, body, &mut reading, idle).await?
     } else {
-        whole(&head, body, &mut reading, (idle, &exchange.alarm)).await?
+        whole(&head, body, &mut reading, idle, &exchange.alarm).await?
     };
     Ok(Box::new(Answered { head, reading, begun, prompts: Prompts::default() }))
 }
@@ -193,18 +193,14 @@ async fn whole(
     head: &Parts,
     mut body: UpstreamBody,
     reading: &mut Reading,
-    (idle, alarm): (Duration, &Alarm),
+    idle: Duration,
+    alarm: &Alarm,
 ) -> Result<Begun, Trouble> {
     let broke = |fault, cause| Trouble::broke(head, fault, Phase::Body, cause);
     let mut first: Option<Bytes> = None;
     let mut more = BytesMut::new();
     loop {
-        // Mostly it is there with the head, and then no time need be looked at.
-        let next = match poll!(body.frame()) {
-            Poll::Ready(next) => Some(next),
-            Poll::Pending => alarm.timeout(idle, pin!(body.frame())).await,
-        };
-        let frame = match next {
+        let frame = match alarm.timeout(idle, pin!(body.frame())).await {
             None => {
                 let cause = "the provider stopped in the middle of its answer";
                 return Err(broke(TransportFault::Timeout, cause));

@@ -145,7 +145,7 @@ impl Exchange {
     /// Notes time that is not weir's own.
     pub(crate) fn exclude(&mut self, since: Instant) -> Duration {
         let spent = since.elapsed();
-        self.not_ours += spent;
+        self.leave_out(spent);
         spent
     }
 

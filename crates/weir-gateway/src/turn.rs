@@ -32,15 +32,6 @@ impl<T> AtTurnEnd<T> {
     pub(crate) const fn new(io: T) -> Self {
         Self { io, waited: false }
     }
-
-    /// Ready once what was ready before has run.
-    fn poll_turn(&mut self, cx: &Context<'_>) -> Poll<()> {
-        if std::mem::replace(&mut self.waited, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
 }
 
 impl<T: Read + Unpin> Read for AtTurnEnd<T> {
@@ -52,7 +43,7 @@ impl<T: Read + Unpin> Read for AtTurnEnd<T> {
 impl<T: Write + Unpin> Write for AtTurnEnd<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
         let this = self.get_mut();
-        ready!(this.poll_turn(cx));
+        ready!(poll_turn(&mut this.waited, cx));
         Pin::new(&mut this.io).poll_write(cx, bytes)
     }
 
@@ -62,7 +53,7 @@ impl<T: Write + Unpin> Write for AtTurnEnd<T> {
         parts: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
         let this = self.get_mut();
-        ready!(this.poll_turn(cx));
+        ready!(poll_turn(&mut this.waited, cx));
         let io = Pin::new(&mut this.io);
         if parts.iter().map(|part| part.len()).sum::<usize>() > GATHERED_BYTES_MAX {
             return io.poll_write_vectored(cx, parts);
@@ -94,14 +85,16 @@ impl<T: Write + Unpin> Write for AtTurnEnd<T> {
 /// two calls of the kernel when it is due before all others.
 pub(crate) async fn all_others() {
     let mut waited = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut waited, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
+    poll_fn(|cx| poll_turn(&mut waited, cx)).await;
+}
+
+/// Ready once what was ready before has run.
+fn poll_turn(waited: &mut bool, cx: &Context<'_>) -> Poll<()> {
+    if std::mem::replace(waited, true) {
+        return Poll::Ready(());
+    }
+    cx.waker().wake_by_ref();
+    Poll::Pending
 }
 
 #[cfg(test)]
