@@ -4,11 +4,11 @@ use axum::extract::State;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use weir_core::Mode;
-use weir_core::record::{Record, Usage};
+use weir_core::record::Record;
 use weir_core::words::{grouped, size};
 use weir_rules::explain::{ExplainedRule, Part, PartKind, Seen, TextFrom, Truth};
 
-use super::decisions::{answer, boundary, what};
+use super::decisions::{answer, boundary, estimated, what};
 use super::form::{encode, segment};
 use super::parts::{
     Tone, badge, copied, exact, facts, milliseconds, outcome, panel, relative, table, ticked, usd, who,
@@ -271,11 +271,6 @@ fn recorded(record: &Record) -> Markup {
             ("Cost", usage.map(|usage| html! { (usd(dollars(usage.cost_microusd))) (estimated(usage)) })),
         ]))
     }
-}
-
-/// What is said beside figures that weir has estimated.
-fn estimated(usage: &Usage) -> &'static str {
-    if usage.estimated { ", estimated" } else { "" }
 }
 
 fn dollars(microusd: u64) -> f64 {

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use maud::{Markup, html};
 use weir_core::Boundary;
-use weir_core::record::Record;
+use weir_core::record::{Record, Usage};
 use weir_core::words::counted;
 use weir_rules::did_you_mean;
 use weir_store::database::{DecisionFilter, Page as Found};
@@ -189,9 +189,18 @@ pub(super) fn answer(record: &Record) -> Markup {
             @if result.client_gone { "the client left " }
             @if result.status > 0 { (result.status) }
             @if let Some(kind) = &result.error_type { " " code { (kind) } }
-            @if let Some(usage) = &result.usage { span .quiet { " " (counted(usage.input_tokens + usage.output_tokens, "token")) } }
+            @if let Some(usage) = &result.usage {
+                span .quiet {
+                    " " (counted(usage.input_tokens.saturating_add(usage.output_tokens), "token")) (estimated(usage))
+                }
+            }
         },
     }
+}
+
+/// What is said beside figures that weir has estimated.
+pub(super) const fn estimated(usage: &Usage) -> &'static str {
+    if usage.estimated { ", estimated" } else { "" }
 }
 
 /// The link to what is older, and how far a search has looked.

@@ -177,6 +177,9 @@ async fn tokens_that_were_estimated_are_shown_as_that() {
         let found = browser.get("/decisions?where=estimated%3Dtrue").await.text();
         assert_eq!(found.contains(&id.to_text()), estimated, "{found}");
     }
+    let list = browser.get("/decisions").await.text();
+    assert_eq!(list.matches("7 tokens").count(), 2, "{list}");
+    assert_eq!(list.matches("7 tokens, estimated").count(), 1, "{list}");
 }
 
 #[tokio::test]
