@@ -13,7 +13,7 @@ use std::ops::Range;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, Visitor};
 
-use scan::{Quoted, Scanner};
+use scan::{Extra, Quoted, Scanner, blobs};
 
 /// One member of an object, as written.
 pub(crate) struct Member<'a> {
@@ -23,15 +23,23 @@ pub(crate) struct Member<'a> {
     pub key_raw: &'a str,
     /// The value as written.
     pub value: &'a str,
-    /// How many bytes more it is written in than count as text: those of escapes, and most of those of base64.
-    pub surplus: usize,
+    extra: Extra,
+}
+
+impl Member<'_> {
+    /// How many bytes of the value are text: without escapes, images and the like. Where there may be any of these, the
+    /// value is read once more.
+    pub(crate) fn text_bytes(&self) -> usize {
+        let blobs = if self.extra.blobs { blobs::surplus(self.value) } else { 0 };
+        self.value.len().saturating_sub(self.extra.escapes).saturating_sub(blobs)
+    }
 }
 
 /// Calls `visit` for each member of the object `text`, in order.
 pub(crate) fn members<'a>(text: &'a str, mut visit: impl FnMut(Member<'a>)) -> Result<(), serde_json::Error> {
     let mut scanner = Scanner::new(text);
-    let read = scanner.object(|key, value, surplus| {
-        visit(Member { key: name(key), key_raw: key.raw, value, surplus });
+    let read = scanner.object(|key, value, extra| {
+        visit(Member { key: name(key), key_raw: key.raw, value, extra });
     });
     read.and_then(|()| scanner.end()).ok_or_else(|| what_is_wrong::<BTreeMap<String, IgnoredAny>>(text))
 }

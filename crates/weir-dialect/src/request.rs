@@ -39,7 +39,7 @@ pub struct RequestBody {
     model: String,
     spans: Spans,
     cuts: Cuts,
-    /// How many bytes the members have that a model reads, but for escapes and most of base64.
+    /// How many bytes the members have that a model reads, but for escapes and most of images and files.
     read_bytes: usize,
     stream: Truth,
     max_tokens: Option<(&'static str, f64)>,
@@ -196,7 +196,7 @@ impl RequestBody {
     }
 
     /// How many tokens a provider reads of it, by an estimate: a token for [`BYTES_PER_TOKEN`] bytes of the members that
-    /// the model reads, of which a value of base64 counts as 1,600 tokens at most. Their JSON counts too, about as much as
+    /// the model reads, of which an image, a sound or a file in base64 counts as 1,600 tokens at most. Their JSON counts too, about as much as
     /// what a provider puts between messages.
     #[must_use]
     pub fn tokens_read_estimate(&self) -> u64 {
@@ -276,8 +276,23 @@ struct Scanned {
     read_bytes: usize,
 }
 
-/// The members that a model reads.
-const READ: [&str; 5] = ["messages", "input", "system", "instructions", "tools"];
+/// The members that a model reads, in any of the protocols: what is said, and the tools and schemas that are put before it.
+const READ: [&str; 12] = [
+    "messages",
+    "input",
+    "system",
+    "instructions",
+    "tools",
+    "functions",
+    "response_format",
+    "prediction",
+    // The Responses API's `response_format`, and its prompt with variables.
+    "text",
+    "prompt",
+    // Anthropic's `response_format`, by its two names.
+    "output_config",
+    "output_format",
+];
 
 /// One pass over the body: where the members lie, what is to be cut out, and how much the model reads.
 fn scan(text: &str) -> Result<Scanned, Refusal> {
@@ -295,8 +310,7 @@ fn scan(text: &str) -> Result<Scanned, Refusal> {
         let value = json::span(text, member.value);
         cuts.member(&member.key, key.start, value.end);
         if READ.contains(&&*member.key) {
-            let bytes = member.value.len().saturating_sub(member.surplus);
-            read_bytes = read_bytes.saturating_add(bytes);
+            read_bytes = read_bytes.saturating_add(member.text_bytes());
         }
         if let Some(slot) = spans.slot(&member.key)
             && slot.replace(value).is_some()

@@ -3,6 +3,8 @@
 //! It takes exactly the texts that `serde_json` takes; a property test holds the two against each other. Every request
 //! and every answer is read by it, so it is fast: strings are passed with vector instructions, and nothing is unescaped.
 
+pub(super) mod blobs;
+
 use memchr::memchr2;
 use smallvec::SmallVec;
 
@@ -11,16 +13,6 @@ const SHORT_WORDS_MAX: usize = 4;
 
 /// Values in values are seldom deeper, and then nothing is allocated for them.
 const NEAR_MAX: usize = 24;
-
-/// How much a value of base64 counts as text, in bytes: as 1,600 tokens, the most that an image takes with Anthropic.
-const BLOB_BYTES: usize = 6_400;
-
-/// The members that hold images, sounds and files, or what a provider has encrypted for itself.
-const BLOB_NAMES: [&str; 7] =
-    ["data", "url", "image_url", "file_data", "result", "encrypted_content", "signature"];
-
-/// How much of the beginning of a value is looked at to tell whether it is base64, in bytes.
-const BLOB_SEEN_BYTES: usize = 256;
 
 /// A place in a JSON text. Whatever it reads is `None` where the text is no JSON.
 pub(super) struct Scanner<'a> {
@@ -31,9 +23,19 @@ pub(super) struct Scanner<'a> {
     due: SmallVec<[u8; NEAR_MAX]>,
     /// Whether there is any control character: no string may hold one.
     controls: bool,
-    /// How many bytes more it is written in than the text in it has, by what was read: escapes, and what of base64 is
-    /// over [`BLOB_BYTES`].
+    /// How many bytes more it is written in than the text in it has, by the escapes that were read.
     surplus: usize,
+    /// Whether a string was read that may be no text.
+    blobs: bool,
+}
+
+/// What a value is beside text.
+#[derive(Clone, Copy)]
+pub(super) struct Extra {
+    /// How many bytes are those of escapes.
+    pub(super) escapes: usize,
+    /// Whether some of it may be an image or the like.
+    pub(super) blobs: bool,
 }
 
 /// A string as it is written.
@@ -48,11 +50,11 @@ pub(super) struct Quoted<'a> {
 impl<'a> Scanner<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         let controls = has_controls(text.as_bytes());
-        Self { text, rest: text.as_bytes(), due: SmallVec::new(), controls, surplus: 0 }
+        Self { text, rest: text.as_bytes(), due: SmallVec::new(), controls, surplus: 0, blobs: false }
     }
 
-    /// Reads an object, and calls `visit` for each of its members in order, with the surplus of its value.
-    pub(super) fn object(&mut self, mut visit: impl FnMut(Quoted<'a>, &'a str, usize)) -> Option<()> {
+    /// Reads an object, and calls `visit` for each of its members in order.
+    pub(super) fn object(&mut self, mut visit: impl FnMut(Quoted<'a>, &'a str, Extra)) -> Option<()> {
         self.blank();
         self.take(b'{')?;
         self.blank();
@@ -63,8 +65,10 @@ impl<'a> Scanner<'a> {
             let name = self.quoted()?;
             self.colon()?;
             let before = self.surplus;
+            self.blobs = false;
             let value = self.value()?;
-            visit(name, value, self.surplus.saturating_sub(before));
+            let escapes = self.surplus.saturating_sub(before);
+            visit(name, value, Extra { escapes, blobs: self.blobs });
             if !self.goes_on(b'}')? {
                 return Some(());
             }
@@ -191,7 +195,7 @@ impl<'a> Scanner<'a> {
     #[inline(never)]
     fn long_string(&mut self) -> Option<bool> {
         let mut escaped = false;
-        let (from, surplus) = (self.rest, self.surplus);
+        let from = self.rest;
         loop {
             let (part, rest) = self.rest.split_at_checked(memchr2(b'"', b'\\', self.rest)?)?;
             if self.controls && has_controls(part) {
@@ -200,7 +204,7 @@ impl<'a> Scanner<'a> {
             let (stop, rest) = rest.split_first()?;
             self.rest = rest;
             if *stop == b'"' {
-                self.measure(from, surplus);
+                self.blobs = self.blobs || self.is_blob(from);
                 return Some(escaped);
             }
             escaped = true;
@@ -208,22 +212,11 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Notes the surplus of a value of base64 that began there, with `surplus` before it, and ends here.
-    fn measure(&mut self, from: &'a [u8], surplus: usize) {
+    /// Whether the string that began there, and ends here, may be no text.
+    fn is_blob(&self, from: &[u8]) -> bool {
+        let begin = self.text.len().saturating_sub(from.len()).saturating_sub(1);
         let length = from.len().saturating_sub(self.rest.len());
-        if length > BLOB_BYTES && is_base64(from) && self.is_of_blob(from) {
-            self.surplus = surplus.saturating_add(length.saturating_sub(BLOB_BYTES));
-        }
-    }
-
-    /// Whether the string that begins there is the value of one of [`BLOB_NAMES`].
-    fn is_of_blob(&self, from: &[u8]) -> bool {
-        let before =
-            self.text.len().saturating_sub(from.len()).checked_sub(1).and_then(|at| self.text.get(..at));
-        let name =
-            before.and_then(|before| before.trim_end().strip_suffix(':')?.trim_end().strip_suffix('"'));
-        let name = name.and_then(|name| name.rsplit('"').next());
-        name.is_some_and(|name| BLOB_NAMES.contains(&name))
+        self.text.get(..begin).is_some_and(|before| blobs::may_be(before, from, length))
     }
 
     /// Passes what follows a backslash.
@@ -289,18 +282,6 @@ impl<'a> Scanner<'a> {
         let begin = self.text.len().checked_sub(from.len())?;
         self.text.get(begin..self.text.len().checked_sub(self.rest.len())?)
     }
-}
-
-/// Whether a string's beginning is base64, by itself or behind the head of a `data:` URL. Slashes may be escaped.
-fn is_base64(begin: &[u8]) -> bool {
-    let seen = begin.get(..BLOB_SEEN_BYTES.min(begin.len())).unwrap_or_default();
-    let head = if seen.starts_with(b"data:") {
-        memchr::memchr(b',', seen).map(|at| at.saturating_add(1))
-    } else {
-        Some(0)
-    };
-    let body = head.and_then(|head| seen.get(head..)).unwrap_or(b" ");
-    body.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/=_-\\".contains(byte))
 }
 
 /// Where the first byte is that ends the plain part of a string: a quote, a backslash or a control character. All eight
