@@ -270,6 +270,7 @@ keys:
   - {key: '', user: e, budget_usd: .nan}
   - {key: [s3cret-list], user: f}
   - {key: 12345678, user: g}
+  - {key: s3cret-i, user: i, budget_usd: 0.0000001}
   - {key: s3cret-h, user: \"a\\tb\", org: \"\\e[2J\", plan: '', tags: [x, ' ']}
 "
     ));

@@ -11,6 +11,7 @@ pub mod decision;
 pub mod failure;
 pub mod identity;
 pub mod ids;
+pub mod money;
 pub mod name;
 pub mod record;
 pub mod redact;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use weir_core::money::{BudgetFault, check_budget};
 use weir_core::name::{check_name, check_tags};
 use weir_core::secret::{Secret, expose};
 
@@ -53,6 +54,10 @@ impl Check<'_, '_> {
             if let Err(why) = check_name(name) {
                 self.error(&path.key(member), format!("the name {why}"));
             }
+        }
+        // One below zero is told of with the types.
+        if let Some(Err(why @ BudgetFault::TooSmall)) = raw.budget_usd.map(check_budget) {
+            self.error(&path.key("budget_usd"), format!("the budget {why}"));
         }
         if let Err(why) = check_tags(raw.tags.as_deref().unwrap_or_default()) {
             self.error(&path.key("tags"), format!("the tags {why}"));

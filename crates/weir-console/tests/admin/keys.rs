@@ -56,6 +56,7 @@ async fn what_cannot_be_a_key_is_refused_with_all_its_faults() {
         (json!({"user": 7}), vec!["user"]),
         (json!({"user": "a", "usr": "b"}), vec!["usr"]),
         (json!({"user": "a", "budget_usd": -1}), vec!["budget_usd"]),
+        (json!({"user": "a", "budget_usd": 1e-7}), vec!["budget_usd"]),
         (json!({"user": "a", "budget_usd": "5"}), vec!["budget_usd"]),
         (json!({"user": "a", "tags": [" "], "org": "", "channel": "a\nb"}), vec!["org", "channel", "tags"]),
         (json!({"user": "a", "byok": {"nobody": "k", "openai": ""}}), vec!["byok.nobody", "byok.openai"]),

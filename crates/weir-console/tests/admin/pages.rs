@@ -248,6 +248,11 @@ async fn a_key_is_made_shown_once_and_revoked() {
     assert!(
         wrong.text().contains("it must be a number of US dollars") && wrong.text().contains("value=\"much\"")
     );
+    let wrong = browser.form("/keys", &[("user", "ada"), ("budget_usd", "0.0000001")]).await;
+    let wrong = browser.page_after(&wrong);
+    let wrong = browser.get(&wrong).await;
+    assert!(wrong.status == 400 && wrong.text().contains("at least 0.000001 US dollars"), "{}", wrong.text());
+    assert!(wrong.text().contains("value=\"0.0000001\""), "{}", wrong.text());
     let long = "x".repeat(5_000);
     let wrong = browser.form("/keys", &[("user", long.as_str())]).await;
     assert!(wrong.status == 400 && wrong.text().contains(&long), "too long for an address");

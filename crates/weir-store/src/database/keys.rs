@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 use weir_core::Timestamp;
 use weir_core::identity::ANONYMOUS_PREFIX;
+use weir_core::money::check_budget;
 use weir_core::name::{check_name, check_tags};
 
 use super::changes::{ChangeKind, note_change};
@@ -73,8 +74,8 @@ impl KeyOwner {
         if let Err(why) = check_tags(&self.tags) {
             fault("tags", why.to_string());
         }
-        if self.budget_usd.is_some_and(|budget| !budget.is_finite() || budget < 0.0) {
-            fault("budget_usd", "must be an amount of money, 0 or above".to_owned());
+        if let Some(Err(why)) = self.budget_usd.map(check_budget) {
+            fault("budget_usd", why.to_string());
         }
         if faults.is_empty() { Ok(self) } else { Err(faults) }
     }

@@ -42,7 +42,7 @@ fn everything_that_is_said_of_a_key_is_kept() {
 #[test]
 fn a_key_for_nobody_or_with_a_strange_budget_is_refused() {
     let folder = Folder::new();
-    let table: [(&[&str], &str); 12] = [
+    let table: [(&[&str], &str); 13] = [
         (&["--user", " "], "--user: it must not be blank"),
         (&["--user", ""], "--user: it must not be blank"),
         (&["--user", "anon:1.2.3.4"], "--user: it must not begin with `anon:`"),
@@ -57,6 +57,10 @@ fn a_key_for_nobody_or_with_a_strange_budget_is_refused() {
         (&["--user", "me", "--channel", "x\ty"], "--channel: it must not hold the control character U+0009"),
         (&["--user", "me", "--budget-usd=-1"], "--budget-usd: it must be an amount of money"),
         (&["--user", "me", "--budget-usd", "NaN"], "--budget-usd: it must be an amount of money"),
+        (
+            &["--user", "me", "--budget-usd", "0.0000001"],
+            "--budget-usd: it must be 0, for nothing that costs, or at",
+        ),
         (&["--user", "me", "--budget-usd", "much"], "invalid value"),
     ];
     for (arguments, said) in table {
