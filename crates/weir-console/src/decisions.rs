@@ -102,8 +102,18 @@ pub(crate) async fn get(
 
 /// The record of a decision, by its id as it was written in a path.
 pub(crate) async fn find_by_text(console: &Shared, id: &str) -> Result<Record, Problem> {
-    let unknown = || Problem::not_found("there is no decision with this id, or it is kept no longer");
-    let id: DecisionId = id.parse().map_err(|_| unknown())?;
+    let id: DecisionId = id.parse().map_err(|_| {
+        Problem::not_found(
+            "this is no decision's id: expected `dec_` and a UUID, as `x-weir-decision` gives it",
+        )
+    })?;
+    let unknown = || {
+        Problem::not_found(if id.is_recent(console.now()) {
+            "there is no decision with this id yet: it is recorded when its request has ended, so try again then"
+        } else {
+            "there is no decision with this id, or it is kept no longer"
+        })
+    };
     let record = find(console, &id).await.map_err(|error| Problem::store_unavailable(&error))?;
     record.ok_or_else(unknown)
 }

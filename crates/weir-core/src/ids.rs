@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -13,6 +13,9 @@ use uuid::Uuid;
 pub struct DecisionId(Uuid);
 
 const PREFIX: &str = "dec_";
+
+/// How long after its decision a request may still be under way: as streams go.
+const RECENT: SignedDuration = SignedDuration::from_hours(1);
 
 impl DecisionId {
     /// The id made at `at` with 74 of the bits of `random` (the caller's: this crate has no randomness).
@@ -53,6 +56,15 @@ impl DecisionId {
     pub fn at(&self) -> Timestamp {
         let millis = self.0.as_u128() >> 80;
         i64::try_from(millis).ok().and_then(|m| Timestamp::from_millisecond(m).ok()).unwrap_or_default()
+    }
+}
+
+impl DecisionId {
+    /// Whether its request may still be under way, so that nothing is recorded yet: it was made within an hour of
+    /// `now`, before or, by another clock, after it.
+    #[must_use]
+    pub fn is_recent(&self, now: Timestamp) -> bool {
+        now.duration_since(self.at()).abs() <= RECENT
     }
 }
 
@@ -108,6 +120,10 @@ mod tests {
         assert_eq!(a.at(), early);
         assert_eq!(a.to_string().parse(), Ok(a));
         assert_eq!(a.to_text(), a.to_string());
+        let hour = |minutes: i64| early + SignedDuration::from_mins(minutes);
+        for (minutes, recent) in [(0, true), (60, true), (61, false), (-60, true), (-61, false)] {
+            assert_eq!(a.is_recent(hour(minutes)), recent, "{minutes}");
+        }
         assert!("dec_nothing".parse::<DecisionId>().is_err());
     }
 }

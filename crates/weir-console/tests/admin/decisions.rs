@@ -90,6 +90,15 @@ async fn bad_parameters_are_named_and_unknown_ids_are_not_found() {
     for id in ["x", "dec_x", "dec_018f0000-0000-7000-8000-000000000000"] {
         plane.get(&format!("/api/decisions/{id}")).await.problem(404);
     }
+    let now = weir_core::DecisionId::new(plane.clock.now(), [7; 10]);
+    for (id, said) in [
+        ("x", "no decision's id"),
+        ("dec_018f0000-0000-7000-8000-000000000000", "kept no longer"),
+        (now.to_text().as_str(), "recorded when its request has ended, so try again"),
+    ] {
+        let problem = plane.get(&format!("/api/decisions/{id}")).await.problem(404);
+        assert!(problem["detail"].as_str().unwrap().contains(said), "{id}: {problem}");
+    }
     assert_eq!(
         plane.get("/api/usage?subject=user%3Aa&since=24h").await.ok(),
         json!({"items": [], "next": null})

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::time::Instant;
 use weir_config::Config;
 use weir_config::config::CacheUrl;
 use weir_console::explanation::{Explanation, Sources, explain};
 use weir_core::clock::Clock as _;
 use weir_core::record::Record;
-use weir_core::{DecisionId, Source, Timestamp};
+use weir_core::{DecisionId, Source};
 use weir_rules::{ActiveRules, LoadOptions, RuleSet, SourceFile};
 use weir_store::clock::SystemClock;
 use weir_store::{Cache, Database};
@@ -21,9 +22,9 @@ use crate::{output, rule_files, store};
 
 mod text;
 
-/// Within this time of its answer a decision can be explained; so long a young one is waited for.
+/// Within this time of its request's end a decision can be explained; so long one that is not found is waited for.
 const RECORDED_WITHIN: Duration = Duration::from_secs(1);
-/// How often a young decision is looked for.
+/// How often it is looked for meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Runs the command.
@@ -62,23 +63,39 @@ fn parse(text: &str) -> Result<DecisionId, Failure> {
 }
 
 async fn find(database: &Database, id: &DecisionId) -> Result<Record, Failure> {
+    let is_recent = id.is_recent(SystemClock.now());
+    let wait = if is_recent { RECORDED_WITHIN } else { Duration::ZERO };
+    let look = async || database.decision(id).await.map_err(|e| Failure::dependency("the store", e));
+    waited_for(wait, look).await?.ok_or_else(|| Failure::No(unknown(id, is_recent)))
+}
+
+/// What is found within this time.
+async fn waited_for<T>(
+    wait: Duration,
+    mut look: impl AsyncFnMut() -> Result<Option<T>, Failure>,
+) -> Result<Option<T>, Failure> {
+    let until = Instant::now() + wait;
     loop {
-        let found = database.decision(id).await.map_err(|e| Failure::dependency("the store", e))?;
-        if let Some(record) = found {
-            return Ok(record);
+        let found = look().await?;
+        if found.is_some() || Instant::now() >= until {
+            return Ok(found);
         }
-        if !is_young(id.at(), SystemClock.now()) {
-            let said =
-                format!("no decision `{id}` in this store: is it the store of the weir that answered?");
-            return Err(Failure::No(said));
-        }
-        SystemClock.sleep(LOOK_EVERY).await;
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
-fn is_young(made: Timestamp, now: Timestamp) -> bool {
-    let age = now.duration_since(made);
-    age.unsigned_abs() <= RECORDED_WITHIN
+fn unknown(id: &DecisionId, is_recent: bool) -> String {
+    if is_recent {
+        format!(
+            "no decision `{id}` in this store yet: it is written a moment after its request has ended, so try again \
+             then; or is this another store than that of the weir that answered?"
+        )
+    } else {
+        format!(
+            "no decision `{id}` in this store: is it kept no longer, or is this another store than that of the weir that \
+             answered?"
+        )
+    }
 }
 
 /// What it is explained from. What cannot be found out is not worth a failure.
@@ -139,12 +156,21 @@ mod tests {
         }
     }
 
-    #[test]
-    fn only_what_was_made_just_now_is_waited_for() {
-        let now: Timestamp = "2026-11-20T10:00:00Z".parse().unwrap();
-        for (ms, young) in [(0, true), (1000, true), (1001, false), (-1001, false), (-500, true)] {
-            let made = now - jiff::SignedDuration::from_millis(ms);
-            assert_eq!(is_young(made, now), young, "{ms}");
+    /// The id is as old as the request: a record is new however old the id is.
+    #[tokio::test]
+    async fn what_is_written_a_moment_later_is_waited_for() {
+        for (written_after, wait, found) in
+            [(0, 0, true), (1, 0, false), (2, 30_000, true), (usize::MAX, 150, false)]
+        {
+            let mut looks = 0;
+            let look = async || {
+                looks += 1;
+                Ok((looks > written_after).then_some(()))
+            };
+            let got = waited_for(Duration::from_millis(wait), look).await;
+            assert_eq!(got.unwrap().is_some(), found, "{written_after} {wait}");
         }
+        let failing = async || Err::<Option<()>, _>(Failure::No(String::new()));
+        assert!(waited_for(RECORDED_WITHIN, failing).await.is_err());
     }
 }

@@ -139,6 +139,11 @@ async fn end(weir: &mut WeirProcess) {
 fn an_id_that_is_not_known_exits_with_1() {
     let folder = Folder::with_store();
     folder.run(&["explain", "dec_019aa0f5-2a00-7707-8707-070707070707"]).failed(1, "no decision");
+    // Its request may still be under way.
+    let recent = weir_core::DecisionId::new(weir_store::clock::SystemClock.now(), [7; 10]).to_text();
+    folder
+        .run(&["explain", &recent])
+        .failed(1, "in this store yet: it is written a moment after its request has ended");
     for id in ["dec_1", "hello", "dec_"] {
         folder.run(&["explain", id]).failed(1, "no decision id");
     }
