@@ -44,24 +44,31 @@ pub(super) fn lines(rule: &ExplainedRule, head: &str) -> Vec<String> {
 /// The width of the column of truths.
 const TRUTHS: usize = 12;
 
+/// How long a condition of several parts may be, in characters, that is shown as a whole before them.
+const JOINED_CHARS_MAX: usize = 120;
+
 fn line(part: &Part, depth: usize) -> String {
     let mut truth = part.truth.in_words().to_owned();
     if part.inferred {
         // Nobody has read it: it follows from the outcome.
         truth.push('*');
     }
+    // The parts of a long one follow, with all of its text: it is not printed twice.
+    let is_told_below = !part.parts.is_empty() && part.text.chars().count() > JOINED_CHARS_MAX;
     let joined = match part.kind {
-        PartKind::All if depth > 0 => "all of: ",
-        PartKind::Any if depth > 0 => "one of: ",
+        PartKind::All if depth > 0 || is_told_below => "all of: ",
+        PartKind::Any if depth > 0 || is_told_below => "one of: ",
+        PartKind::Not if is_told_below => "not: ",
         _ => "",
     };
+    let own = if is_told_below { "" } else { part.text.as_str() };
     let saw = if part.values.is_empty() {
         String::new()
     } else {
         format!("  [{}]", part.values.iter().map(seen).collect::<Vec<_>>().join(", "))
     };
     let error = part.error_of_its_own().map(|error| format!("  ({error})")).unwrap_or_default();
-    format!("  {truth:TRUTHS$} {}{joined}{}{saw}{error}", "  ".repeat(depth), part.text)
+    format!("  {truth:TRUTHS$} {}{joined}{own}{saw}{error}", "  ".repeat(depth)).trim_end().to_owned()
 }
 
 fn seen(seen: &Seen) -> String {

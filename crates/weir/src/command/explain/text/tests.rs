@@ -377,6 +377,31 @@ fallbacks    small: block by rule no-small (epoch 4); it was not sent to
     assert!(text.contains("the provider failed: rate_limited, after 1 attempt\n"), "{text}");
 }
 
+/// A long condition is told by its parts alone.
+#[test]
+fn nothing_of_a_long_condition_is_printed_twice() {
+    let words = (0..30).map(|n| format!("\"a phrase {n}\"")).collect::<Vec<_>>().join(", ");
+    let rules = format!(
+        "rules:\n  - id: long\n    on: request\n    when: (request.free && !(request.stream || request.model in [{words}])) \
+         || request.model in [\"another phrase\", {words}]\n    then: log\n"
+    );
+    let version = version_in(&rules, "long");
+    let mut record = record(Action::Nothing);
+    record.decision.matched = vec![Matched { version, ..matched("long", "log", Mode::Enforce) }];
+    let text = Scene::with(&rules).render(&record);
+    let expected = "
+               true         one of:
+               true           all of:
+               true             request.free  [request.free = true]
+               true             not:
+               false              one of:
+               false                request.stream  [request.stream = false]
+               false                request.model in [\"a phrase 0\",";
+    assert!(text.contains(expected), "{text}");
+    // Once for each of the two lists.
+    assert_eq!(text.matches("a phrase 29").count(), 2, "{text}");
+}
+
 #[test]
 fn tokens_that_were_estimated_are_said_to_be() {
     for (estimated, expected) in [
