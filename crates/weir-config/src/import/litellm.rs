@@ -16,6 +16,9 @@ use models::Models;
 use secrets::Variables;
 use settings::Settings;
 
+/// The member that names other files.
+const INCLUDE: &str = "include";
+
 /// How many things are told; of more it is said how many.
 const NOTES_MAX: usize = 1_000;
 
@@ -88,22 +91,56 @@ pub(super) fn convert(documents: &[(&str, Node)]) -> Imported {
     import.finish(&files)
 }
 
-/// The names under `include`.
+/// The names under `include`, each once.
 pub(super) fn includes(node: &Node) -> Vec<String> {
-    let list = entries(node).iter().find(|entry| entry.key == "include");
-    list.map(|entry| items(&entry.node).iter().filter_map(text).collect()).unwrap_or_default()
+    let mut names = Vec::new();
+    for name in get(node, INCLUDE).into_iter().flat_map(|entry| items(&entry.node)).filter_map(text) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 impl Import {
     fn of(documents: &[(&str, Node)], variables: Variables) -> Self {
         let mut import = Self { variables, ..Self::default() };
-        for (file, node) in documents {
+        for (index, (file, node)) in documents.iter().enumerate() {
             let root = At { file: (*file).to_owned(), path: String::new() };
             for entry in entries(node) {
-                import.section(entry, &root.key(&entry.key));
+                let at = root.key(&entry.key);
+                if entry.key == INCLUDE {
+                    import.include(entry, &at, index == 0);
+                } else {
+                    import.section(entry, &at);
+                }
             }
         }
         import
+    }
+
+    /// The files are read by whoever gave them; tells of what names none.
+    fn include(&mut self, entry: &Entry, at: &At, is_of_first: bool) {
+        let line = entry.key_place.line;
+        let is_list = matches!(entry.node.value, Value::List(_));
+        if !is_list {
+            return self.not_a(&entry.node, "list of files, so none is read", at);
+        }
+        if !is_of_first {
+            return self.notes.add(at, line, "not read: only the files that the first one includes are");
+        }
+        let mut seen = Vec::new();
+        for (index, item) in items(&entry.node).iter().enumerate() {
+            let why = match text(item) {
+                None => "not read: it is no name of a file",
+                Some(name) if seen.contains(&name) => "named twice: it is read once",
+                Some(name) => {
+                    seen.push(name);
+                    continue;
+                }
+            };
+            self.notes.add(&at.index(index), item.place.line, why);
+        }
     }
 
     fn section(&mut self, entry: &Entry, at: &At) {
@@ -117,8 +154,6 @@ impl Import {
             "litellm_settings" => self.litellm_settings(&entry.node, at),
             "general_settings" => self.general_settings(&entry.node, at),
             "mcp_servers" => self.mcp_servers(&entry.node, at),
-            // Read by whoever gave the files.
-            "include" => {}
             "environment_variables" => self.notes.add(
                 at,
                 line,
@@ -161,10 +196,14 @@ impl Import {
 
     fn number_of(&mut self, entry: &Entry, at: &At) -> Option<f64> {
         let found = number(&entry.node);
-        if found.is_none() {
-            self.not_a(&entry.node, "number", at);
+        match found {
+            Some(below) if below < 0.0 => {
+                self.notes.add(at, entry.node.place.line, "not carried over: it is below zero");
+            }
+            Some(_) => {}
+            None => self.not_a(&entry.node, "number", at),
         }
-        found
+        found.filter(|number| *number >= 0.0)
     }
 
     fn truth_of(&mut self, entry: &Entry, at: &At) -> Option<bool> {
@@ -231,7 +270,7 @@ fn number(node: &Node) -> Option<f64> {
         Value::Text(text) => text.trim().parse().ok(),
         _ => None,
     }
-    .filter(|number: &f64| number.is_finite() && *number >= 0.0)
+    .filter(|number: &f64| number.is_finite())
 }
 
 /// A truth value; YAML 1.1, which LiteLLM reads, has more words for it.

@@ -160,6 +160,87 @@ fn what_has_another_form_than_it_should_is_told() {
 }
 
 #[test]
+fn a_price_that_is_none_is_told_and_none_is_lost() {
+    const PARAMS: &str = "model_list[0].litellm_params";
+    const INFO: &str = "model_list[0].model_info";
+    // The prices of the parameters and of the model's information, what becomes of them, and what is told.
+    let table = [
+        ("input_cost_per_token: 1e-6", "", "price: {input: 1, output: 0}", vec![]),
+        (
+            "input_cost_per_token: -1, output_cost_per_token: 2e-6",
+            "",
+            "price: {input: 0, output: 2}",
+            vec![format!("{PARAMS}.input_cost_per_token: not carried over: it is below zero")],
+        ),
+        (
+            "input_cost_per_token: 1e-6",
+            "input_cost_per_token: -1, output_cost_per_token: -2",
+            "price: {input: 1, output: 0}",
+            vec![
+                format!("{INFO}.input_cost_per_token: not carried over: it is below zero"),
+                format!("{INFO}.output_cost_per_token: not carried over: it is below zero"),
+            ],
+        ),
+        ("input_cost_per_token: 1e-6", "output_cost_per_token: 3e-6", "price: {input: 1, output: 3}", vec![]),
+        (
+            "output_cost_per_token: 1e305",
+            "",
+            "",
+            vec![format!("{PARAMS}.output_cost_per_token: not carried over: no price is that high")],
+        ),
+        ("output_cost_per_token: 1e-13", "", "price: {input: 0, output: 0.0000001}", vec![]),
+        (
+            "",
+            "max_input_tokens: -4",
+            "",
+            vec![format!("{INFO}.max_input_tokens: not carried over: it is below zero")],
+        ),
+    ];
+    for (params, info, price, expected) in table {
+        let imported = import(&format!(
+            "model_list: [{{model_name: m, litellm_params: {{model: openai/x, {params}}}, model_info: {{{info}}}}}]"
+        ));
+        let written =
+            imported.text.lines().find(|line| line.trim().starts_with("price: ")).unwrap_or_default();
+        assert_eq!(written.trim(), price, "{params} {info}");
+        let told: Vec<String> =
+            imported.notes.iter().map(|note| format!("{}: {}", note.path, note.why)).collect();
+        assert_eq!(told, expected, "{params} {info}");
+    }
+}
+
+#[test]
+fn what_names_no_file_to_include_is_told() {
+    let file = |name: &str, text: &str| SourceText { name: name.into(), text: text.into() };
+    let no_list = "not carried over: it is no list of files, so none is read";
+    let table = [
+        ("include: [b.yaml]", vec!["b.yaml"], vec![]),
+        ("include: []", vec![], vec![]),
+        ("include:", vec![], vec![]),
+        ("include: b.yaml", vec![], vec![format!("include: {no_list}")]),
+        ("include: {a: b}", vec![], vec![format!("include: {no_list}")]),
+        (
+            "include: [b.yaml, {a: b}, '', null, [x], true, b.yaml]",
+            vec!["b.yaml"],
+            (1..6)
+                .map(|n| format!("include[{n}]: not read: it is no name of a file"))
+                .chain([String::from("include[6]: named twice: it is read once")])
+                .collect(),
+        ),
+    ];
+    for (text, names, expected) in table {
+        assert_eq!(super::litellm_includes(&file("a.yaml", text)), names, "{text}");
+        let told: Vec<String> =
+            import(text).notes.iter().map(|note| format!("{}: {}", note.path, note.why)).collect();
+        assert_eq!(told, expected, "{text}");
+    }
+    let nested =
+        litellm(&[file("a.yaml", "include: [b.yaml]"), file("b.yaml", "include: [c.yaml]")]).unwrap();
+    let told: Vec<String> = nested.notes.iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["b.yaml:1: include: not read: only the files that the first one includes are"]);
+}
+
+#[test]
 fn a_redis_server_keeps_its_login_and_its_database() {
     let table = [
         ("redis_host: h", "redis://h:6379", &[][..]),

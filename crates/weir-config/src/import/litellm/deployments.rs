@@ -59,7 +59,7 @@ impl Import {
         let at_info = at.key("model_info");
         // LiteLLM takes those of the lowest order first, and those without one after them.
         let order = self.number_at(params, "order", &at_params).unwrap_or(f64::MAX);
-        let price = self.price(params, &at_params).or_else(|| self.price(info?, &at_info));
+        let price = self.price((params, &at_params), info.map(|info| (info, &at_info)));
         let context_window =
             info.and_then(|info| whole(self.number_at(info, "max_input_tokens", &at_info)?));
         #[expect(clippy::cast_possible_truncation, reason = "an order is a small whole number")]
@@ -214,15 +214,29 @@ impl Import {
         get(node, key).and_then(|entry| self.number_of(entry, &at.key(key)))
     }
 
-    /// LiteLLM's prices are for a token, weir's for a million.
-    fn price(&mut self, node: &Node, at: &At) -> Option<(f64, f64)> {
-        let mut million = |key| {
-            let price = self.number_at(node, key, at)? * 1e6;
-            // What the multiplication adds is far behind what anybody is charged.
-            Some((price * 1e6).round() / 1e6)
+    /// The prices of a deployment: those beside its key stand before those of its `model_info`.
+    fn price(&mut self, params: (&Node, &At), info: Option<(&Node, &At)>) -> Option<(f64, f64)> {
+        let mut price = |key| {
+            let own = self.price_at(params, key);
+            let of_info = info.and_then(|info| self.price_at(info, key));
+            own.or(of_info)
         };
-        let (input, output) = (million("input_cost_per_token"), million("output_cost_per_token"));
+        let (input, output) = (price("input_cost_per_token"), price("output_cost_per_token"));
         (input.is_some() || output.is_some()).then(|| (input.unwrap_or(0.0), output.unwrap_or(0.0)))
+    }
+
+    /// LiteLLM's prices are for a token, weir's for a million.
+    fn price_at(&mut self, (node, at): (&Node, &At), key: &str) -> Option<f64> {
+        let price = self.number_at(node, key, at)? * 1e6;
+        // What the multiplication adds is far behind what anybody is charged.
+        let rounded = (price * 1e12).round() / 1e12;
+        if !rounded.is_finite() {
+            let line = get(node, key).map_or(node.place.line, |entry| entry.node.place.line);
+            self.notes.add(&at.key(key), line, "not carried over: no price is that high");
+            return None;
+        }
+        // What costs something must not become free.
+        Some(if rounded > 0.0 { rounded } else { price })
     }
 }
 
