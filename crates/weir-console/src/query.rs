@@ -75,6 +75,11 @@ fn meant(word: &str, known: &[&str]) -> String {
 
 /// The pairs of a query or of a form's body, decoded.
 pub(crate) fn pairs(query: &str) -> Vec<(String, String)> {
+    each(query).collect()
+}
+
+/// The same one by one: there may be very many.
+pub(crate) fn each(query: &str) -> impl Iterator<Item = (String, String)> {
     let decode = |text: &str| {
         let spaced = text.replace('+', " ");
         percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
@@ -83,8 +88,7 @@ pub(crate) fn pairs(query: &str) -> Vec<(String, String)> {
         .split('&')
         .filter(|pair| !pair.is_empty())
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .map(|(name, value)| (decode(name), decode(value)))
-        .collect()
+        .map(move |(name, value)| (decode(name), decode(value)))
 }
 
 /// Which part of a list of records is asked for: what all of those lists have in common.

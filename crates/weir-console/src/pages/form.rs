@@ -1,15 +1,17 @@
 //! Forms: what was typed, what is wrong with it and where, and the message that the next page shows.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use axum::extract::{FromRequest, Request};
 use axum::response::Response;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use maud::{Markup, html};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_decode_str, utf8_percent_encode};
+use weir_core::words::size;
 
 use super::Visit;
 use super::parts::ticked;
@@ -21,6 +23,10 @@ use crate::{extract, query};
 pub(crate) const CSRF_FIELD: &str = "csrf";
 /// How large a form may be: a rule set of some thousand rules, encoded.
 pub(crate) const FORM_BYTES_MAX: usize = 4 << 20;
+/// How large a form may be that is not taken but shown again, so that it can be shortened; more is not read.
+pub(crate) const KEPT_BYTES_MAX: usize = 16 << 20;
+/// How many fields a form may have: ours have some ten.
+const FIELDS_MAX: usize = 100;
 /// How much of a message a cookie carries, in characters.
 const FLASH_CHARS_MAX: usize = 600;
 const FLASH_COOKIE: &str = "weir-flash";
@@ -33,9 +39,36 @@ pub(crate) struct Form {
 
 impl Form {
     pub(crate) fn parse(body: &[u8]) -> Self {
-        let mut pairs = query::pairs(&String::from_utf8_lossy(body));
-        pairs.retain(|(name, _)| name != CSRF_FIELD);
-        Self { pairs }
+        let body = String::from_utf8_lossy(body);
+        Self { pairs: query::each(&body).filter(|(name, _)| name != CSRF_FIELD).take(FIELDS_MAX).collect() }
+    }
+
+    /// Why a form is not taken as it was sent: it is too large, its text is none, or a field has two values, of which one
+    /// would be passed over. A browser sends our own pages' forms otherwise.
+    pub(crate) fn refused(body: &[u8]) -> Option<Problem> {
+        if body.len() > FORM_BYTES_MAX {
+            return Some(too_large());
+        }
+        let mut faults = Vec::new();
+        let mut names = HashSet::new();
+        for pair in body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+            if names.len() >= FIELDS_MAX || faults.len() >= FIELDS_MAX {
+                let message = format!("there are more than {FIELDS_MAX} fields");
+                faults.push(Fault { message, ..Fault::default() });
+                break;
+            }
+            let name = query::each(&String::from_utf8_lossy(pair)).next().unwrap_or_default().0;
+            if percent_decode(pair).decode_utf8().is_err() {
+                let help = Some("send it encoded as UTF-8".to_owned());
+                faults.push(Fault { help, ..Fault::member(&name, "what is in it is no UTF-8") });
+            }
+            if !names.insert(name.clone()) {
+                let help = Some("send one of them".to_owned());
+                faults.push(Fault { help, ..Fault::member(name, "the field is given twice") });
+            }
+        }
+        let detail = "the form cannot be taken as it was sent";
+        (!faults.is_empty()).then(|| Problem::bad_request(detail, faults))
     }
 
     /// What was typed into a field, without blanks around it; nothing when that is nothing.
@@ -64,8 +97,19 @@ impl<S: Send + Sync> FromRequest<S> for Form {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        Ok(Self::parse(&extract::read(request, FORM_BYTES_MAX).await?))
+        let body = extract::read(request, FORM_BYTES_MAX).await?;
+        Self::refused(&body).map_or_else(|| Ok(Self::parse(&body)), Err)
     }
+}
+
+/// What is said of a form over [`FORM_BYTES_MAX`].
+pub(super) fn too_large() -> Problem {
+    let most = size(FORM_BYTES_MAX);
+    let detail = format!(
+        "the form is larger than {most} as it is sent, the most that is taken: shorten what is in it, or apply a file \
+         with `weir rules apply`"
+    );
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
 }
 
 /// Encodes pairs as a query or a form's body does.

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
 
-use super::form::{CSRF_FIELD, FORM_BYTES_MAX, Flash, forget_flash};
+use super::form::{self, CSRF_FIELD, FORM_BYTES_MAX, Flash, Form, KEPT_BYTES_MAX, forget_flash};
 use super::{Visit, frame, origin, resume, sign_in};
 use crate::console::Console;
 use crate::problem::{Details, Problem};
@@ -93,7 +93,7 @@ async fn unknown(request: Request) -> Refused {
         if !origin::is_own(&request) {
             return Refused::Problem(forged(), None);
         }
-        return match form_body(request).await {
+        return match form_body(request, FORM_BYTES_MAX).await {
             Ok((_, body)) => Refused::Answer(sign_in::expired(&target, &body)),
             Err(problem) => Refused::Problem(problem, None),
         };
@@ -115,11 +115,15 @@ async fn checked(request: Request, visit: &Visit) -> Result<Request, Refused> {
         return if is_right { Ok(request) } else { Err(refused(stale())) };
     }
     let is_page = is_page(&request);
-    let (request, body) = form_body(request).await.map_err(refused)?;
-    let pairs = query::pairs(&String::from_utf8_lossy(&body));
-    let sent = pairs.iter().find(|(name, _)| name == CSRF_FIELD);
-    if sent.is_some_and(|(_, sent)| is_same(sent.as_bytes(), visit.csrf.as_bytes())) {
-        return Ok(request);
+    let (request, body) = form_body(request, KEPT_BYTES_MAX).await.map_err(refused)?;
+    let sent = query::each(&String::from_utf8_lossy(&body)).find(|(name, _)| name == CSRF_FIELD);
+    if sent.as_ref().is_some_and(|(_, sent)| is_same(sent.as_bytes(), visit.csrf.as_bytes())) {
+        return match Form::refused(&body) {
+            None => Ok(request),
+            // What was typed is shown again, to be mended.
+            Some(problem) if is_page => Err(Refused::Answer(resume::mend(visit, &problem, &body))),
+            Some(problem) => Err(refused(problem)),
+        };
     }
     if is_page && sent.is_some() {
         // A form of an earlier session, in a tab that was left open.
@@ -148,13 +152,15 @@ fn stale() -> Problem {
 }
 
 /// Reads the body of a form, and gives the request back with it.
-async fn form_body(request: Request) -> Result<(Request, Bytes), Problem> {
+async fn form_body(request: Request, bytes_max: usize) -> Result<(Request, Bytes), Problem> {
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if !kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded")) {
         return Ok((request, Bytes::new()));
     }
     let (head, body) = request.into_parts();
-    let read = extract::read(Request::from_parts(head.clone(), body), FORM_BYTES_MAX).await?;
+    let read = extract::read(Request::from_parts(head.clone(), body), bytes_max).await;
+    let is_too_large = |problem: &Problem| problem.status() == StatusCode::PAYLOAD_TOO_LARGE.as_u16();
+    let read = read.map_err(|problem| if is_too_large(&problem) { form::too_large() } else { problem })?;
     Ok((Request::from_parts(head, Body::from(read.clone())), read))
 }
 

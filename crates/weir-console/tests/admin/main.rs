@@ -15,6 +15,7 @@ mod backtests;
 mod browser;
 mod decisions;
 mod drafts;
+mod forms;
 mod identities;
 mod keys;
 mod overrides;

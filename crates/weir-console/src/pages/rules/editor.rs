@@ -16,11 +16,14 @@ use crate::console::Console;
 use crate::pages::guard::see_other;
 use crate::pages::parts::{Tone, badge};
 use crate::pages::{Form, Page, Section, Visit, form};
-use crate::problem::Problem;
+use crate::problem::{Fault, Problem};
 use crate::rulebook::{ApplyError, Draft, Example, Master, RuleText, Saved};
 
 /// Diagnostics that are listed; a text with more has them behind these.
 const LISTED_MAX: usize = 50;
+
+/// What the buttons ask for.
+const DOES: [&str; 4] = ["shadow", "enforce", "check", "backtest"];
 
 /// How far a backtest looks back.
 const SINCES: [(&str, &str); 4] = [("1h", "hour"), ("24h", "24 hours"), ("7d", "7 days"), ("30d", "30 days")];
@@ -226,7 +229,11 @@ async fn sent(console: &Console, visit: &Visit, id: Option<&str>, form: &Form) -
     let draft = book.draft(&text, id).await;
     let shown =
         |overtaken, refused| Editor { rule, text: &text, draft: &draft, asked: true, overtaken, refused };
-    if form.typed("do") == "backtest" {
+    let asked = form.typed("do");
+    if !DOES.contains(&asked) {
+        return refused(console, visit, id, &unknown_button(asked), shown(None, None)).await;
+    }
+    if asked == "backtest" {
         let started = backtest::start(console, visit, &text, id, form.typed("since")).await;
         return match started {
             Ok(job) => Ok(see_other(&format!("/rules/backtests/{}", form::segment(&job.id)), None)),
@@ -240,7 +247,7 @@ async fn sent(console: &Console, visit: &Visit, id: Option<&str>, form: &Form) -
             Err(NotStarted::Other(problem)) => refused(console, visit, id, &problem, shown(None, None)).await,
         };
     }
-    let Some(mode) = mode_of(form.typed("do")) else {
+    let Some(mode) = mode_of(asked) else {
         return answer(console, visit, id, StatusCode::OK, &shown(None, None)).await;
     };
     match book.save(&text, Some(mode), rule, &visit.principal.name).await {
@@ -262,6 +269,20 @@ async fn sent(console: &Console, visit: &Visit, id: Option<&str>, form: &Form) -
         }
         Err(error) => refused(console, visit, id, &error.into(), shown(None, None)).await,
     }
+}
+
+/// A form that names none of the editor's buttons asks for nothing.
+fn unknown_button(asked: &str) -> Problem {
+    let message = if asked.is_empty() {
+        "it is missing".to_owned()
+    } else {
+        format!("`{asked}` is none of the buttons")
+    };
+    let help = Some(format!("it must be one of: {}; or use the buttons below", DOES.join(", ")));
+    Problem::bad_request(
+        "the form does not say which button was pressed, so nothing was done",
+        vec![Fault { help, ..Fault::member("do", message) }],
+    )
 }
 
 /// What a rule with mistakes leaves undone.
