@@ -6,29 +6,41 @@
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The timer of a connection. Its clones are the same timer, and only the connection's task may wait for it.
 #[derive(Clone, Default)]
-pub(crate) struct Alarm(Arc<Mutex<Option<Pin<Box<Sleep>>>>>);
+pub(crate) struct Alarm(Arc<Mutex<Option<Timer>>>);
+
+struct Timer {
+    sleep: Pin<Box<Sleep>>,
+    /// Whom it wakes, once it is set.
+    waits: Option<Waker>,
+}
 
 impl Alarm {
     /// Ready from the deadline on.
     pub(crate) fn poll_until(&self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let mut timer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if timer.deadline() > deadline {
-            timer.as_mut().reset(deadline);
+        let timer =
+            timer.get_or_insert_with(|| Timer { sleep: Box::pin(sleep_until(deadline)), waits: None });
+        if timer.sleep.deadline() > deadline {
+            timer.set(deadline);
+        } else if timer.waits_for(cx) {
+            return Poll::Pending;
         }
         loop {
-            ready!(timer.as_mut().poll(cx));
+            if timer.sleep.as_mut().poll(cx).is_pending() {
+                timer.waits = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
             if Instant::now() >= deadline {
                 return Poll::Ready(());
             }
-            timer.as_mut().reset(deadline);
+            timer.set(deadline);
         }
     }
 
@@ -47,6 +59,18 @@ impl Alarm {
             }
         })
         .await
+    }
+}
+
+impl Timer {
+    fn set(&mut self, deadline: Instant) {
+        self.sleep.as_mut().reset(deadline);
+        self.waits = None;
+    }
+
+    /// Whether it has not rung yet, and wakes this task when it does.
+    fn waits_for(&self, cx: &Context<'_>) -> bool {
+        !self.sleep.is_elapsed() && self.waits.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
     }
 }
 

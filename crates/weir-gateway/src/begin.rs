@@ -26,7 +26,6 @@ use crate::encoded;
 use crate::exchange::Exchange;
 use crate::reading::{Piece, Reading, Renamer};
 use crate::trouble::Trouble;
-use crate::turn;
 
 /// A JSON answer up to this size is read whole before its head is sent, so that one that breaks off is a clear 502
 /// and not a broken 200. Larger ones are passed on as they come.
@@ -171,8 +170,7 @@ async fn first_events(
     Ok(Begun::Going(begun, body))
 }
 
-/// What comes of a stream before its head has waited for long enough. What came with the head takes no timer: the
-/// connection's task hands it over once it is asked for.
+/// What comes of a stream before its head has waited for long enough. What came with the head takes no timer.
 async fn next_event(
     body: &mut UpstreamBody,
     until: &mut Option<Instant>,
@@ -180,7 +178,6 @@ async fn next_event(
     if let Poll::Ready(frame) = poll!(body.frame()) {
         return Some(frame);
     }
-    turn::all_others().await;
     let until = *until.get_or_insert_with(|| Instant::now() + FIRST_EVENTS_WAIT);
     tokio::time::timeout_at(until, body.frame()).await.ok()
 }

@@ -1,11 +1,12 @@
 //! HTTP/1.1 connections to providers, kept open between requests.
 //!
-//! One connection carries one request at a time, so that no stream waits behind another. A connection is used by the
-//! thread that opened it: each thread of the data plane has idle connections of its own, so that handing a request over
-//! wakes no other thread.
+//! One connection carries one request at a time, so that no stream waits behind another. It has no task of its own: the
+//! request that it carries drives it, so that what has come is read, passed on and written in one turn of one task. A
+//! connection is used by the thread that opened it: each thread of the data plane has idle connections of its own.
 
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -19,14 +20,14 @@ use http::{HeaderValue, Request, Response, Uri};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use tokio::time::Instant;
 use tower_service::Service as _;
 
+use crate::link::Link;
 use crate::resolver::Resolver;
-use crate::turn::AtTurnEnd;
+use crate::turn;
 
 /// How long an idle connection is kept: below what providers and their load balancers allow, so that a request seldom
 /// meets a connection that has just been closed.
@@ -68,8 +69,6 @@ impl ClientError {
     }
 }
 
-type Sender = SendRequest<Full<Bytes>>;
-
 /// Scheme, host and port: requests of the same origin share connections.
 type Origin = Arc<str>;
 
@@ -102,7 +101,7 @@ struct Idle {
 
 #[derive(Default)]
 struct Shard {
-    connections: HashMap<Origin, Vec<(Sender, Instant)>, foldhash::fast::RandomState>,
+    connections: HashMap<Origin, Vec<(Box<Link>, Instant)>, foldhash::fast::RandomState>,
     sweeping: bool,
 }
 
@@ -125,23 +124,21 @@ impl Idle {
     }
 
     /// The connection that was used last, if it is still open.
-    fn take(&self, origin: &Origin) -> Option<Sender> {
+    fn take(&self, origin: &Origin) -> Option<Box<Link>> {
         self.with(shard_number(), |shard| {
             let connections = shard.connections.get_mut(origin)?;
-            std::iter::from_fn(|| connections.pop())
-                .map(|(sender, _)| sender)
-                .find(|sender| !sender.is_closed())
+            std::iter::from_fn(|| connections.pop()).find_map(|(mut link, _)| link.is_free().then_some(link))
         })?
     }
 
-    fn put(self: &Arc<Self>, shard: usize, origin: &Origin, sender: Sender) {
+    fn put(self: &Arc<Self>, shard: usize, origin: &Origin, link: Box<Link>) {
         let sweep = self.with(shard, |shard| {
             let entry = match shard.connections.get_mut(origin) {
                 Some(connections) => connections,
                 None => shard.connections.entry(origin.clone()).or_default(),
             };
             if entry.len() < IDLE_CONNECTIONS_MAX {
-                entry.push((sender, Instant::now()));
+                entry.push((link, Instant::now()));
             }
             !std::mem::replace(&mut shard.sweeping, true)
         });
@@ -155,7 +152,7 @@ impl Idle {
         let now = Instant::now();
         self.with(shard, |shard| {
             shard.connections.retain(|_, connections| {
-                connections.retain(|(sender, since)| now < *since + IDLE_MAX && !sender.is_closed());
+                connections.retain_mut(|(link, since)| now < *since + IDLE_MAX && link.is_free());
                 !connections.is_empty()
             });
             shard.sweeping = !shard.connections.is_empty();
@@ -208,21 +205,16 @@ impl HttpClient {
         loop {
             let reused = self.idle.take(&to.origin);
             let is_reused = reused.is_some();
-            let mut sender = match reused {
-                Some(sender) => sender,
+            let mut link = match reused {
+                Some(link) => link,
                 // Apart, because it is large and seldom: what every request waits in stays small.
                 None => Box::pin(self.connect(&to.whole)).await?,
             };
-            if let Err(error) = sender.ready().await {
-                if is_reused {
-                    continue;
-                }
-                return Err(ClientError::Send(error));
-            }
-            match sender.try_send_request(request).await {
+            turn::all_others().await;
+            match link.send(request).await {
                 Ok(response) => {
                     let (origin, idle) = (Arc::clone(&to.origin), Arc::clone(&self.idle));
-                    let lease = Lease { origin, shard: shard_number(), idle, sender };
+                    let lease = Lease { origin, shard: shard_number(), idle, link };
                     return Ok(response.map(|body| PooledBody::new(body, lease)));
                 }
                 Err(mut unsent) => match unsent.take_message() {
@@ -233,18 +225,11 @@ impl HttpClient {
         }
     }
 
-    async fn connect(&self, target: &Uri) -> Result<Sender, ClientError> {
+    async fn connect(&self, target: &Uri) -> Result<Box<Link>, ClientError> {
         let mut connector = self.connector.clone();
-        std::future::poll_fn(|cx| connector.poll_ready(cx)).await.map_err(ClientError::Connect)?;
+        poll_fn(|cx| connector.poll_ready(cx)).await.map_err(ClientError::Connect)?;
         let stream = connector.call(target.clone()).await.map_err(ClientError::Connect)?;
-        let (sender, connection) =
-            Builder::new().handshake(AtTurnEnd::new(stream)).await.map_err(ClientError::Send)?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection to a provider ended with an error");
-            }
-        });
-        Ok(sender)
+        Link::open(stream).await.map_err(ClientError::Send)
     }
 }
 
@@ -253,7 +238,7 @@ struct Lease {
     origin: Origin,
     shard: usize,
     idle: Arc<Idle>,
-    sender: Sender,
+    link: Box<Link>,
 }
 
 /// The body of an answer. Its connection is used again once it was read to its end, and closed when it is dropped before.
@@ -272,10 +257,10 @@ impl PooledBody {
     }
 
     fn give_back(&mut self) {
-        if let Some(Lease { origin, shard, idle, sender }) = self.lease.take()
-            && !sender.is_closed()
+        if let Some(Lease { origin, shard, idle, mut link }) = self.lease.take()
+            && link.rest()
         {
-            idle.put(shard, &origin, sender);
+            idle.put(shard, &origin, link);
         }
     }
 }
@@ -285,15 +270,20 @@ impl Body for PooledBody {
     type Error = hyper::Error;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let this = self.get_mut();
+        let mut body = Pin::new(&mut this.body);
+        let frame = ready!(match &mut this.lease {
+            Some(lease) => lease.link.poll(cx, |own| body.as_mut().poll_frame(own)),
+            None => body.poll_frame(cx),
+        });
         match &frame {
-            None => self.give_back(),
-            Some(Ok(_)) if self.body.is_end_stream() => self.give_back(),
+            None => this.give_back(),
+            Some(Ok(_)) if this.body.is_end_stream() => this.give_back(),
             Some(Ok(_)) => {}
-            Some(Err(_)) => self.lease = None,
+            Some(Err(_)) => this.lease = None,
         }
         Poll::Ready(frame)
     }

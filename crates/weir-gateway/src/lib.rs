@@ -21,6 +21,7 @@ mod guest;
 mod hold;
 mod identify;
 mod known_dead;
+mod link;
 mod meters;
 mod pass;
 mod pipeline;

@@ -114,10 +114,12 @@ impl Reading {
         if !self.events {
             return self.read_clean(data);
         }
+        let mut sifted = self.sieve.push(&data);
+        if sifted.stray.is_none() {
+            return self.read_events(sifted.events);
+        }
         let mut sent = Vec::new();
-        let mut data = data;
         loop {
-            let sifted = self.sieve.push(&data);
             match self.read_events(sifted.events) {
                 Piece::Good(events) => sent.push(events),
                 Piece::Error { before, rest } => {
@@ -131,7 +133,7 @@ impl Reading {
                 self.held = Bytes::new();
                 return Piece::Error { before: joined(sent), rest: said };
             }
-            data = rest;
+            sifted = self.sieve.push(&rest);
         }
     }
 

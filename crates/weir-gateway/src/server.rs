@@ -18,7 +18,7 @@ use crate::alarm::Alarm;
 use crate::gateway::Inner;
 use crate::identify::Peer;
 use crate::pipeline;
-use crate::turn::AtTurnEnd;
+use crate::turn::Gathered;
 
 /// How long a connection may stay silent, or take to send the head of a request.
 const HEAD_DEADLINE: Duration = Duration::from_secs(60);
@@ -104,7 +104,8 @@ fn connection(
         let (inner, from) = (Arc::clone(&inner), Arc::clone(&from));
         async move { Ok::<_, Infallible>(pipeline::handle(inner, request, &from).await) }
     });
-    let connection = graceful.watch(builder.serve_connection(AtTurnEnd::new(TokioIo::new(stream)), service));
+    let connection =
+        graceful.watch(builder.serve_connection(Gathered::at_turn_end(TokioIo::new(stream)), service));
     async move {
         if let Err(error) = connection.await {
             tracing::debug!(%peer, %error, "a connection ended with an error");

@@ -1,9 +1,9 @@
-//! Writing at the end of a turn of the event loop.
+//! Writing little often: the parts of a message as one, and at the end of a turn of the event loop.
 //!
 //! What is written wakes whoever reads it, and to wake a processor that sleeps costs more than most of what a request is
-//! judged by. So a connection with something to write first lets all that is ready run, and what they have all come to
-//! is written one after the other: the first of it wakes the reader, which is awake for the rest. Where nothing else is
-//! ready the turn ends at once.
+//! judged by. So what has something to write first lets all that is ready run, and what they have all come to is written
+//! one after the other: the first of it wakes the reader, which is awake for the rest. Where nothing else is ready the
+//! turn ends at once.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -21,26 +21,34 @@ thread_local! {
     static GATHERED: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(GATHERED_BYTES_MAX));
 }
 
-/// A connection that is written to at the end of a turn.
-pub(crate) struct AtTurnEnd<T> {
+/// A connection whose small parts are written as one.
+pub(crate) struct Gathered<T> {
     io: T,
-    /// Whether the others were let run since the last time all was written.
+    /// Whether it waits for the end of a turn.
+    waits: bool,
+    /// Whether it need not any more until all is written.
     waited: bool,
 }
 
-impl<T> AtTurnEnd<T> {
+impl<T> Gathered<T> {
+    /// One that is written to at once.
     pub(crate) const fn new(io: T) -> Self {
-        Self { io, waited: false }
+        Self { io, waits: false, waited: true }
+    }
+
+    /// One that is written to at the end of a turn.
+    pub(crate) const fn at_turn_end(io: T) -> Self {
+        Self { io, waits: true, waited: false }
     }
 }
 
-impl<T: Read + Unpin> Read for AtTurnEnd<T> {
+impl<T: Read + Unpin> Read for Gathered<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: ReadBufCursor<'_>) -> Poll<Result<()>> {
         Pin::new(&mut self.get_mut().io).poll_read(cx, into)
     }
 }
 
-impl<T: Write + Unpin> Write for AtTurnEnd<T> {
+impl<T: Write + Unpin> Write for Gathered<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
         let this = self.get_mut();
         ready!(poll_turn(&mut this.waited, cx));
@@ -72,7 +80,7 @@ impl<T: Write + Unpin> Write for AtTurnEnd<T> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let this = self.get_mut();
         ready!(Pin::new(&mut this.io).poll_flush(cx))?;
-        this.waited = false;
+        this.waited = !this.waits;
         Poll::Ready(Ok(()))
     }
 
@@ -81,8 +89,7 @@ impl<T: Write + Unpin> Write for AtTurnEnd<T> {
     }
 }
 
-/// Waits until what is ready now has run: for what another task is about to hand over, and without a timer, which costs
-/// two calls of the kernel when it is due before all others.
+/// Waits until what is ready now has run.
 pub(crate) async fn all_others() {
     let mut waited = false;
     poll_fn(|cx| poll_turn(&mut waited, cx)).await;
@@ -137,11 +144,11 @@ mod tests {
         }
     }
 
-    fn connection(log: &Log, name: &'static str, takes: usize) -> AtTurnEnd<Noted> {
-        AtTurnEnd::new(Noted { log: Rc::clone(log), name, takes })
+    fn connection(log: &Log, name: &'static str, takes: usize) -> Gathered<Noted> {
+        Gathered::at_turn_end(Noted { log: Rc::clone(log), name, takes })
     }
 
-    async fn answer(io: &mut AtTurnEnd<Noted>, parts: [&str; 2]) -> usize {
+    async fn answer(io: &mut Gathered<Noted>, parts: [&str; 2]) -> usize {
         io.io.log.borrow_mut().push(format!("{} works", io.io.name));
         let parts = parts.map(|part| IoSlice::new(part.as_bytes()));
         let written = poll_fn(|cx| Pin::new(&mut *io).poll_write_vectored(cx, &parts)).await.unwrap();

@@ -4,6 +4,8 @@
 //! Lines of the four fields and blank ones stay as they are. A comment stays if it is a known sign of life, else without its
 //! text. Any other line is left out, and handed over if it tells of an error.
 
+use std::borrow::Cow;
+
 use bytes::{Bytes, BytesMut};
 use memchr::memchr2;
 
@@ -160,7 +162,9 @@ impl Sieve {
     /// What a line is, by its beginning.
     fn decide(&mut self, part: &[u8], ends: bool) {
         let room = HEAD_BYTES.saturating_sub(self.begun.len()).min(part.len());
-        let head = [&self.begun, part.get(..room).unwrap_or_default()].concat();
+        let part = part.get(..room).unwrap_or_default();
+        let head: Cow<'_, [u8]> =
+            if self.begun.is_empty() { part.into() } else { [&self.begun, part].concat().into() };
         let unmarked = if self.first_line { head.strip_prefix(BOM).unwrap_or(&head) } else { &head };
         self.line = if self.first_line && !ends && BOM.starts_with(&head) {
             Line::Unknown

@@ -1,8 +1,10 @@
 //! A stream of events.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::LazyLock;
 
+use memchr::memchr2;
 use memchr::memmem::Finder;
 use weir_core::ApiKind;
 
@@ -13,6 +15,9 @@ use crate::sse::{Event, Scanner};
 
 /// A chat's chunks are looked at for its id and model no longer than this.
 const NAMING_EVENTS_MAX: u64 = 4;
+
+/// The longest event of which is remembered that it only adds a text, in bytes and without that text.
+const PLAIN_BYTES_MAX: usize = 1 << 10;
 
 /// How much of an error in prose is kept, in bytes.
 const PROSE_BYTES_MAX: usize = 4 << 10;
@@ -55,6 +60,38 @@ struct State {
     of_choice: bool,
     /// Measures the text that came since the provider last counted what it has written.
     text: TextMeter,
+    /// The last event that did nothing but add a text.
+    plain: Option<Plain>,
+}
+
+/// An event that does nothing but add a text, without that text. A stream is made of such events: one that differs in its
+/// text alone has nothing else to read.
+struct Plain {
+    name: String,
+    /// What comes before the text, with the quote that begins it.
+    before: Vec<u8>,
+    /// What comes after it, from the quote that ends it.
+    after: Vec<u8>,
+}
+
+impl Plain {
+    /// The length of the text of an event that is the same but for that, in bytes. One with an escape is read as a whole.
+    fn text_of(&self, event: Event<'_>) -> Option<usize> {
+        let rest = event.data.strip_prefix(self.before.as_slice())?;
+        let length = memchr2(b'"', b'\\', rest)?;
+        (rest.get(length..)? == self.after.as_slice() && event.name == self.name).then_some(length)
+    }
+
+    /// The event whose text is there.
+    fn of(event: Event<'_>, text: Range<usize>) -> Option<Self> {
+        let (before, after) = (event.data.get(..text.start)?, event.data.get(text.end..)?);
+        let length = before.len().saturating_add(after.len());
+        (length <= PLAIN_BYTES_MAX).then(|| Self {
+            name: event.name.to_owned(),
+            before: before.to_vec(),
+            after: after.to_vec(),
+        })
+    }
 }
 
 impl EventReader {
@@ -67,6 +104,7 @@ impl EventReader {
             prose: false,
             of_choice: false,
             text: TextMeter::new(kind),
+            plain: None,
         };
         let limit = match kind {
             ApiKind::Responses => EVENT_BYTES_MAX,
@@ -135,6 +173,9 @@ impl State {
     fn event(&mut self, event: Event<'_>) {
         self.seen.events = self.seen.events.saturating_add(1);
         self.over = self.seen.finished;
+        if let Some(length) = self.plain.as_ref().and_then(|plain| plain.text_of(event)) {
+            return self.text.add(length);
+        }
         if is_prose(event) {
             return self.told_in_prose(event.data);
         }
@@ -153,16 +194,20 @@ impl State {
             self.seen.finished = true;
             return;
         }
-        let choices = CHOICES.find(data).and_then(|at| data.get(at..));
-        if let Some(choices) = choices {
+        let choices = CHOICES.find(data).and_then(|at| Some((at, data.get(at..)?)));
+        let mut plain = None;
+        if let Some((at, choices)) = choices {
+            let reasons = self.seen.finish_reasons;
             self.seen.finish_reasons.of_choices(choices);
-            self.text.read(choices);
+            let text = self.text.read(choices).filter(|_| reasons == self.seen.finish_reasons);
+            plain = text.map(|text| at.saturating_add(text.start)..at.saturating_add(text.end));
         }
         let nameless = self.seen.message_id.is_none() || self.seen.model.is_none();
         let names = nameless && self.seen.events <= NAMING_EVENTS_MAX;
         let is_chunk = matches!(event.name, "" | "message" | "error");
         let strange = is_chunk && choices.is_none() && !data.trim_ascii().is_empty();
         if !(names || strange || holds(data, &USAGE) || holds(data, &ERROR) || is_value(data, &ERROR)) {
+            self.plain = plain.and_then(|text| Plain::of(event, text));
             return;
         }
         let Ok(text) = std::str::from_utf8(data) else { return };
@@ -186,11 +231,11 @@ impl State {
         }
     }
 
-    /// Measures what an event adds to the answer.
-    fn delta(&mut self, data: &[u8]) {
-        if let Some(delta) = DELTA.find(data).and_then(|at| data.get(at..)) {
-            self.text.read(delta);
-        }
+    /// Measures what an event adds to the answer; gives the place of a text that is all that it adds.
+    fn delta(&mut self, data: &[u8]) -> Option<Range<usize>> {
+        let at = DELTA.find(data)?;
+        let text = self.text.read(data.get(at..)?)?;
+        Some(at.saturating_add(text.start)..at.saturating_add(text.end))
     }
 
     /// Events are named, by most senders twice. Only the first ones and the terminal ones hold a response.
@@ -229,7 +274,10 @@ impl State {
     /// The start tells id, model and tokens read, a delta the tokens written.
     fn messages(&mut self, event: Event<'_>) {
         match event.name {
-            "content_block_delta" => return self.delta(event.data),
+            "content_block_delta" => {
+                self.plain = self.delta(event.data).and_then(|text| Plain::of(event, text));
+                return;
+            }
             "content_block_start" | "content_block_stop" | "ping" => return,
             "message_stop" => {
                 self.seen.finished = true;
@@ -254,7 +302,9 @@ impl State {
                 self.seen.finish_reasons.of_message(reason);
             }
             "message_stop" => self.seen.finished = true,
-            "content_block_delta" => self.delta(event.data),
+            "content_block_delta" => {
+                self.delta(event.data);
+            }
             "error" => self.failed(error.filter(|raw| raw.starts_with('{')).or(Some(text))),
             "" => self.failed(trouble(text)),
             _ => {}
@@ -339,4 +389,78 @@ fn is_value(data: &[u8], name: &Finder<'_>) -> bool {
         let after = data.get(at.saturating_add(name.needle().len())..).unwrap_or_default().trim_ascii_start();
         matches!(after.first(), Some(b',' | b'}'))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXTS: [&str; 10] = [
+        "",
+        "a",
+        "usage",
+        "error",
+        "\\n",
+        "\\\"error\\\":{}",
+        "finish_reason\":\"stop",
+        "delta",
+        "ä",
+        "[DONE]",
+    ];
+
+    fn event<'a>(name: &'a str, data: &'a str) -> Event<'a> {
+        Event { name, data: data.as_bytes() }
+    }
+
+    /// An event that differs from the one before in its text alone is read as it would be without that one.
+    #[test]
+    fn what_only_adds_a_text_is_read_as_any_other() {
+        let chat = |more: &str, text: &str, end: &str| {
+            format!(
+                r#"{{"id":"c","model":"m"{more},"choices":[{{"index":0,"delta":{{"content":"{text}"}},"finish_reason":{end}}}]}}"#
+            )
+        };
+        let message = |text: &str| {
+            format!(
+                r#"{{"type":"content_block_delta","index":0,"delta":{{"type":"text_delta","text":"{text}"}}}}"#
+            )
+        };
+        let mut table = Vec::new();
+        for text in TEXTS {
+            for more in ["", r#","usage":null"#, r#","error":null"#, r#","error":{"message":"no"}"#] {
+                table.push((ApiKind::ChatCompletions, "", chat(more, text, "null")));
+            }
+            table.push((ApiKind::ChatCompletions, "", chat("", text, r#""stop""#)));
+            table.push((ApiKind::ChatCompletions, "x", chat("", text, "null")));
+            table.push((ApiKind::Messages, "content_block_delta", message(text)));
+            table.push((ApiKind::Messages, "", message(text)));
+        }
+        for (kind, name, data) in &table {
+            // Those after which it is remembered what only adds a text, in turn with others.
+            for (_, other_name, other) in table.iter().filter(|(other, ..)| other == kind) {
+                let mut reader = EventReader::new(*kind);
+                let mut forgetful = EventReader::new(*kind);
+                for (name, data) in [(name, data), (other_name, other), (name, data), (other_name, other)] {
+                    reader.event(event(name, data));
+                    forgetful.event(event(name, data));
+                    forgetful.state.plain = None;
+                    assert_eq!(reader.observed(), forgetful.observed(), "{name} {data} and {other}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_repeats_but_for_its_text_is_not_read_again() {
+        let mut reader = EventReader::new(ApiKind::Messages);
+        let data = |text: &str| format!(r#"{{"delta":{{"type":"text_delta","text":"{text}"}}}}"#);
+        reader.event(event("content_block_delta", &data("one")));
+        let plain = reader.state.plain.take().expect("the event only adds a text");
+        assert_eq!(plain.text_of(event("content_block_delta", &data("three"))), Some(5));
+        assert_eq!(plain.text_of(event("content_block_delta", &data("a\\n"))), None);
+        assert_eq!(plain.text_of(event("", &data("three"))), None);
+        let long = format!("{:1100}", data("one"));
+        reader.event(event("content_block_delta", &long));
+        assert!(reader.state.plain.is_none(), "so much is not kept");
+    }
 }

@@ -3,6 +3,7 @@
 //! Nothing is parsed or kept: the strings that follow chosen names are measured, wherever chunks are cut. It never fails,
 //! and of text that is no JSON it says nothing useful.
 
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use memchr::memchr2;
@@ -99,30 +100,39 @@ impl TextMeter {
         (self.said, self.thought) = (0, [0; 2]);
     }
 
-    /// Reads a piece of JSON that stands by itself.
-    pub(super) fn read(&mut self, piece: &[u8]) {
-        if let Some(bytes) = self.plain(piece) {
-            self.said = self.said.saturating_add(bytes);
-            return;
+    /// Reads a piece of JSON that stands by itself. Gives the place of the text in one that adds a text without escapes
+    /// and nothing else.
+    pub(super) fn read(&mut self, piece: &[u8]) -> Option<Range<usize>> {
+        let plain = self.plain(piece);
+        if let Some(text) = &plain {
+            self.add(text.len());
+        } else {
+            self.at = Place::default();
+            self.feed(piece);
         }
-        self.at = Place::default();
-        self.feed(piece);
+        plain
     }
 
-    /// The bytes of a piece that adds a text without escapes and nothing else, as nearly all do: this is faster.
-    fn plain(&self, piece: &[u8]) -> Option<u64> {
-        let delta = piece.get(DELTA.find(piece)?..)?;
+    /// Counts text that was found elsewhere.
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.said = self.said.saturating_add(bytes as u64);
+    }
+
+    /// The text of a piece that adds one without escapes and nothing else, as nearly all do: this is faster.
+    fn plain(&self, piece: &[u8]) -> Option<Range<usize>> {
+        let at = DELTA.find(piece)?;
         let (begin, end): (&[u8], &[u8]) = match self.kind {
             ApiKind::ChatCompletions => (br#""delta":{"content":""#, br#""}"#),
             ApiKind::Messages => (br#""delta":{"type":"text_delta","text":""#, br#""}"#),
             ApiKind::Responses => (br#""delta":""#, br#"""#),
             ApiKind::Embeddings | ApiKind::CountTokens => return None,
         };
-        let text = delta.strip_prefix(begin)?;
+        let text = piece.get(at..)?.strip_prefix(begin)?;
         let length = memchr2(b'"', b'\\', text)?;
         let rest = text.get(length..)?.strip_prefix(end)?;
+        let from = at.saturating_add(begin.len());
         // Of several choices each adds something.
-        DELTA.find(rest).is_none().then_some(length as u64)
+        DELTA.find(rest).is_none().then_some(from..from.saturating_add(length))
     }
 
     /// Reads on.
