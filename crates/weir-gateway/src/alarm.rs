@@ -4,11 +4,12 @@
 //! connection has one timer, which is not taken back. When it rings too early it is set anew, to what is waited for then.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The timer of a connection. Its clones are the same timer, and only the connection's task may wait for it.
@@ -33,8 +34,7 @@ impl Alarm {
             return Poll::Pending;
         }
         loop {
-            if timer.sleep.as_mut().poll(cx).is_pending() {
-                timer.waits = Some(cx.waker().clone());
+            if timer.poll(cx).is_pending() {
                 return Poll::Pending;
             }
             if Instant::now() >= deadline {
@@ -66,6 +66,13 @@ impl Timer {
     fn set(&mut self, deadline: Instant) {
         self.sleep.as_mut().reset(deadline);
         self.waits = None;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // A task that has used up its turn would not be noted down, and never woken.
+        let polled = pin!(unconstrained(self.sleep.as_mut())).poll(cx);
+        self.waits = polled.is_pending().then(|| cx.waker().clone());
+        polled
     }
 
     /// Whether it has not rung yet, and wakes this task when it does.
@@ -102,9 +109,8 @@ impl hyper::rt::Timer for Alarm {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
-
-    use tokio::time::sleep;
+    use tokio::task::coop::{has_budget_remaining, poll_proceed};
+    use tokio::time::{sleep, timeout};
 
     use super::*;
 
@@ -137,5 +143,20 @@ mod tests {
         assert!(begun.elapsed() >= 10 * MS);
         let at_once = alarm.timeout(Duration::ZERO, pin!(async { 1 })).await;
         assert_eq!(at_once, Some(1), "what is there needs no time");
+    }
+
+    #[tokio::test]
+    async fn rings_for_a_task_that_had_used_up_its_turn_when_it_began_to_wait() {
+        let (alarm, begun) = (Alarm::default(), Instant::now());
+        let mut polls = 0;
+        let waits = poll_fn(|cx| {
+            polls += 1;
+            while polls == 1 && has_budget_remaining() {
+                assert!(poll_proceed(cx).map(|step| step.made_progress()).is_ready());
+            }
+            alarm.poll_until(begun + 5 * MS, cx)
+        });
+        timeout(1000 * MS, waits).await.expect("it rings");
+        assert!(begun.elapsed() < 1000 * MS, "it rang by itself, and not with another timer");
     }
 }
