@@ -147,6 +147,7 @@ mod tests {
     use http_body_util::BodyExt as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
+    use tokio::task::coop::{poll_proceed, unconstrained};
 
     use super::*;
 
@@ -162,28 +163,55 @@ mod tests {
         Request::post("/").header("host", "h").body(Full::new(Bytes::from_static(b"question"))).unwrap()
     }
 
-    /// Answers a request with these pieces, each of which is sent after the one before was asked for.
-    async fn answer(provider: &mut TcpStream, pieces: &[&str]) {
+    /// Reads a request to its end.
+    async fn asked(provider: &mut TcpStream) {
         let mut read = Vec::new();
         while !read.ends_with(b"question") {
-            provider.read_buf(&mut read).await.unwrap();
+            assert_ne!(provider.read_buf(&mut read).await.unwrap(), 0, "the request is whole");
         }
+    }
+
+    /// Answers a request with these pieces, each of which is sent after the one before was asked for.
+    async fn answer(provider: &mut TcpStream, pieces: impl IntoIterator<Item = &[u8]>) {
+        provider.set_nodelay(true).unwrap();
+        asked(provider).await;
         for piece in pieces {
-            provider.write_all(piece.as_bytes()).await.unwrap();
+            // Whoever has heard enough has closed it.
+            let _ = provider.write_all(piece).await;
             tokio::task::yield_now().await;
         }
     }
 
-    async fn body_of(link: &mut Link, answer: Response<Incoming>) -> String {
+    async fn body_of(link: &mut Link, answer: Response<Incoming>) -> hyper::Result<String> {
         let mut body = answer.into_body();
         let mut read = Vec::new();
         while let Some(frame) = {
             let mut next = pin!(body.frame());
             poll_fn(|cx| link.poll(cx, |own| next.as_mut().poll(own))).await
         } {
-            read.extend_from_slice(&frame.unwrap().into_data().unwrap());
+            read.extend_from_slice(&frame?.into_data().unwrap_or_default());
         }
-        String::from_utf8(read).unwrap()
+        Ok(String::from_utf8(read).unwrap())
+    }
+
+    /// Sends a request and reads the answer; none when there was none, or not all of it.
+    async fn ask(link: &mut Link) -> Option<String> {
+        match link.send(request()).await {
+            Ok(answer) => body_of(link, answer).await.ok(),
+            Err(unsent) => {
+                assert!(unsent.message().is_none(), "it may have been taken, and is not to be sent again");
+                None
+            }
+        }
+    }
+
+    /// Until something has come over a connection that nobody uses.
+    async fn rung(link: &Link) {
+        poll_fn(|cx| {
+            link.bell.task.register(cx.waker());
+            if link.bell.rang.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     #[tokio::test]
@@ -197,14 +225,9 @@ mod tests {
         let whole = ["HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\none", "two"];
         for pieces in [&chunked[..], &whole[..]] {
             assert!(link.is_free());
-            let (answered, ()) = tokio::join!(
-                async {
-                    let answer = link.send(request()).await.unwrap();
-                    body_of(&mut link, answer).await
-                },
-                answer(&mut provider, pieces)
-            );
-            assert_eq!(answered, "onetwo");
+            let pieces = pieces.iter().map(|piece| piece.as_bytes());
+            let (answered, ()) = tokio::join!(ask(&mut link), answer(&mut provider, pieces));
+            assert_eq!(answered.as_deref(), Some("onetwo"));
             assert!(link.rest(), "it can be used again");
         }
     }
@@ -214,14 +237,122 @@ mod tests {
         let (mut link, provider) = pair().await;
         assert!(link.is_free());
         drop(provider);
-        poll_fn(|cx| {
-            link.bell.task.register(cx.waker());
-            if link.bell.rang.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+        rung(&link).await;
         assert!(!link.is_free());
         let unsent = link.send(request()).await.unwrap_err();
         assert!(unsent.message().is_some(), "it can go over another connection");
+    }
+
+    /// Answers, what is read of each, and whether the connection is used again. `|` is where the provider closes it.
+    const ANSWERS: [(&str, Option<&str>, bool); 20] = [
+        ("|", None, false),
+        ("HTTP/1.1 200 O|", None, false),
+        ("SSH-2.0-OpenSSH\r\n\r\n", None, false),
+        ("HTTP/1.1 100 Continue\r\n\r\n|", None, false),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\none|", None, false),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\none|", None, false),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\nx\r\n", None, false),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\none", Some("one"), true),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n0\r\nx-a: b\r\n\r\n",
+            Some("one"),
+            true,
+        ),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", Some(""), true),
+        (
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\none",
+            Some("one"),
+            true,
+        ),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", Some(""), true),
+        ("HTTP/1.1 204 No Content\r\n\r\n", Some(""), true),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\none|", Some("one"), false),
+        ("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 3\r\n\r\none", Some("one"), false),
+        ("HTTP/1.1 200 OK\r\n\r\none|", Some("one"), false),
+        ("HTTP/1.0 200 OK\r\n\r\none|", Some("one"), false),
+        ("HTTP/1.0 200 OK\r\ncontent-length: 3\r\n\r\none", Some("one"), false),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nonetwo", Some("one"), false),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\noneHTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\ntwo",
+            Some("one"),
+            false,
+        ),
+    ];
+
+    #[tokio::test]
+    async fn whatever_a_provider_sends_ends_the_request_and_a_broken_connection_takes_no_other() {
+        for (sent, expected, again) in ANSWERS {
+            for length in [usize::MAX, 1, 7] {
+                let case = format!("{sent:?} in pieces of {length} bytes");
+                let (mut link, mut provider) = pair().await;
+                let bytes = sent.trim_end_matches('|').as_bytes();
+                let (answered, provider) = tokio::join!(ask(&mut link), async {
+                    answer(&mut provider, bytes.chunks(length.min(bytes.len()).max(1))).await;
+                    (!sent.ends_with('|')).then_some(provider)
+                });
+                assert_eq!(answered.as_deref(), expected, "{case}");
+                let mut is_free = link.rest() && link.is_free();
+                while is_free && !again {
+                    rung(&link).await;
+                    is_free = link.is_free();
+                }
+                assert_eq!(is_free, again, "{case}");
+                drop(provider);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_provider_that_answers_before_it_has_read_the_request_is_heard() {
+        // So much fits into no buffer on the way.
+        let large = Bytes::from(vec![b'x'; 32 << 20]);
+        let (mut link, mut provider) = pair().await;
+        let request = Request::post("/").header("host", "h").body(Full::new(large)).unwrap();
+        let (answered, ()) = tokio::join!(
+            async {
+                let answer = link.send(request).await.unwrap();
+                body_of(&mut link, answer).await.unwrap()
+            },
+            async {
+                provider.readable().await.unwrap();
+                provider.write_all(b"HTTP/1.1 413 No\r\ncontent-length: 3\r\n\r\ntoo").await.unwrap();
+            }
+        );
+        assert_eq!(answered, "too");
+        assert!(!link.rest(), "the rest of that request is not written before another");
+    }
+
+    /// Uses up what a task may do in one turn.
+    fn spend_turn(cx: &mut Context<'_>) {
+        while let Poll::Ready(step) = poll_proceed(cx) {
+            step.made_progress();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_task_whose_turn_is_used_up_misses_nothing() {
+        let (mut link, mut provider) = pair().await;
+        let pieces = ["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r", "\none\r\n", "0\r\n\r\n"];
+        for _ in 0..3 {
+            let mut spent = false;
+            let (answered, ()) = tokio::join!(
+                async {
+                    let mut asked = pin!(ask(&mut link));
+                    poll_fn(|cx| {
+                        // Every other time it can do nothing at all, and is woken for that alone.
+                        spent = !spent;
+                        if spent {
+                            spend_turn(cx);
+                        }
+                        asked.as_mut().poll(cx)
+                    })
+                    .await
+                },
+                unconstrained(answer(&mut provider, pieces.iter().map(|piece| piece.as_bytes())))
+            );
+            assert_eq!(answered.as_deref(), Some("one"));
+            assert!(link.rest() && link.is_free());
+        }
     }
 
     /// Counts how often it wakes.
@@ -253,5 +384,52 @@ mod tests {
         assert_eq!(woken.0.load(Ordering::Relaxed), 1, "what rings while it is driven wakes nobody");
         link.waker.wake_by_ref();
         assert_eq!(woken.0.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_keeps_nothing_of_the_task_that_used_it() {
+        let (mut link, mut provider) = pair().await;
+        let woken = Arc::new(Woken::default());
+        let task = Waker::from(Arc::clone(&woken));
+        {
+            let mut asked = pin!(ask(&mut link));
+            let mut answered = pin!(answer(&mut provider, [&ANSWERS[7].0.as_bytes()[..]]));
+            poll_fn(|cx| {
+                let _ = answered.as_mut().poll(cx);
+                cx.waker().wake_by_ref();
+                asked
+                    .as_mut()
+                    .poll(&mut Context::from_waker(&task))
+                    .map(|answered| assert!(answered.is_some()))
+            })
+            .await;
+        }
+        assert!(Arc::strong_count(&woken) >= 2);
+        assert!(link.rest());
+        assert_eq!(Arc::strong_count(&woken), 2, "the test's own");
+    }
+
+    /// What comes from another thread, at any time, wakes the task that waits for it.
+    #[tokio::test]
+    async fn no_ring_is_lost_between_threads() {
+        let (mut link, provider) = pair().await;
+        let provider = provider.into_std().unwrap();
+        let answers = 100;
+        let other = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+            runtime.block_on(async {
+                let mut provider = TcpStream::from_std(provider).unwrap();
+                for _ in 0..answers {
+                    answer(&mut provider, ANSWERS[8].0.as_bytes().chunks(5)).await;
+                }
+                assert!(provider.read_u8().await.is_err(), "it stays open until the other side closes it");
+            });
+        });
+        for _ in 0..answers {
+            assert_eq!(ask(&mut link).await.as_deref(), Some("one"));
+            assert!(link.rest() && link.is_free());
+        }
+        drop(link);
+        other.join().unwrap();
     }
 }
