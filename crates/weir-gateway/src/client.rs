@@ -296,3 +296,130 @@ impl Body for PooledBody {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// How long what should happen at once may take.
+    const SOON: Duration = Duration::from_secs(10);
+
+    /// A client, a provider and the way to it.
+    async fn set_up() -> (HttpClient, TcpListener, Destination) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("http://{}/v1", listener.local_addr().unwrap());
+        (HttpClient::new(Duration::from_secs(5)), listener, Destination::parse(&url).unwrap())
+    }
+
+    async fn ask(client: &HttpClient, to: &Destination) -> Response<PooledBody> {
+        let request = Request::post("/").body(Full::new(Bytes::from_static(b"question"))).unwrap();
+        client.request(to, request).await.unwrap()
+    }
+
+    async fn answer(provider: &mut TcpStream) {
+        let mut read = Vec::new();
+        while !read.ends_with(b"question") {
+            assert_ne!(provider.read_buf(&mut read).await.unwrap(), 0, "a whole request");
+        }
+        provider.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\none").await.unwrap();
+    }
+
+    /// Whether there is an idle connection, which stays where it is.
+    fn has_idle(client: &HttpClient, to: &Destination) -> bool {
+        let taken = client.idle.take(&to.origin);
+        let has = taken.is_some();
+        if let Some(link) = taken {
+            client.idle.put(shard_number(), &to.origin, link);
+        }
+        has
+    }
+
+    async fn closed(client: &HttpClient, to: &Destination) {
+        let closed = async {
+            while has_idle(client, to) {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(SOON, closed).await.expect("it is seen that it was closed");
+    }
+
+    /// Closed or reset, as it is where something was not read.
+    async fn is_closed(provider: &mut TcpStream) {
+        let rest = timeout(SOON, provider.read_to_end(&mut Vec::new())).await;
+        rest.expect("the connection is closed").ok();
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_is_used_again_until_its_provider_closes_it() {
+        let (client, listener, to) = set_up().await;
+        for _ in 0..2 {
+            let mut provider = None;
+            for _ in 0..3 {
+                let (answered, provider) = tokio::join!(ask(&client, &to), async {
+                    if provider.is_none() {
+                        provider = Some(listener.accept().await.unwrap().0);
+                    }
+                    answer(provider.as_mut().unwrap()).await;
+                    &mut provider
+                });
+                assert_eq!(answered.into_body().collect().await.unwrap().to_bytes(), "one");
+                assert!(provider.is_some() && has_idle(&client, &to));
+            }
+            drop(provider);
+            closed(&client, &to).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_its_provider_has_closed_is_swept_away() {
+        let (client, listener, to) = set_up().await;
+        let (answered, mut provider) = tokio::join!(ask(&client, &to), async {
+            let (mut provider, _) = listener.accept().await.unwrap();
+            answer(&mut provider).await;
+            provider
+        });
+        answered.into_body().collect().await.unwrap();
+        assert!(client.idle.sweep(shard_number()), "it stays while it is open");
+        provider.shutdown().await.unwrap();
+        let swept = async {
+            while client.idle.sweep(shard_number()) {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(SOON, swept).await.expect("nothing is left");
+        is_closed(&mut provider).await;
+    }
+
+    #[tokio::test]
+    async fn a_connection_whose_answer_nobody_reads_to_its_end_is_closed() {
+        let (client, listener, to) = set_up().await;
+        let (answered, mut provider) = tokio::join!(ask(&client, &to), async {
+            let (mut provider, _) = listener.accept().await.unwrap();
+            answer(&mut provider).await;
+            provider
+        });
+        drop(answered);
+        assert!(!has_idle(&client, &to));
+        is_closed(&mut provider).await;
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_given_up_takes_its_connection_along() {
+        let (client, listener, to) = set_up().await;
+        let mut provider = tokio::select! {
+            _ = ask(&client, &to) => panic!("nothing was answered"),
+            provider = async {
+                let (mut provider, _) = listener.accept().await.unwrap();
+                assert_ne!(provider.read(&mut [0; 4096]).await.unwrap(), 0, "the request has come");
+                provider
+            } => provider,
+        };
+        assert!(!has_idle(&client, &to));
+        is_closed(&mut provider).await;
+    }
+}
