@@ -393,7 +393,7 @@ mod tests {
         let task = Waker::from(Arc::clone(&woken));
         {
             let mut asked = pin!(ask(&mut link));
-            let mut answered = pin!(answer(&mut provider, [&ANSWERS[7].0.as_bytes()[..]]));
+            let mut answered = pin!(answer(&mut provider, [ANSWERS[7].0.as_bytes()]));
             poll_fn(|cx| {
                 let _ = answered.as_mut().poll(cx);
                 cx.waker().wake_by_ref();
