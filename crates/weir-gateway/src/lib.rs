@@ -7,6 +7,7 @@ mod alarm;
 mod answer;
 mod attempts;
 mod begin;
+mod bell;
 mod body;
 mod callers;
 mod classifier;

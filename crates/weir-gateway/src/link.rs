@@ -5,12 +5,9 @@
 
 use std::future::{Future as _, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::task::AtomicWaker;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -20,6 +17,7 @@ use hyper_rustls::MaybeHttpsStream;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use crate::bell::Bell;
 use crate::turn::Gathered;
 
 /// The stream of a connection, with TLS or without.
@@ -35,28 +33,11 @@ pub(crate) struct Link {
     sender: SendRequest<Full<Bytes>>,
     /// None once the connection has ended.
     wire: Option<Wire>,
-    bell: Arc<Bell>,
-    /// Rings the bell.
-    waker: Waker,
-}
-
-/// Rings when a connection has something to do, and wakes the task that waits for it. So a task that was woken for
-/// something else leaves the connection alone, and a connection that rings while it is driven does not wake its own task.
-#[derive(Default)]
-struct Bell {
-    rang: AtomicBool,
-    task: AtomicWaker,
-}
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.rang.store(true, Ordering::Release);
-        self.task.wake();
-    }
+    /// Rings when it has something to do. So a task that was woken for something else leaves the connection alone, and a
+    /// connection that rings while it is driven does not wake its own task.
+    bell: Bell,
+    /// Whether what is waited for may have come with what came last.
+    more: bool,
 }
 
 impl Link {
@@ -66,9 +47,7 @@ impl Link {
     /// Hyper's, which has none here yet.
     pub(crate) async fn open(stream: Stream) -> hyper::Result<Box<Self>> {
         let (sender, wire) = Builder::new().handshake(Gathered::new(stream)).await?;
-        let bell = Arc::new(Bell::default());
-        let waker = Waker::from(Arc::clone(&bell));
-        let mut link = Box::new(Self { sender, wire: Some(wire), bell, waker });
+        let mut link = Box::new(Self { sender, wire: Some(wire), bell: Bell::default(), more: false });
         // It takes requests once it has been driven.
         link.drive();
         Ok(link)
@@ -83,7 +62,7 @@ impl Link {
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>> {
         let mut answer = pin!(self.sender.try_send_request(request));
-        self.bell.rang.store(true, Ordering::Release);
+        self.bell.waker().wake_by_ref();
         poll_fn(|cx| self.poll(cx, |own| answer.as_mut().poll(own))).await
     }
 
@@ -95,19 +74,17 @@ impl Link {
         mut step: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
         for _ in 0..ROUNDS_MAX {
-            if !self.bell.rang.swap(false, Ordering::AcqRel) {
-                self.bell.task.register(cx.waker());
-                if !self.bell.rang.load(Ordering::Acquire) {
-                    return Poll::Pending;
-                }
-                continue;
-            }
-            self.drive();
-            if let Poll::Ready(done) = step(&mut Context::from_waker(&self.waker)) {
-                // What comes next is looked for without waiting for the bell.
-                self.bell.rang.store(true, Ordering::Release);
+            if std::mem::take(&mut self.more)
+                && let Poll::Ready(done) = step(&mut Context::from_waker(self.bell.waker()))
+            {
+                self.more = true;
                 return Poll::Ready(done);
             }
+            if !self.bell.has_rung_or_wakes(cx) {
+                return Poll::Pending;
+            }
+            self.drive();
+            self.more = true;
         }
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -116,13 +93,14 @@ impl Link {
     /// Ends its service of a request; says whether it can take another.
     pub(crate) fn rest(&mut self) -> bool {
         // An idle connection keeps nothing of the task that used it.
-        self.bell.task.take();
+        self.bell.forget_task();
+        self.more = false;
         self.wire.is_some() && self.sender.is_ready()
     }
 
     /// Whether it can take a request: it is open as far as is known, and done with the one before.
     pub(crate) fn is_free(&mut self) -> bool {
-        if self.bell.rang.swap(false, Ordering::AcqRel) {
+        if self.bell.has_rung() {
             self.drive();
         }
         self.wire.is_some() && self.sender.is_ready()
@@ -131,7 +109,7 @@ impl Link {
     /// Reads and writes what can be read and written now.
     fn drive(&mut self) {
         let Some(wire) = &mut self.wire else { return };
-        if let Poll::Ready(ended) = Pin::new(wire).poll(&mut Context::from_waker(&self.waker)) {
+        if let Poll::Ready(ended) = Pin::new(wire).poll(&mut Context::from_waker(self.bell.waker())) {
             if let Err(error) = ended {
                 tracing::debug!(%error, "a connection to a provider ended with an error");
             }
@@ -142,7 +120,9 @@ impl Link {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Wake, Waker};
 
     use http_body_util::BodyExt as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -207,11 +187,9 @@ mod tests {
 
     /// Until something has come over a connection that nobody uses.
     async fn rung(link: &Link) {
-        poll_fn(|cx| {
-            link.bell.task.register(cx.waker());
-            if link.bell.rang.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+        poll_fn(|cx| if link.bell.has_rung_or_wakes(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
+        // It is heard here; whoever uses the connection is to hear it, too.
+        link.bell.waker().wake_by_ref();
     }
 
     #[tokio::test]
@@ -371,18 +349,18 @@ mod tests {
         let woken = Arc::new(Woken::default());
         let task = Waker::from(Arc::clone(&woken));
         let mut steps = 0;
-        link.waker.wake_by_ref();
+        link.bell.waker().wake_by_ref();
         let polled = link.poll(&mut Context::from_waker(&task), |own| {
             steps += 1;
             own.waker().wake_by_ref();
             Poll::<()>::Pending
         });
         assert!(polled.is_pending());
-        assert_eq!((steps, woken.0.load(Ordering::Relaxed)), (ROUNDS_MAX, 1));
+        assert_eq!((steps, woken.0.load(Ordering::Relaxed)), (ROUNDS_MAX - 1, 1));
         let polled = link.poll(&mut Context::from_waker(&task), |_| Poll::<()>::Pending);
         assert!(polled.is_pending(), "nothing rings any more");
         assert_eq!(woken.0.load(Ordering::Relaxed), 1, "what rings while it is driven wakes nobody");
-        link.waker.wake_by_ref();
+        link.bell.waker().wake_by_ref();
         assert_eq!(woken.0.load(Ordering::Relaxed), 2);
     }
 

@@ -114,7 +114,7 @@ impl Reading {
         if !self.events {
             return self.read_clean(data);
         }
-        let mut sifted = self.sieve.push(&data);
+        let mut sifted = self.sieve.push(data);
         if sifted.stray.is_none() {
             return self.read_events(sifted.events);
         }
@@ -133,7 +133,7 @@ impl Reading {
                 self.held = Bytes::new();
                 return Piece::Error { before: joined(sent), rest: said };
             }
-            sifted = self.sieve.push(&rest);
+            sifted = self.sieve.push(rest);
         }
     }
 

@@ -1,20 +1,23 @@
 //! Accepting connections: bounded in number, with a deadline for the head of each request, drained at the end.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Context;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::alarm::Alarm;
+use crate::bell::Bell;
 use crate::gateway::Inner;
 use crate::identify::Peer;
 use crate::pipeline;
@@ -37,7 +40,6 @@ pub(crate) struct Connection {
 
 /// Serves until `stop`, then lets open requests finish for `limits.drain`.
 pub(crate) async fn serve(inner: Arc<Inner>, listener: TcpListener, stop: CancellationToken) {
-    let graceful = GracefulShutdown::new();
     let mut open = JoinSet::new();
     // HTTP/1.1 alone: every client library speaks it, and telling the versions apart would wait for the first bytes of
     // a silent connection without any deadline.
@@ -54,11 +56,12 @@ pub(crate) async fn serve(inner: Arc<Inner>, listener: TcpListener, stop: Cancel
                 None => continue,
             },
         };
-        open.spawn(connection(&inner, &builder, &graceful, (stream, peer, slot)));
+        open.spawn(connection(&inner, &builder, stop.clone(), (stream, peer, slot)));
     }
     drop(listener);
     let drain = inner.settings().drain;
-    if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
+    let ended = async { while open.join_next().await.is_some() {} };
+    if tokio::time::timeout(drain, ended).await.is_err() {
         tracing::warn!(
             drain_s = drain.as_secs_f64(),
             "open requests were cut off at the end of the drain time"
@@ -92,7 +95,7 @@ async fn accept(
 fn connection(
     inner: &Arc<Inner>,
     builder: &http1::Builder,
-    graceful: &GracefulShutdown,
+    stop: CancellationToken,
     (stream, peer, slot): (TcpStream, SocketAddr, OwnedSemaphorePermit),
 ) -> impl Future<Output = ()> + Send + 'static {
     let inner = Arc::clone(inner);
@@ -104,10 +107,21 @@ fn connection(
         let (inner, from) = (Arc::clone(&inner), Arc::clone(&from));
         async move { Ok::<_, Infallible>(pipeline::handle(inner, request, &from).await) }
     });
-    let connection =
-        graceful.watch(builder.serve_connection(Gathered::at_turn_end(TokioIo::new(stream)), service));
+    let connection = builder.serve_connection(Gathered::at_turn_end(TokioIo::new(stream)), service);
     async move {
-        if let Err(error) = connection.await {
+        let (mut connection, mut stopped) = (pin!(connection), pin!(stop.cancelled()));
+        let bell = Bell::default();
+        bell.waker().wake_by_ref();
+        let ended = poll_fn(|cx| {
+            while bell.has_rung_or_wakes(cx) {
+                if stopped.as_mut().poll(&mut Context::from_waker(bell.waker())).is_ready() {
+                    connection.as_mut().graceful_shutdown();
+                    break;
+                }
+            }
+            connection.as_mut().poll(cx)
+        });
+        if let Err(error) = ended.await {
             tracing::debug!(%peer, %error, "a connection ended with an error");
         }
         drop(slot);

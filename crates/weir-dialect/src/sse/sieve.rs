@@ -94,8 +94,8 @@ impl Default for Sieve {
 impl Sieve {
     /// Sifts a chunk, up to the first error in plain text.
     #[must_use]
-    pub fn push(&mut self, chunk: &Bytes) -> Sifted {
-        let mut out = Out { chunk, copied: BytesMut::new(), from: 0, to: 0 };
+    pub fn push(&mut self, chunk: Bytes) -> Sifted {
+        let mut out = Out { chunk: &chunk, copied: BytesMut::new(), from: 0, to: 0 };
         let mut at = 0;
         while let Some(rest) = chunk.get(at..).filter(|rest| !rest.is_empty()) {
             if let Some(passed) = self.after_cr.take()
@@ -146,7 +146,9 @@ impl Sieve {
         if whole {
             self.line = Line::Spent;
         }
-        Sifted { events: out.finish(), stray: whole.then(|| (self.take_stray(), Bytes::new())) }
+        // It is handed on without a look at how many hold it, where all of it passes.
+        let events = if out.is_all() { None } else { Some(out.finish()) };
+        Sifted { events: events.unwrap_or(chunk), stray: whole.then(|| (self.take_stray(), Bytes::new())) }
     }
 
     /// Says that no more will come, and gives what was gathered if it tells of an error.
@@ -300,6 +302,11 @@ impl Out<'_> {
         (self.from, self.to) = (self.to, self.to);
     }
 
+    /// Whether all of the chunk is let through, and nothing else.
+    fn is_all(&self) -> bool {
+        self.copied.is_empty() && (self.from, self.to) == (0, self.chunk.len())
+    }
+
     fn finish(mut self) -> Bytes {
         if self.copied.is_empty() {
             return self.chunk.slice(self.from..self.to);
@@ -318,7 +325,7 @@ mod tests {
         let mut sieve = Sieve::default();
         let mut passed = String::new();
         for piece in pieces {
-            let sifted = sieve.push(&Bytes::from((*piece).to_owned()));
+            let sifted = sieve.push(Bytes::from((*piece).to_owned()));
             passed.push_str(std::str::from_utf8(&sifted.events).unwrap());
             if let Some((said, _)) = sifted.stray {
                 return (passed, Some(String::from_utf8_lossy(&said).trim().to_owned()));
@@ -368,7 +375,7 @@ mod tests {
     #[test]
     fn a_good_chunk_is_not_copied() {
         let chunk = Bytes::from_static(b"data: 1\n\nevent: x\ndata: {\"content\":\"error\"}\n\nda");
-        let sifted = Sieve::default().push(&chunk);
+        let sifted = Sieve::default().push(chunk.clone());
         assert_eq!((sifted.events.as_ptr(), sifted.events.len()), (chunk.as_ptr(), chunk.len() - 2));
     }
 
@@ -376,14 +383,14 @@ mod tests {
     fn what_is_kept_is_bounded() {
         let mut sieve = Sieve::default();
         let mut found = 0;
-        let _ = sieve.push(&Bytes::from_static(b"{\"a\":\""));
+        let _ = sieve.push(Bytes::from_static(b"{\"a\":\""));
         for _ in 0..10 {
-            let sifted = sieve.push(&Bytes::from(vec![b'x'; STRAY_BYTES_MAX / 2]));
+            let sifted = sieve.push(Bytes::from(vec![b'x'; STRAY_BYTES_MAX / 2]));
             assert!(sifted.events.is_empty());
             found += usize::from(sifted.stray.is_some());
             assert!(sieve.stray.len() <= STRAY_BYTES_MAX && sieve.begun.is_empty());
         }
         assert_eq!(found, 0);
-        assert!(sieve.push(&Bytes::from_static(b"\n")).stray.is_some());
+        assert!(sieve.push(Bytes::from_static(b"\n")).stray.is_some());
     }
 }
