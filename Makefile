@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test tools fmt toml spelling clippy docs units sdks browser fuzz bench coverage
+.PHONY: help run test tools fmt toml spelling clippy docs units sdks browser fuzz bench coverage dist
 
 CACHE := .cache
 # Records of the logs that `make bench` fills, one store at a time: up to 3 GB of disk.
@@ -69,6 +69,9 @@ bench: ## measure; the figures of record are in docs/benchmarks.md
 	scripts/bench-gateway.sh
 	cargo build --release --package weir && scripts/bench-mcp.py $(TARGET)/release/weir
 	scripts/bench-telemetry.py $(TARGET)/release/weir
+
+dist: ## build weir as it is shipped, and say where it lies: two builds from the beginning, half an hour on two processors
+	scripts/dist.sh
 
 coverage: ## lines that the tests run, of each crate and of what changed since BASE (default: origin/main); 1 when too few
 	scripts/coverage.sh "$(BASE)"

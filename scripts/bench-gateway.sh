@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures weir beside nginx on one scripted upstream, in one run: CPU for a request and for a stream's chunk, added
 # latency, memory of held streams. Needs nginx and wrk (Debian: nginx-light, wrk). Options go to bench/gateway/bench.py.
-#   WEIR_BIN=…   measures this binary; else one is built as it is shipped (profile dist)
+#   WEIR_BIN=…   measures this binary; else one is built as it is shipped, which takes its time (scripts/dist.sh)
 #   CACHED=1     also measures `cached` mode with Redis up, answering after 5 ms, and after 5 s
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -13,8 +13,7 @@ mkdir -p "$BENCH_WORK"
 CARGO_TARGET_DIR=$BENCH_WORK/llmbench-target cargo build --quiet --release --manifest-path bench/gateway/llmbench/Cargo.toml
 export MOCK_BIN=$BENCH_WORK/llmbench-target/release/mock DRV_BIN=$BENCH_WORK/llmbench-target/release/drv
 if [ -z "${WEIR_BIN:-}" ]; then
-  cargo build --profile dist --package weir
-  WEIR_BIN=${CARGO_TARGET_DIR:-$PWD/target}/dist/weir
+  WEIR_BIN=$(scripts/dist.sh)
 fi
 export WEIR_BENCH_DATA=$BENCH_WORK/weir-data WEIR_BENCH_RULES=$BENCH_WORK/rules.yaml
 rm -rf "$WEIR_BENCH_DATA"
