@@ -6,8 +6,8 @@ troubles each alike. The provider is a second weir with the simulated one, so th
     scripts/bench-telemetry.py path/to/weir [seconds of a round, 4] [rounds, 5]
 """
 
+import contextlib
 import http.server
-import json
 import os
 import pathlib
 import re
@@ -17,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 import threading
+
+from running import Weir
 
 KEY = "sk-bench-telemetry"
 CONNECTIONS = 32
@@ -48,36 +50,6 @@ class Collector(http.server.BaseHTTPRequestHandler):
         pass
 
 
-class Weir:
-    """A weir, from its start to its end."""
-
-    def __init__(self, binary, folder, name, config):
-        self.folder = pathlib.Path(folder) / name
-        self.folder.mkdir()
-        text = 'listen: {data: "127.0.0.1:0", admin: "127.0.0.1:0"}\n' + config
-        (self.folder / "weir.yaml").write_text(text)
-        # To a file, as a container's log goes: writing it is part of the price.
-        self.log = (self.folder / "stderr").open("w")
-        environment = {**os.environ, "OTEL_METRIC_EXPORT_INTERVAL": "1000"}
-        self.process = subprocess.Popen(
-            [binary, "serve", "--config", "weir.yaml"],
-            cwd=self.folder, stdout=subprocess.PIPE, stderr=self.log, text=True, env=environment)
-        for line in self.process.stdout:
-            if line.startswith("weir ready"):
-                self.url = re.search(r"data=(\S+)", line)[1]
-                return
-        sys.exit((self.folder / "stderr").read_text())
-
-    def cpu_s(self):
-        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def end(self):
-        self.process.terminate()
-        self.process.wait()
-        self.log.close()
-
-
 def load(url, script, seconds):
     """Requests that were answered with 2xx in so many seconds."""
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", script, f"{url}/v1/chat/completions"]
@@ -88,12 +60,12 @@ def load(url, script, seconds):
 
 
 def config(upstream, telemetry):
-    return json.dumps({
+    return {
         "keys": [{"key": KEY, "user": "bench"}],
         "providers": [{"name": "next", "base_url": f"{upstream}/v1", "apis": ["chat_completions"], "auth": "none"}],
         "models": [{"id": "m/bench", "provider": "next", "upstream_model": "sim/free"}],
         "telemetry": telemetry,
-    })
+    }
 
 
 def main():
@@ -112,19 +84,17 @@ def main():
         "OTLP": {"log_format": "json", "log": quiet, "otlp_endpoint": endpoint},
         "both": {"log_format": "json", "log": "info", "otlp_endpoint": endpoint},
     }
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         script = pathlib.Path(folder) / "post.lua"
         script.write_text(POST)
-        unlimited = 'limits: {unauthenticated: {requests: 1000000000, per: 1m}}\n' \
-                    'free_models: {requests: 1000000000, per: 1m}\ntelemetry: {log: warn}\n'
-        upstream = Weir(binary, folder, "upstream", unlimited)
-        started = {}
-        for name, telemetry in variants.items():
-            text = config(upstream.url, telemetry) + "\n"
-            # JSON is YAML, but the addresses stand before it.
-            members = json.loads(text)
-            lines = "".join(f"{key}: {json.dumps(value)}\n" for key, value in members.items())
-            started[name] = Weir(binary, folder, name.replace(" ", "-"), lines)
+        many = {"requests": 1_000_000_000, "per": "1m"}
+        unlimited = {"limits": {"unauthenticated": many}, "free_models": many, "telemetry": {"log": "warn"}}
+        upstream = stack.enter_context(Weir(binary, folder, "upstream", unlimited))
+        often = {"OTEL_METRIC_EXPORT_INTERVAL": "1000"}
+        started = {
+            name: stack.enter_context(
+                Weir(binary, folder, name.replace(" ", "-"), config(upstream.url, telemetry), often))
+            for name, telemetry in variants.items()}
         found = {name: [] for name in variants}
         for name, weir in started.items():
             load(weir.url, script, 1)
@@ -135,8 +105,6 @@ def main():
                 before = weir.cpu_s()
                 requests = load(weir.url, script, seconds)
                 found[name].append((weir.cpu_s() - before) * 1e6 / requests)
-        for weir in [*started.values(), upstream]:
-            weir.end()
     base = statistics.median(found["off"])
     print("| telemetry | CPU of a request, µs (median of rounds) | all rounds | more than off |")
     print("|---|---|---|---|")

@@ -10,11 +10,12 @@ import http.client
 import json
 import os
 import pathlib
-import re
 import subprocess
 import sys
 import tempfile
 import threading
+
+from running import Weir
 
 KEY = "sk-training"
 THREADS = 16
@@ -23,39 +24,13 @@ WORDS = "the river goes on past the mill and under the bridge where nobody waits
 HERE = pathlib.Path(__file__).resolve().parent
 
 
-class Weir:
-    """A weir, from its start to its end."""
-
-    def __init__(self, binary, folder, name, config):
-        self.folder = pathlib.Path(folder) / name
-        self.folder.mkdir()
-        listen = {"data": "127.0.0.1:0", "admin": "127.0.0.1:0"}
-        # JSON is YAML.
-        (self.folder / "weir.yaml").write_text(json.dumps({"listen": listen, **config}))
-        self.log = (self.folder / "stderr").open("w")
-        self.process = subprocess.Popen(
-            [binary, "serve", "--config", "weir.yaml"],
-            cwd=self.folder, stdout=subprocess.PIPE, stderr=self.log, text=True)
-        for line in self.process.stdout:
-            if line.startswith("weir ready"):
-                self.url = re.search(r"data=(\S+)", line)[1]
-                return
-        sys.exit((self.folder / "stderr").read_text())
-
-    def end(self):
-        """An orderly end writes the profile."""
-        self.process.terminate()
-        if self.process.wait(60) != 0:
-            sys.exit((self.folder / "stderr").read_text())
-
-
 def text(number):
     """Words of a length that differs from request to request."""
     return " ".join(WORDS[(number + at) % len(WORDS)] for at in range(20 + number * 37 % 200))
 
 
 def request(number):
-    """A request's path, headers and body. Every eighth is not chat, every twentieth goes wrong."""
+    """A request's path, headers and body. Two of eight are not chat, one of twenty goes wrong."""
     stream = number % 3 == 0
     headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json", "user-agent": "training/1.0"}
     model = "m/echo"
@@ -103,30 +78,28 @@ def main():
         # One of them refuses, and none of them waits.
         with rules.open("a") as file:
             file.write("  - {id: trained, on: request, when: 'request.user_agent.startsWith(\"scraper-7/\")', then: block}\n")
-        upstream = Weir(binary, folder, "upstream", {
-            "telemetry": {"log": "warn"}, "failures": once,
-            "keys": [{"key": KEY, "user": "weir"}],
-            "providers": [{"name": "sim", "simulated": True}]})
-        weir = Weir(binary, folder, "weir", {
-            "providers": [{
-                "name": "upstream", "base_url": f"{upstream.url}/v1", "api_key": KEY,
-                "apis": ["chat_completions", "responses", "messages"]}],
-            "models": [
-                {"id": f"m/{name}", "provider": "upstream", "upstream_model": f"sim/{name}",
-                 "price": {"input": 1.0, "output": 2.0}} for name in MODELS],
-            "keys": [{"key": KEY, "user": "training", "plan": "pro"}],
-            "failures": once,
-            "rules": [str(rules)], "telemetry": {"log": "warn"}})
+        quiet = {"telemetry": {"log": "warn"}, "failures": once}
+        sim = {"keys": [{"key": KEY, "user": "weir"}], "providers": [{"name": "sim", "simulated": True}]}
         statuses = []
-        threads = [
-            threading.Thread(target=ask, args=(weir.url, range(share, requests, THREADS), statuses))
-            for share in range(THREADS)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        weir.end()
-        upstream.end()
+        # An orderly end writes the profile.
+        with Weir(binary, folder, "upstream", {**quiet, **sim}) as upstream:
+            config = {
+                "providers": [{
+                    "name": "upstream", "base_url": f"{upstream.url}/v1", "api_key": KEY,
+                    "apis": ["chat_completions", "responses", "messages"]}],
+                "models": [
+                    {"id": f"m/{name}", "provider": "upstream", "upstream_model": f"sim/{name}",
+                     "price": {"input": 1.0, "output": 2.0}} for name in MODELS],
+                "keys": [{"key": KEY, "user": "training", "plan": "pro"}],
+                "rules": [str(rules)]}
+            with Weir(binary, folder, "weir", {**quiet, **config}) as weir:
+                threads = [
+                    threading.Thread(target=ask, args=(weir.url, range(share, requests, THREADS), statuses))
+                    for share in range(THREADS)]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
     counts = {status: statuses.count(status) for status in sorted(set(statuses))}
     print(f"train: {len(statuses)} requests, by status: {counts}")
     if len(statuses) != requests or counts.get(200, 0) < requests * 0.9:
